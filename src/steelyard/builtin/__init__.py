@@ -1,0 +1,1 @@
+"""Our own batteries, found through the same manifest as a stranger's."""

@@ -1,0 +1,1 @@
+"""Parses, calls, prints; the only layer that exits the process."""

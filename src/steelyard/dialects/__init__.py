@@ -1,0 +1,1 @@
+"""The names of the reference systems, spelled over the core."""

@@ -1,0 +1,1 @@
+"""Machines that decide and never do: no clock, no socket, no file."""

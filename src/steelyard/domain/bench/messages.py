@@ -1,0 +1,200 @@
+"""What the roles of a benchmark say to each other. None of these is sent per request."""
+
+from typing import Any
+
+import msgspec
+
+
+class ConfigureRun(msgspec.Struct, frozen=True):
+    """Controller to every role, as a command: the whole plan, as `msgspec` plain data."""
+
+    plan: dict[str, Any]
+
+
+class DatasetProgress(msgspec.Struct, frozen=True):
+    """Dataset manager to all: entries 0..`ready` of the store at `path` may be read."""
+
+    path: str
+    ready: int
+    complete: bool
+    error: str = ""
+
+
+class WorkersReady(msgspec.Struct, frozen=True):
+    """Worker manager to the timing manager: who can take leases (service ids by worker number)."""
+
+    workers: tuple[str, ...]
+
+
+class Lease(msgspec.Struct, frozen=True, kw_only=True):
+    """The right to send schedule indices `range(index_from, index_to, stride)` of a phase.
+
+    `expires_ns` (CLOCK_MONOTONIC) bounds how long unsent indices stay with this worker.
+    """
+
+    lease_id: int
+    epoch: int
+    phase: int
+    index_from: int
+    index_to: int
+    stride: int
+    expires_ns: int
+
+
+class BeginPhase(msgspec.Struct, frozen=True, kw_only=True):
+    """Timing manager to a worker: a phase begins at `start_ns`; these are its quotas."""
+
+    phase: int
+    epoch: int
+    start_ns: int
+    concurrency: int | None
+    prefill_concurrency: int | None
+    leases: tuple[Lease, ...]
+
+
+class GrantLeases(msgspec.Struct, frozen=True):
+    """Timing manager to a worker: more indices."""
+
+    leases: tuple[Lease, ...]
+
+
+class LeaseAck(msgspec.Struct, frozen=True, kw_only=True):
+    """Worker to the timing manager: how far each lease is, in one batch.
+
+    Attributes:
+        sent_to: lease id to the first index not yet sent (past `index_to` when all are).
+        completed, failed, cancelled, in_flight: totals of the phase on this worker.
+        sessions: conversations begun.
+        idle: nothing is left to send or to wait for.
+    """
+
+    worker: int
+    phase: int
+    epoch: int
+    sent_to: dict[int, int]
+    sent: int
+    completed: int
+    failed: int
+    cancelled: int
+    in_flight: int
+    sessions: int
+    idle: bool
+
+
+class StopSending(msgspec.Struct, frozen=True, kw_only=True):
+    """Timing manager to a worker: send nothing new; cancel what is in flight at `cancel_at_ns`."""
+
+    phase: int
+    cancel_at_ns: int | None
+
+
+class PhaseStats(msgspec.Struct, frozen=True, kw_only=True):
+    """How a phase stands; also what `tracker.create_stats()` returns to phase hooks.
+
+    Times are CLOCK_MONOTONIC nanoseconds, None until they happened.
+    """
+
+    phase: str
+    phase_index: int
+    sent: int = 0
+    completed: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    in_flight: int = 0
+    sessions: int = 0
+    start_ns: int | None = None
+    sent_end_ns: int | None = None
+    end_ns: int | None = None
+
+
+class PhaseStarted(msgspec.Struct, frozen=True):
+    """Timing manager to all."""
+
+    stats: PhaseStats
+
+
+class PhaseSendingComplete(msgspec.Struct, frozen=True):
+    """Timing manager to all: every index has been sent, or the time to send is over."""
+
+    stats: PhaseStats
+
+
+class PhaseCompleted(msgspec.Struct, frozen=True):
+    """Timing manager to all: nothing is in flight any more."""
+
+    stats: PhaseStats
+
+
+class PhaseTimeout(msgspec.Struct, frozen=True):
+    """Timing manager to all: the grace ended with requests in flight; they were cancelled."""
+
+    stats: PhaseStats
+
+
+class AllPhasesDone(msgspec.Struct, frozen=True):
+    """Timing manager to the controller."""
+
+    cancelled: bool
+
+
+class RecordBatch(msgspec.Struct, frozen=True, kw_only=True):
+    """Worker to the records manager: `rows` records as raw bytes of `RECORD_DTYPE`.
+
+    `(worker, epoch, batch_seq)` identifies a batch; a second copy is dropped. `messages` gives the
+    first error text per error kind seen in it; `gaps` the inter-chunk times (ns, int64 bytes) of
+    its rows; `chunks` the chunk side table when it is exported.
+    """
+
+    worker: int
+    epoch: int
+    batch_seq: int
+    rows: int
+    data: bytes
+    messages: dict[int, str]
+    gaps: bytes = b""
+    chunks: bytes = b""
+
+
+class RecordBatchAck(msgspec.Struct, frozen=True):
+    """Records manager to a worker: the batch is appended."""
+
+    worker: int
+    epoch: int
+    batch_seq: int
+
+
+class WorkerFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """Worker to the records manager, a few times a second: what the verdict needs to know."""
+
+    worker: int
+    mono_ns: int
+    wall_offset_ns: int
+    cpu_s: float
+    span_s: float
+    send_lag_p99_ns: int
+    send_lag_max_ns: int
+    clock_steps: int
+
+
+class FlushRecords(msgspec.Struct, frozen=True):
+    """Controller to the records manager, as a command: append, sync, answer."""
+
+
+class BuildReport(msgspec.Struct, frozen=True):
+    """Controller to the post-processor manager, as a command: journal to all outputs."""
+
+    artifact_dir: str
+
+
+class ReportBuilt(msgspec.Struct, frozen=True):
+    """Its answer: the files written, by exporter; failures by exporter."""
+
+    files: dict[str, list[str]]
+    failures: dict[str, str]
+    verdict: str
+
+
+class StopRun(msgspec.Struct, frozen=True):
+    """Controller to the timing manager: a person asked to stop; drain, or drop at once."""
+
+    drain: bool

@@ -1,0 +1,138 @@
+"""The plan of a run: frozen, complete, and all that a worker needs to know what to send when."""
+
+from typing import Any
+
+import msgspec
+
+
+class EndpointPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """Which interface is spoken, where, and what is added to each request.
+
+    Attributes:
+        type: name of the endpoint plugin.
+        urls: base URLs of the servers.
+        path: replaces the endpoint's own path when not empty.
+        streaming: ask for server-sent events.
+        headers: added to each request, in order.
+        extra_inputs: merged into each body before the turn's own `extra`.
+        api_key_env: environment variable that holds the key; the key itself is never in a plan.
+        url_strategy: `round_robin`, `random` or `least_in_flight`.
+        transport: name of the transport plugin.
+        connection_reuse: `pooled`, `never` or `sticky-user-sessions`.
+        connect_timeout_s, request_timeout_s: bounds on one request.
+        insecure: TLS certificates are not checked; the report says so.
+        use_server_token_count: ask a streaming server for its usage and prefer it.
+    """
+
+    type: str = "chat"
+    urls: tuple[str, ...] = ("http://127.0.0.1:8000",)
+    path: str = ""
+    streaming: bool = False
+    headers: tuple[tuple[str, str], ...] = ()
+    extra_inputs: dict[str, Any] = {}
+    api_key_env: str = ""
+    url_strategy: str = "round_robin"
+    transport: str = "http1"
+    connection_reuse: str = "pooled"
+    connect_timeout_s: float = 10.0
+    request_timeout_s: float = 6 * 3600.0
+    insecure: bool = False
+    use_server_token_count: bool = True
+    options: dict[str, Any] = {}
+
+
+class DatasetPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """Where prompts come from.
+
+    Attributes:
+        type: name of the dataset plugin.
+        path: input file, empty when there is none.
+        entries: how many conversations are made or kept; 0 keeps all of a file.
+        sampling: `sequential`, `shuffle` or `random`.
+        isl_mean, isl_stddev: input tokens of a synthetic prompt.
+        osl_mean, osl_stddev: output tokens asked for; None asks for nothing.
+        tokenizer: name of the tokenizer plugin; `tokenizer_options` are its own.
+    """
+
+    type: str = "synthetic"
+    path: str = ""
+    entries: int = 100
+    sampling: str = "sequential"
+    isl_mean: float = 550.0
+    isl_stddev: float = 0.0
+    osl_mean: float | None = None
+    osl_stddev: float = 0.0
+    tokenizer: str = "builtin"
+    tokenizer_options: dict[str, Any] = {}
+    options: dict[str, Any] = {}
+
+
+class PhasePlan(msgspec.Struct, frozen=True, kw_only=True):
+    """One stretch of load.
+
+    Exactly one of `concurrency` alone (closed loop) or `request_rate` (open loop, `concurrency`
+    then being a ceiling) drives it; it ends at the first of `request_count` and `duration_s`.
+
+    Attributes:
+        name: `warmup`, `profiling`, or the user's own.
+        kind: `warmup` records are kept out of the metrics.
+        arrival: name of the arrival plugin, used with `request_rate`.
+        request_rate: requests per second.
+        smoothness: shape of gamma arrivals; 1 is Poisson.
+        grace_s: how long requests in flight may still take after a duration ended.
+    """
+
+    name: str
+    kind: str = "profiling"
+    concurrency: int | None = None
+    prefill_concurrency: int | None = None
+    request_rate: float | None = None
+    arrival: str = "constant"
+    smoothness: float = 1.0
+    request_count: int | None = None
+    duration_s: float | None = None
+    grace_s: float = 30.0
+    options: dict[str, Any] = {}
+
+
+class PluginChoice(msgspec.Struct, frozen=True, kw_only=True):
+    """A plugin that a user named, with its configuration."""
+
+    name: str
+    config: dict[str, Any] = {}
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything about a run that decides what is sent and when.
+
+    Attributes:
+        run_id: prefix of every request id.
+        seed: with `phase` and `index` it fixes every random draw.
+        models: used in turn by conversation index.
+        artifact_dir: absolute; the journal and all outputs go below it.
+        run_type: `process` or `inline`.
+        exporters: names of exporter plugins, in order.
+        export_level: `summary`, `records` (per-chunk stamps too) or `raw`.
+        fail_on: verdict statuses that make the exit code 1.
+        ui: name of the ui plugin.
+    """
+
+    run_id: str
+    models: tuple[str, ...]
+    endpoint: EndpointPlan
+    phases: tuple[PhasePlan, ...]
+    artifact_dir: str
+    dataset: DatasetPlan = DatasetPlan()
+    seed: int = 42
+    workers: int = 1
+    run_type: str = "process"
+    exporters: tuple[str, ...] = ("json", "csv", "jsonl", "parquet")
+    export_level: str = "summary"
+    phase_hooks: tuple[PluginChoice, ...] = ()
+    post_processors: tuple[PluginChoice, ...] = ()
+    goodput: dict[str, float] = {}
+    fail_on: tuple[str, ...] = ("INVALID",)
+    ui: str = "simple"
+    log_level: str = "INFO"
+    command_line: str = ""
+    options: dict[str, Any] = {}

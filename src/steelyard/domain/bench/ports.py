@@ -1,0 +1,207 @@
+"""The ports of the benchmark: what a plugin of each kind must offer. Docstrings say who calls."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from steelyard.domain.bench.conversation import Conversation, Turn
+from steelyard.domain.bench.messages import PhaseStats
+from steelyard.domain.bench.plan import DatasetPlan, EndpointPlan, PhasePlan
+from steelyard.domain.bench.response import Piece, RequestContext, WireRequest
+from steelyard.domain.bench.summary import Summary
+
+
+@runtime_checkable
+class Endpoint(Protocol):
+    """Shapes requests for one interface and reads its answers. Pure: no I/O, no clock."""
+
+    def __init__(self, plan: EndpointPlan) -> None:
+        """Called once per worker."""
+
+    def build(self, history: Sequence[Turn], context: RequestContext) -> WireRequest:
+        """Shape the request for `history[-1]`; earlier turns (and answers) are its context.
+
+        Called before the request is due, never while a response is being timed.
+        """
+        ...
+
+    def read_event(self, data: bytes) -> Piece | None:
+        """Read one server-sent event's data; None ends the stream (`[DONE]`).
+
+        Raises:
+            ValueError: the data is malformed; the request then counts as failed.
+        """
+        ...
+
+    def read_body(self, body: bytes) -> Piece:
+        """Read a whole non-streamed response body.
+
+        Raises:
+            ValueError: the body is malformed; the request then counts as failed.
+        """
+        ...
+
+
+@runtime_checkable
+class Tokenizer(Protocol):
+    """Counts and makes tokens, offline."""
+
+    name: str
+
+    def __init__(self, **options: Any) -> None:
+        """Called by the dataset manager and by workers that count answers."""
+
+    def count(self, text: str) -> int:
+        """Return how many tokens `text` has."""
+        ...
+
+    def text_of(self, tokens: int, rng: np.random.Generator) -> str:
+        """Return a text of exactly `tokens` tokens by `count`, drawn with `rng`."""
+        ...
+
+
+@runtime_checkable
+class Dataset(Protocol):
+    """Yields conversations, lazily: the first before the last is read."""
+
+    def __init__(self, plan: DatasetPlan, tokenizer: Tokenizer, seed: int) -> None:
+        """Called by the dataset manager.
+
+        Raises:
+            UsageError: the file is missing or a line of it is wrong (file, line, got, expected).
+        """
+
+    def conversations(self) -> Iterator[Conversation]:
+        """Yield each conversation once, the same for the same plan and seed."""
+        ...
+
+
+@runtime_checkable
+class Arrival(Protocol):
+    """The beat of an open loop: a pure function of plan, seed and index."""
+
+    def __init__(self, plan: PhasePlan, phase: int, seed: int) -> None:
+        """Called by each worker and by tests of the schedule."""
+
+    def offsets_ns(self, first: int, count: int) -> np.ndarray:
+        """Return int64 nanoseconds after the phase's start of indices `first..first+count`."""
+        ...
+
+
+class RunView(Protocol):
+    """A finished (or interrupted) run as exporters, consoles and post-processors see it."""
+
+    summary: Summary
+    directory: str
+
+    def batches(self) -> Iterator[dict[str, np.ndarray]]:
+        """Yield the records in export columns (SPEC names, None or NaN where missing)."""
+        ...
+
+    def rows(self) -> Sequence[dict[str, Any]]:
+        """Return the records as a lazy sequence of dicts, one per request."""
+        ...
+
+    def write_records(self, path: str, format: str) -> None:
+        """Write all records to `path` as `parquet`, `jsonl` or `csv`, by rename."""
+        ...
+
+
+@runtime_checkable
+class Exporter(Protocol):
+    """Writes a run to files. Called by the post-processor manager and `steelyard report`."""
+
+    def export(self, view: RunView) -> list[str]:
+        """Write complete files (write, fsync, rename) below `view.directory`; return their paths."""
+        ...
+
+
+@runtime_checkable
+class Console(Protocol):
+    """Prints a run's result to a person."""
+
+    def render(self, view: RunView) -> Any:
+        """Return a rich renderable."""
+        ...
+
+
+@runtime_checkable
+class Ui(Protocol):
+    """Shows a run in progress. Called by the controller, at most a few times a second."""
+
+    def update(self, stats: PhaseStats, live: Mapping[str, Any]) -> None:
+        """Show the phase's counts and the live metrics so far."""
+
+    def close(self) -> None:
+        """Leave the terminal as it was found."""
+
+
+@runtime_checkable
+class PhaseTracker(Protocol):
+    """What a phase hook is given to look at."""
+
+    def create_stats(self) -> PhaseStats:
+        """Return the phase's counts and times as of now."""
+        ...
+
+
+@runtime_checkable
+class PhaseHook(Protocol):
+    """Told of each phase's events, off the hot path, in order of priority."""
+
+    async def on_phase_start(self, phase: Any, tracker: PhaseTracker) -> None:
+        """The phase begins."""
+
+    async def on_phase_sending_complete(self, phase: Any, tracker: PhaseTracker) -> None:
+        """All requests of the phase have been sent."""
+
+    async def on_phase_complete(self, phase: Any, tracker: PhaseTracker) -> None:
+        """Nothing of the phase is in flight any more."""
+
+    async def on_phase_timeout(self, phase: Any, tracker: PhaseTracker) -> None:
+        """The phase ran out of time with requests in flight."""
+
+
+@runtime_checkable
+class PostProcessor(Protocol):
+    """Works on a run's records after it ended; its result is kept in the artifacts."""
+
+    async def process(self, results: Sequence[dict[str, Any]]) -> Any:
+        """Return a `ProcessingResult`; `results` is lazy and may be larger than memory."""
+        ...
+
+
+@runtime_checkable
+class RecordMetric(Protocol):
+    """A metric with one value per request."""
+
+    tag: str
+    header: str
+    unit: str
+    larger_is_better: bool
+    definition: str
+    source: str
+
+    def values(self, batch: np.ndarray) -> np.ndarray:
+        """Return float64 values in `unit` for a batch of `RECORD_DTYPE`; NaN where there is none."""
+        ...
+
+
+@runtime_checkable
+class RunMetric(Protocol):
+    """A metric with one value per run, from the totals of its profiling phases."""
+
+    tag: str
+    header: str
+    unit: str
+    larger_is_better: bool
+    definition: str
+    source: str
+
+    def value(self, totals: Mapping[str, float]) -> float | None:
+        """Return the value in `unit`; None when the totals do not support it."""
+        ...
+
+
+ProgressListener = Callable[[PhaseStats], None]

@@ -1,0 +1,1 @@
+"""What batteries share: SSE framing and the request shapes of the field."""

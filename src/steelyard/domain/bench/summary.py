@@ -1,0 +1,100 @@
+"""What a run comes to: metrics, verdict, errors."""
+
+from typing import Any
+
+import msgspec
+
+SUMMARY_SCHEMA = "1.0"
+
+PERCENTILES = (1, 5, 10, 25, 50, 75, 90, 95, 99)
+
+
+class MetricSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """One metric's numbers; None where there is no value.
+
+    Attributes:
+        tag: snake-case name in files.
+        header: name in tables.
+        unit: of all numbers but `count`.
+        count: how many samples.
+        error_bar: half-width, in `unit`, of what the instrument itself may be wrong by; None when
+            it was not measured.
+        provenance: where the samples come from, such as `server usage 100 %`.
+    """
+
+    tag: str
+    header: str
+    unit: str
+    avg: float | None = None
+    min: float | None = None
+    max: float | None = None
+    std: float | None = None
+    p1: float | None = None
+    p5: float | None = None
+    p10: float | None = None
+    p25: float | None = None
+    p50: float | None = None
+    p75: float | None = None
+    p90: float | None = None
+    p95: float | None = None
+    p99: float | None = None
+    count: int = 0
+    error_bar: float | None = None
+    provenance: str = ""
+
+
+class Cause(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a run is not VALID: a fixed code, the status it asks for, and a sentence with numbers."""
+
+    code: str
+    status: str
+    message: str
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether to believe the run: VALID, SUSPECT or INVALID, with causes, the worst first."""
+
+    status: str = "VALID"
+    causes: tuple[Cause, ...] = ()
+
+
+class ErrorCount(msgspec.Struct, frozen=True, kw_only=True):
+    """How often one kind of failure happened, with the first message seen."""
+
+    kind: str
+    count: int
+    status: int | None = None
+    example: str = ""
+
+
+class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """When and where a run happened, and how it ended.
+
+    Attributes:
+        status: `completed`, `cancelled` or `interrupted` (the journal just ends).
+        wall_offset_ns: add to a record's CLOCK_MONOTONIC time to get Unix time.
+    """
+
+    run_id: str
+    status: str
+    steelyard_version: str
+    started_wall_ns: int
+    ended_wall_ns: int
+    duration_s: float
+    wall_offset_ns: int
+    host: dict[str, Any]
+    artifact_dir: str
+    lost_services: tuple[str, ...] = ()
+    journal: dict[str, Any] = {}
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of a run; `profile_export.json` is this, written out."""
+
+    schema_version: str
+    verdict: Verdict
+    metrics: dict[str, MetricSummary]
+    config: dict[str, Any]
+    run: RunFacts
+    errors: tuple[ErrorCount, ...] = ()
+    phases: tuple[dict[str, Any], ...] = ()

@@ -1,0 +1,1 @@
+"""Public fakes, the virtual clock and the conformance kits."""
