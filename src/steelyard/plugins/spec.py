@@ -36,6 +36,8 @@ class PluginSpec(msgspec.Struct, frozen=True, kw_only=True):
         metadata: facts of the kind (an endpoint's `endpoint_path`, a service's `required`).
         authoring_style: `core`, `aiperf`, `distributed_testing` or `tracelet`.
         enabled: False keeps it listed and never loaded.
+        location: directory to import `target` from, empty when it is importable already; `target`
+            then names a file or a package in that directory.
     """
 
     kind: str
@@ -53,3 +55,4 @@ class PluginSpec(msgspec.Struct, frozen=True, kw_only=True):
     metadata: dict[str, Any] = {}
     authoring_style: str = "core"
     enabled: bool = True
+    location: str = ""
