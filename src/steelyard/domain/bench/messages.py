@@ -53,9 +53,10 @@ class BeginPhase(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GrantLeases(msgspec.Struct, frozen=True):
-    """Timing manager to a worker: more indices."""
+    """Timing manager to a worker: more indices, and all its leases renewed to `renew_to_ns`."""
 
     leases: tuple[Lease, ...]
+    renew_to_ns: int
 
 
 class LeaseAck(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,6 +82,14 @@ class LeaseAck(msgspec.Struct, frozen=True, kw_only=True):
     idle: bool
 
 
+class SetQuota(msgspec.Struct, frozen=True, kw_only=True):
+    """Timing manager to a worker: its share of the global limits changed."""
+
+    phase: int
+    concurrency: int | None
+    prefill_concurrency: int | None
+
+
 class StopSending(msgspec.Struct, frozen=True, kw_only=True):
     """Timing manager to a worker: send nothing new; cancel what is in flight at `cancel_at_ns`."""
 
@@ -102,6 +111,7 @@ class PhaseStats(msgspec.Struct, frozen=True, kw_only=True):
     cancelled: int = 0
     in_flight: int = 0
     sessions: int = 0
+    lost: int = 0
     start_ns: int | None = None
     sent_end_ns: int | None = None
     end_ns: int | None = None

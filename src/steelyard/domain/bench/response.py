@@ -31,11 +31,14 @@ class Piece(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class RequestContext(msgspec.Struct, frozen=True):
-    """What an endpoint may know of the request it shapes."""
+    """What an endpoint may know of the request it shapes.
+
+    The schedule index is not among it: equal turns give equal bytes, so a worker shapes each
+    entry of a dataset once.
+    """
 
     model: str
     streaming: bool
-    schedule_index: int
     turn: int = 0
 
 

@@ -1,0 +1,175 @@
+"""Record batches as bytes that outlive the columns they were written with."""
+
+import re
+import struct
+from typing import Any
+
+import msgspec
+import numpy as np
+from crc32c import crc32c
+
+from steelyard.domain.bench.messages import RecordBatch
+from steelyard.domain.bench.records import RECORD_DTYPE, empty_batch
+
+Descr = tuple[tuple[str, str], ...]
+
+_HEAD = struct.Struct("<IiqqIIII")
+_COLUMN = re.compile(r"[<|][iufb][1248]")
+MAX_COLUMNS = 1024
+
+_messages_decoder = msgspec.msgpack.Decoder(dict[int, str])
+
+
+def descr_of(dtype: np.dtype[Any]) -> Descr:
+    """Return the columns of a packed `dtype` as `(name, typestr)` pairs."""
+    return tuple((name, np.dtype(dtype[name]).str) for name in dtype.names or ())
+
+
+RECORD_DESCR = descr_of(RECORD_DTYPE)
+
+
+def descr_number(descr: Descr) -> int:
+    """Return the u32 that ties a batch to the columns it was written with."""
+    return int(crc32c(repr(descr).encode()))
+
+
+def dtype_of(descr: Descr) -> np.dtype[Any]:
+    """Return the dtype of columns that a file claims to have.
+
+    Raises:
+        ValueError: a column is not a plain number, or its name comes twice.
+    """
+    if not 0 < len(descr) <= MAX_COLUMNS:
+        message = f"a record has 1 to {MAX_COLUMNS} columns, got {len(descr)}"
+        raise ValueError(message)
+    for name, typestr in descr:
+        if _COLUMN.fullmatch(typestr) is None:
+            message = f"column {name!r} has the type {typestr!r}, which no record has"
+            raise ValueError(message)
+    return np.dtype(list(descr))
+
+
+def encode_batch(batch: RecordBatch) -> tuple[bytes, ...]:
+    """Return the parts of a records frame's payload; the record bytes are not copied.
+
+    Raises:
+        ValueError: `batch.data` is not `batch.rows` records.
+    """
+    expected = batch.rows * RECORD_DTYPE.itemsize
+    if len(batch.data) != expected:
+        message = f"{batch.rows} rows are {expected} bytes, got {len(batch.data)}"
+        raise ValueError(message)
+    messages = msgspec.msgpack.encode(batch.messages)
+    head = _HEAD.pack(
+        _RECORD_NUMBER,
+        batch.worker,
+        batch.epoch,
+        batch.batch_seq,
+        batch.rows,
+        len(messages),
+        len(batch.gaps),
+        len(batch.chunks),
+    )
+    return head, messages, batch.data, batch.gaps, batch.chunks
+
+
+_RECORD_NUMBER = descr_number(RECORD_DESCR)
+
+
+class BatchDecoder:
+    """Reads batches written with the columns `descr` as batches of today's `RECORD_DTYPE`.
+
+    Columns that the writer did not have are `MISSING`; columns that we no longer have are left
+    out.
+
+    Raises:
+        ValueError: `descr` can't be the columns of records.
+    """
+
+    def __init__(self, descr: Descr) -> None:
+        self._number = descr_number(descr)
+        self._dtype = dtype_of(descr)
+        self._same = self._dtype == RECORD_DTYPE
+        known = set(RECORD_DTYPE.names or ())
+        self._kept = [name for name, _ in descr if name in known]
+
+    def decode(self, payload: memoryview) -> RecordBatch:
+        """Return the batch in a records frame's payload.
+
+        Raises:
+            ValueError: the payload is not a batch of these columns.
+        """
+        if len(payload) < _HEAD.size:
+            message = f"a batch of {len(payload)} bytes has no room for its header"
+            raise ValueError(message)
+        number, worker, epoch, batch_seq, rows, *sizes = _HEAD.unpack_from(payload)
+        if number != self._number:
+            message = "the batch was written with other columns than its stream states"
+            raise ValueError(message)
+        messages_size, gaps_size, chunks_size = sizes
+        data_size = rows * self._dtype.itemsize
+        if _HEAD.size + messages_size + data_size + gaps_size + chunks_size != len(payload):
+            message = f"the sizes in a batch's header don't add up to {len(payload)} bytes"
+            raise ValueError(message)
+        data_at = _HEAD.size + messages_size
+        gaps_at = data_at + data_size
+        chunks_at = gaps_at + gaps_size
+        try:
+            messages = _messages_decoder.decode(payload[_HEAD.size : data_at])
+        except msgspec.DecodeError as error:
+            message = f"the batch's error messages are malformed: {error}"
+            raise ValueError(message) from error
+        return RecordBatch(
+            worker=worker,
+            epoch=epoch,
+            batch_seq=batch_seq,
+            rows=rows,
+            data=self._as_current(payload[data_at:gaps_at], rows),
+            messages=messages,
+            gaps=bytes(payload[gaps_at:chunks_at]),
+            chunks=bytes(payload[chunks_at:]),
+        )
+
+    def _as_current(self, data: memoryview, rows: int) -> bytes:
+        if self._same:
+            return bytes(data)
+        old = np.frombuffer(data, dtype=self._dtype, count=rows)
+        new = empty_batch(rows)
+        for name in self._kept:
+            new[name] = old[name]
+        return new.tobytes()
+
+
+class SeenBatches:
+    """Which batches have been taken, by `(worker, epoch, batch_seq)`.
+
+    Batches come nearly in order, so per worker and epoch one number stands for all up to it and
+    only the ones ahead of a hole are kept apart: memory stays flat over hours.
+    """
+
+    def __init__(self) -> None:
+        self._below: dict[tuple[int, int], int] = {}
+        self._ahead: dict[tuple[int, int], set[int]] = {}
+        self.duplicates = 0
+
+    def __contains__(self, batch: RecordBatch) -> bool:
+        """Tell whether this batch was added before."""
+        key = (batch.worker, batch.epoch)
+        return batch.batch_seq < self._below.get(key, 0) or batch.batch_seq in self._ahead.get(
+            key, ()
+        )
+
+    def add(self, batch: RecordBatch) -> bool:
+        """Note the batch; return False, and count it, when it was there already."""
+        if batch in self:
+            self.duplicates += 1
+            return False
+        key = (batch.worker, batch.epoch)
+        ahead = self._ahead.setdefault(key, set())
+        ahead.add(batch.batch_seq)
+        below = self._below.get(key, 0)
+        while below in ahead:
+            ahead.remove(below)
+            below += 1
+        self._below[key] = below
+        return True

@@ -1,0 +1,43 @@
+"""A worker's lease book."""
+
+from steelyard.domain.bench.leases import LeaseBook
+from steelyard.domain.bench.messages import Lease
+
+
+def lease(number: int, index_from: int, index_to: int, stride: int = 1) -> Lease:
+    return Lease(
+        lease_id=number, epoch=0, phase=0, index_from=index_from, index_to=index_to,
+        stride=stride, expires_ns=0,
+    )  # fmt: skip
+
+
+def test_the_lowest_index_goes_first_across_leases() -> None:
+    """A reissued lease with earlier indices is sent before and between the one at hand."""
+    book = LeaseBook()
+    book.add(lease(1, 10, 16, 2))
+    book.add(lease(2, 1, 14, 4))
+    order = []
+    while (index := book.take()) is not None:
+        order.append(index)
+    assert order == [1, 5, 9, 10, 12, 13, 14]
+    assert book.unsent == 0
+
+
+def test_cursors_say_how_far_each_lease_is() -> None:
+    """A cursor is the first unsent index; a finished lease is reported once and forgotten."""
+    book = LeaseBook()
+    book.add(lease(1, 0, 2))
+    book.add(lease(2, 2, 9))
+    for _ in range(3):
+        book.take()
+    assert book.cursors() == {1: 2, 2: 3}
+    assert book.cursors() == {2: 3}
+    assert book.slots(4) == [(2, 3)]
+
+
+def test_an_empty_lease_holds_nothing() -> None:
+    """A lease without indices is acknowledged and never sent from."""
+    book = LeaseBook()
+    book.add(lease(7, 5, 5))
+    assert book.take() is None
+    assert book.cursors() == {7: 5}
