@@ -78,6 +78,12 @@ class EndpointUnreachableError(SteelyardError):
     exit_code = EXIT_UNREACHABLE
 
 
+class FileError(SteelyardError):
+    """A file can't be written: no space, no permission, no such place."""
+
+    exit_code = EXIT_USAGE
+
+
 class JournalError(SteelyardError):
     """A journal can't be read or written."""
 

@@ -1,0 +1,53 @@
+"""The system's clock, and how far its wall time is from its monotonic time."""
+
+import time
+
+import msgspec
+
+from steelyard.kernel.clock import Clock
+
+WALL_OFFSET_READS = 15
+
+
+class SystemClock:
+    """CLOCK_MONOTONIC and the wall clock of this host."""
+
+    mono_ns = staticmethod(time.monotonic_ns)
+    wall_ns = staticmethod(time.time_ns)
+
+
+class WallOffset(msgspec.Struct, frozen=True, kw_only=True):
+    """What to add to a monotonic time to get Unix time, and how sure that is.
+
+    Attributes:
+        offset_ns: wall time minus monotonic time.
+        half_width_ns: the true offset is within this of `offset_ns`.
+        mono_ns: when it was measured.
+    """
+
+    offset_ns: int
+    half_width_ns: int
+    mono_ns: int
+
+
+def sample_wall_offset(clock: Clock, reads: int = WALL_OFFSET_READS) -> WallOffset:
+    """Return the tightest of `reads` measurements of wall minus monotonic time.
+
+    Each reads monotonic, wall, monotonic: the wall time was taken somewhere between the other two
+    (Cristian's method), so the narrowest pair bounds the offset best and a preempted one loses.
+
+    Raises:
+        ValueError: `reads` is below 1.
+    """
+    if reads < 1:
+        message = f"reads must be at least 1, got {reads}"
+        raise ValueError(message)
+    best: WallOffset | None = None
+    for _ in range(reads):
+        before, wall, after = clock.mono_ns(), clock.wall_ns(), clock.mono_ns()
+        middle = (before + after) // 2
+        half_width = (after - before + 1) // 2
+        if best is None or half_width < best.half_width_ns:
+            best = WallOffset(offset_ns=wall - middle, half_width_ns=half_width, mono_ns=middle)
+    assert best is not None
+    return best
