@@ -42,12 +42,12 @@ def sample_wall_offset(clock: Clock, reads: int = WALL_OFFSET_READS) -> WallOffs
     if reads < 1:
         message = f"reads must be at least 1, got {reads}"
         raise ValueError(message)
-    best: WallOffset | None = None
-    for _ in range(reads):
-        before, wall, after = clock.mono_ns(), clock.wall_ns(), clock.mono_ns()
-        middle = (before + after) // 2
-        half_width = (after - before + 1) // 2
-        if best is None or half_width < best.half_width_ns:
-            best = WallOffset(offset_ns=wall - middle, half_width_ns=half_width, mono_ns=middle)
-    assert best is not None
-    return best
+    return min((_read_offset(clock) for _ in range(reads)), key=lambda read: read.half_width_ns)
+
+
+def _read_offset(clock: Clock) -> WallOffset:
+    before, wall, after = clock.mono_ns(), clock.wall_ns(), clock.mono_ns()
+    middle = (before + after) // 2
+    return WallOffset(
+        offset_ns=wall - middle, half_width_ns=(after - before + 1) // 2, mono_ns=middle
+    )

@@ -9,9 +9,7 @@ from pathlib import Path
 
 from steelyard.kernel.errors import FileError
 
-_STORAGE_ERRNOS = frozenset(
-    {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
-)
+_STORAGE_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO})
 _NEXT_STEPS = {
     errno.ENOSPC: "Free some space, or choose another directory.",
     errno.EDQUOT: "Free some of your quota, or choose another directory.",
@@ -100,7 +98,7 @@ def _publish(temporary: Path, target: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
-    os.replace(temporary, target)
+    temporary.replace(target)
     sync_directory(target.parent)
 
 

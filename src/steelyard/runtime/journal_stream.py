@@ -114,11 +114,9 @@ class StreamCursor:
         Raises:
             OSError: the file can't be opened or read.
         """
-        if self.stopped:
-            return
         fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            if self.offset == 0 and not self._read_file_header(fd, live=live):
+            if not self._may_read(fd, live=live):
                 return
             for frame in self._frames(fd, live=live):
                 item = self._take(frame, wanted, fd)
@@ -142,7 +140,9 @@ class StreamCursor:
         finally:
             os.close(fd)
 
-    def _read_file_header(self, fd: int, *, live: bool) -> bool:
+    def _may_read(self, fd: int, *, live: bool) -> bool:
+        if self.stopped or self.offset > 0:
+            return not self.stopped
         data = _pread(fd, FILE_HEADER_SIZE, 0)
         if live and file_header().startswith(data) and len(data) < FILE_HEADER_SIZE:
             return False
@@ -181,9 +181,6 @@ class StreamCursor:
     def _take(
         self, frame: Frame, wanted: frozenset[FrameType], fd: int
     ) -> Event | RecordBatch | None:
-        if self.opened is None and frame.type is not FrameType.OPENED:
-            self._stop("the opening frame is missing", fd)
-            return None
         if self.opened is not None and frame.stream != self._stream:
             self._stop(f"a frame of another stream (number {frame.stream})", fd)
             return None
@@ -204,22 +201,24 @@ class StreamCursor:
         if frame.type is FrameType.OPENED:
             opened = self._open(frame)
             return _opening_event(opened, frame.seq) if FrameType.OPENED in wanted else None
+        opened, batches = self.opened, self._batches
+        if opened is None or batches is None:
+            message = "the stream was not opened before it"
+            raise ValueError(message)
         if frame.type not in wanted:
             return None
         if frame.type is FrameType.RECORDS:
-            assert self._batches is not None
-            return self._batches.decode(frame.payload)
-        assert self.opened is not None
+            return batches.decode(frame.payload)
         body = _event_decoder.decode(frame.payload)
         return Event(
-            schema=self.opened.schema,
-            run_id=self.opened.run_id,
-            stream_id=self.opened.stream_id,
+            schema=opened.schema,
+            run_id=opened.run_id,
+            stream_id=opened.stream_id,
             seq=frame.seq,
             mono_ns=body.mono_ns,
             wall_ns=body.wall_ns,
-            host_id=self.opened.host_id,
-            boot_id=self.opened.boot_id,
+            host_id=opened.host_id,
+            boot_id=opened.boot_id,
             type=body.type,
             payload=body.payload,
         )

@@ -129,7 +129,9 @@ class JournalWriter:
         self._end = 0
         try:
             directory.mkdir(parents=True, exist_ok=True)
-            self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+            self._fd = os.open(
+                self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666
+            )
         except OSError as error:
             raise self._error("Can't open journal", error) from error
         try:
@@ -143,7 +145,7 @@ class JournalWriter:
         if fsync == "interval":
             self._interval = _IntervalSync(self._fd, SYNC_INTERVAL_S)
 
-    def event(self, type: str, payload: dict[str, Any]) -> int:  # noqa: A002 - the Event's own name
+    def event(self, type: str, payload: dict[str, Any]) -> int:
         """Append an event stamped now; return its seq.
 
         Raises:
@@ -262,11 +264,11 @@ class JournalWriter:
     def _recover(self) -> dict[str, Any] | None:
         """Find the end of what is whole in an existing file, cut the rest, and say what was cut."""
         size = os.fstat(self._fd).st_size
-        if file_header().startswith(os.pread(self._fd, FILE_HEADER_SIZE, 0)):
-            # Nothing, or a header that its writer did not live to finish, or all of it.
-            if size < FILE_HEADER_SIZE:
-                os.ftruncate(self._fd, 0)
-                return None
+        head = os.pread(self._fd, FILE_HEADER_SIZE, 0)
+        if len(head) < FILE_HEADER_SIZE and file_header().startswith(head):
+            # A new file, or one whose writer did not live to finish its header.
+            os.ftruncate(self._fd, 0)
+            return None
         damage: list[str] = []
         cursor = StreamCursor(self.path, damage.append)
         for _ in cursor.read(frozenset()):
@@ -359,7 +361,8 @@ class JournalWriter:
         return self._failure
 
     def _error(self, what: str, error: OSError) -> JournalError:
-        return JournalError(f"{what} {self.path}: {reason_of(error)}", next_step=next_step_of(error))
+        reason = f"{what} {self.path}: {reason_of(error)}"
+        return JournalError(reason, next_step=next_step_of(error))
 
 
 def _copy_tail(fd: int, offset: int, target: Path) -> None:
