@@ -1,0 +1,155 @@
+"""What a class of each kind must offer, so that `validate` can name what is missing.
+
+The ports themselves are Protocols in `domain`, which this layer may not see; a test holds this
+table and those Protocols together. A method is written `name(arguments)`; the arguments are those
+it is called with, by position.
+"""
+
+import inspect
+from typing import Any
+
+import msgspec
+
+from steelyard.plugins.spec import PluginSpec
+
+
+class Port(msgspec.Struct, frozen=True):
+    """What a kind's classes must have.
+
+    Attributes:
+        protocol: where the port is documented.
+        shapes: alternatives; a class must fit one of them. Each is a tuple of methods.
+        attributes: class or instance attributes that all shapes share.
+        optional: methods checked for their arguments only where the class has them.
+        at_least_one: at least one of `optional` must be there.
+    """
+
+    protocol: str
+    shapes: tuple[tuple[str, ...], ...] = ((),)
+    attributes: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
+    at_least_one: bool = False
+
+
+_BENCH = "steelyard.domain.bench.ports:"
+_METRIC_FACTS = ("tag", "header", "unit", "larger_is_better", "definition", "source")
+
+PORTS: dict[str, Port] = {
+    "endpoint": Port(
+        _BENCH + "Endpoint", (("build(history, context)", "read_event(data)", "read_body(body)"),)
+    ),
+    "tokenizer": Port(
+        _BENCH + "Tokenizer", (("count(text)", "text_of(tokens, rng)"),), attributes=("name",)
+    ),
+    "dataset": Port(_BENCH + "Dataset", (("conversations()",),)),
+    "arrival": Port(_BENCH + "Arrival", (("offsets_ns(first, count)",),)),
+    "exporter": Port(_BENCH + "Exporter", (("export(view)",),)),
+    "console": Port(_BENCH + "Console", (("render(view)",),)),
+    "ui": Port(_BENCH + "Ui", (("update(stats, live)", "close()"),)),
+    "phase_hook": Port(
+        _BENCH + "PhaseHook",
+        optional=(
+            "on_phase_start(phase, tracker)",
+            "on_phase_sending_complete(phase, tracker)",
+            "on_phase_complete(phase, tracker)",
+            "on_phase_timeout(phase, tracker)",
+        ),
+        at_least_one=True,
+    ),
+    "post_processor": Port(_BENCH + "PostProcessor", (("process(results)",),)),
+    "metric": Port(
+        _BENCH + "RecordMetric or RunMetric",
+        (("values(batch)",), ("value(totals)",)),
+        attributes=_METRIC_FACTS,
+    ),
+    "service": Port("steelyard.runtime.service:Service", attributes=("service_type",)),
+}
+"""Kinds with a port. A kind that is not here yet accepts any class."""
+
+STYLES: dict[str, Port] = {
+    "distributed_testing": Port(
+        "steelyard.dialects.distributed_testing.plugin_architecture:Plugin",
+        (("initialize(coordinator)", "shutdown()"),),
+    ),
+    "tracelet": Port(
+        "steelyard.dialects.tracelet.core.plugins:PluginBase",
+        (("get_metadata()", "initialize(config)", "start()", "stop()", "get_status()"),),
+    ),
+}
+"""Ports of authoring styles that say themselves what their classes have, whatever the kind."""
+
+
+def port_for(spec: PluginSpec) -> Port | None:
+    """Return the port that `spec`'s class must fit, or None when there is none yet."""
+    return STYLES.get(spec.authoring_style) or PORTS.get(spec.kind)
+
+
+def split_method(text: str) -> tuple[str, tuple[str, ...]]:
+    """Return the name and argument names of `name(arguments)`."""
+    name, _, arguments = text.rstrip(")").partition("(")
+    return name, tuple(a.strip() for a in arguments.split(",") if a.strip())
+
+
+def accepts(function: Any, count: int, *, bound: bool) -> bool:
+    """Tell whether `function` can be called with `count` positional arguments.
+
+    `bound` says that `self` is already in place. What has no readable signature is believed.
+    """
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return True
+    arguments = [None] * (count if bound else count + 1)
+    try:
+        signature.bind(*arguments)
+    except TypeError:
+        return False
+    return True
+
+
+def _method_problem(cls: type, method: str) -> str | None:
+    name, arguments = split_method(method)
+    found = inspect.getattr_static(cls, name, None)
+    if found is None:
+        return f"has no method {method}"
+    if getattr(found, "__isabstractmethod__", False):
+        return f"leaves the abstract method {method} open"
+    bound = isinstance(found, staticmethod | classmethod)
+    function = getattr(cls, name)
+    if not callable(function):
+        return f"has {name}, which is not a method; expected {method}"
+    if not accepts(function, len(arguments), bound=bound):
+        return f"has {name}{inspect.signature(function)}; expected {method}"
+    return None
+
+
+def _has_attribute(cls: type, name: str) -> bool:
+    if any(name in vars(parent) for parent in cls.__mro__):
+        return True
+    if any(name in getattr(parent, "__annotations__", {}) for parent in cls.__mro__):
+        return True
+    # Set in __init__: seen by name only, for the class must not be made to be checked.
+    init = getattr(cls, "__init__", None)
+    return name in getattr(getattr(init, "__code__", None), "co_names", ())
+
+
+def class_problems(cls: Any, port: Port | None) -> list[str]:
+    """Return what keeps `cls` from fitting `port`, one phrase each; empty when it fits.
+
+    Nothing is instantiated.
+    """
+    if not inspect.isclass(cls):
+        return [f"is a {type(cls).__name__}, not a class"]
+    if port is None:
+        return []
+    trials = [
+        [p for p in (_method_problem(cls, m) for m in shape) if p is not None]
+        for shape in port.shapes
+    ]
+    problems = list(min(trials, key=lambda found: len(found)))
+    problems += [f"has no attribute {a}" for a in port.attributes if not _has_attribute(cls, a)]
+    present = [m for m in port.optional if hasattr(cls, split_method(m)[0])]
+    problems += [p for p in (_method_problem(cls, m) for m in present) if p is not None]
+    if port.at_least_one and not present:
+        problems.append("has none of " + ", ".join(port.optional))
+    return problems
