@@ -199,8 +199,8 @@ class StreamCursor:
 
     def _decode(self, frame: Frame, wanted: frozenset[FrameType]) -> Event | RecordBatch | None:
         if frame.type is FrameType.OPENED:
-            opened = self._open(frame)
-            return _opening_event(opened, frame.seq) if FrameType.OPENED in wanted else None
+            opening = self._open(frame)
+            return _opening_event(opening, frame.seq) if FrameType.OPENED in wanted else None
         opened, batches = self.opened, self._batches
         if opened is None or batches is None:
             message = "the stream was not opened before it"
