@@ -1,0 +1,10 @@
+"""Tells Steelyard that this package has plugins; all else is in pyproject.toml."""  # noqa: INP001  a script
+
+from setuptools import setup
+
+setup(
+    entry_points={
+        # Names the package, whose registry.yaml then names the plugins.
+        "steelyard.plugins": ["example_plugin = aiperf_example_plugin:__version__"],
+    },
+)

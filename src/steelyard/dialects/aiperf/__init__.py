@@ -1,0 +1,1 @@
+"""The names of the `aiperf` documents (000, 001, 002), spelled over the core."""

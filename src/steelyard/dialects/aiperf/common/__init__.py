@@ -1,0 +1,1 @@
+"""What `aiperf` plugins and services share."""

@@ -1,0 +1,1 @@
+"""Phases under the `aiperf` names."""
