@@ -152,7 +152,8 @@ class RecordBatch(msgspec.Struct, frozen=True, kw_only=True):
 
     `(worker, epoch, batch_seq)` identifies a batch; a second copy is dropped. `messages` gives the
     first error text per error kind seen in it; `gaps` the inter-chunk times (ns, int64 bytes) of
-    its rows; `chunks` the chunk side table when it is exported.
+    its rows: row by row, `chunks - 1` each, -1 where both chunks came in one read; `chunks` the
+    chunk side table when it is exported.
     """
 
     worker: int
@@ -208,3 +209,13 @@ class StopRun(msgspec.Struct, frozen=True):
     """Controller to the timing manager: a person asked to stop; drain, or drop at once."""
 
     drain: bool
+
+
+class ServiceLost(msgspec.Struct, frozen=True):
+    """Controller to all, the moment it knows: a role is gone and will not come back."""
+
+    service_id: str
+    service_type: str
+    index: int
+    reason: str
+    mono_ns: int
