@@ -17,6 +17,7 @@ _NEXT_STEPS = {
     errno.EROFS: "Choose a directory that can be written.",
     errno.EACCES: "Change its permissions, or choose another directory.",
     errno.EPERM: "Change its permissions, or choose another directory.",
+    errno.EEXIST: "Choose a path whose parents are directories.",
     errno.ENOTDIR: "Choose a path whose parents are directories.",
     errno.EISDIR: "Choose a path that is not a directory.",
 }

@@ -14,7 +14,7 @@ from steelyard.domain.bench.records import RECORD_DTYPE, empty_batch
 Descr = tuple[tuple[str, str], ...]
 
 _HEAD = struct.Struct("<IiqqIIII")
-_COLUMN = re.compile(r"[<|][iufb][1248]")
+_COLUMN = re.compile(r"\|[iub]1|<[iu][248]|<f[248]")
 MAX_COLUMNS = 1024
 
 _messages_decoder = msgspec.msgpack.Decoder(dict[int, str])
@@ -92,6 +92,10 @@ class BatchDecoder:
         self._same = self._dtype == RECORD_DTYPE
         known = set(RECORD_DTYPE.names or ())
         self._kept = [name for name, _ in descr if name in known]
+        for name in self._kept:
+            if not np.can_cast(self._dtype[name], RECORD_DTYPE[name], "safe"):
+                message = f"column {name!r} of {self._dtype[name]} is no {RECORD_DTYPE[name]}"
+                raise ValueError(message)
 
     def decode(self, payload: memoryview) -> RecordBatch:
         """Return the batch in a records frame's payload.
