@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+# A stranger's day: install our wheel and the example plugin package into a clean environment, run
+# the package's own tests there, and use its plugins in a real run against the simulated server.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+example=examples/aiperf-example-plugin
+work="$(mktemp -d)"
+server=""
+finish() {
+    if [ -n "$server" ]; then
+        kill "$server" 2>/dev/null || true
+        wait "$server" 2>/dev/null || true
+    fi
+    rm -rf "$work"
+}
+trap finish EXIT
+
+.venv/bin/python -m build --wheel --outdir "$work/dist" . >"$work/build.log" 2>&1 \
+    || { cat "$work/build.log" >&2; exit 1; }
+python3 -m venv "$work/venv"
+"$work/venv/bin/python" -m pip install --quiet "$work"/dist/steelyard-*.whl
+.venv/bin/python tools/report_costs.py --python "$work/venv/bin/python" --size
+"$work/venv/bin/python" -m pip install --quiet "./$example" pytest pytest-asyncio
+
+# Away from the checkout, so that nothing but the installed packages can be imported.
+cp -r "$example/tests" "$work/example-tests"
+cd "$work"
+export PATH="$work/venv/bin:$PATH"
+python -m pytest -q -o asyncio_mode=auto -p no:cacheprovider example-tests
+
+steelyard plugins > plugins.txt
+grep -i example plugins.txt || { cat plugins.txt; echo "The example plugin isn't listed." >&2; exit 1; }
+
+port="$(python -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')"
+steelyard mock --port "$port" --ttft-ms 5 --itl-ms 1 >mock.log 2>&1 &
+server=$!
+for _ in $(seq 100); do
+    python -c "import urllib.request as r; r.urlopen('http://127.0.0.1:$port/health', timeout=1)" \
+        2>/dev/null && break
+    sleep 0.1
+done
+
+cat > plan.yaml <<'YAML'
+plugins:
+  phase_hooks:
+    - name: example_logging_hook
+      config: {log_file: phases.log, verbose: true}
+    - name: example_metrics_collector_hook
+      config: {metrics_file: phase_metrics.json, aggregate: true}
+  post_processors:
+    - name: example_metrics_processor
+      config: {output_file: metrics.txt, include_percentiles: true}
+YAML
+steelyard profile --config plan.yaml -m demo -u "http://127.0.0.1:$port" --endpoint-type chat \
+    --streaming --concurrency 4 --request-count 40 --isl 32 --osl 16 --workers 1 \
+    --artifact-dir run --ui none
+
+# Relative paths of plugins lie in the artifact directory or in the working directory.
+for name in phases.log phase_metrics.json metrics.txt; do
+    found="$(find . -name "$name" -size +0 -print -quit)"
+    [ -n "$found" ] || { echo "The run left no $name: the plugin was not used." >&2; exit 1; }
+    printf -- '-- %s\n' "$name"
+    head -n 5 "$found"
+done
