@@ -1,1 +1,1 @@
-"""The plugin kernel: manifests, metadata, registry, states, hooks and order. Models only, no I/O."""
+"""The plugin kernel: manifests, metadata, registry, states, hooks, order. Models, no I/O."""

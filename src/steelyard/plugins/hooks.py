@@ -55,6 +55,8 @@ class Counts(msgspec.Struct):
 def event_from(function: Callable[..., Any]) -> Event:
     """Return the event that a documented empty function states: its name, arguments, docstring.
 
+    `self` is left out, so that the methods of a port can be the documentation of its events.
+
     Raises:
         PluginError: the function has no docstring; an undocumented event is not offered.
     """
@@ -62,7 +64,8 @@ def event_from(function: Callable[..., Any]) -> Event:
     text = inspect.getdoc(function)
     if not text:
         raise PluginError(f"Event '{name}' has no docstring", expected="when it fires and for what")
-    return Event(name, tuple(inspect.signature(function).parameters), text)
+    arguments = tuple(a for a in inspect.signature(function).parameters if a != "self")
+    return Event(name, arguments, text)
 
 
 class HookTable:
@@ -173,7 +176,7 @@ class HookTable:
         counts.failures_in_a_row = 0
 
     def failed(self, handler: Handler, error: str, *, timeout: bool = False) -> bool:
-        """Note a call that raised or ran out of time; return True when this quarantines its plugin."""
+        """Note a call that raised or ran out of time; return True if it quarantines its plugin."""
         counts = self.counts[handler.plugin]
         counts.calls += 1
         counts.failures += 1

@@ -58,8 +58,8 @@ PORTS: dict[str, Port] = {
     ),
     "post_processor": Port(_BENCH + "PostProcessor", (("process(results)",),)),
     "metric": Port(
-        _BENCH + "RecordMetric or RunMetric",
-        (("values(batch)",), ("value(totals)",)),
+        _BENCH + "RecordMetric, ChunkMetric or RunMetric",
+        (("values(batch)",), ("chunk_values(gaps_ns)",), ("value(totals)",)),
         attributes=_METRIC_FACTS,
     ),
     "service": Port("steelyard.runtime.service:Service", attributes=("service_type",)),
@@ -142,11 +142,11 @@ def class_problems(cls: Any, port: Port | None) -> list[str]:
         return [f"is a {type(cls).__name__}, not a class"]
     if port is None:
         return []
-    trials = [
+    trials: list[list[str]] = [
         [p for p in (_method_problem(cls, m) for m in shape) if p is not None]
         for shape in port.shapes
     ]
-    problems = list(min(trials, key=lambda found: len(found)))
+    problems = min(trials, key=len)
     problems += [f"has no attribute {a}" for a in port.attributes if not _has_attribute(cls, a)]
     present = [m for m in port.optional if hasattr(cls, split_method(m)[0])]
     problems += [p for p in (_method_problem(cls, m) for m in present) if p is not None]

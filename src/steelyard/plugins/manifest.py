@@ -55,7 +55,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """A manifest as read: its header, the specs that are right, the problems of those that are not."""
+    """A manifest as read: its header, its right specs, and the problems of its wrong ones."""
 
     name: str
     version: str = "0"
@@ -238,7 +238,7 @@ def parse_manifest(
         fields.blame("name", "is missing; expected the package's name")
     defaults = {
         "version": fields.text("version", "0"),
-        "enabled": fields.take("enabled", bool, "true or false", True),  # noqa: FBT003  a default
+        "enabled": fields.take("enabled", bool, "true or false", True),
         "api_version": fields.take("api_version", int, "a whole number", 1),
         "authoring_style": fields.text("authoring_style", authoring_style),
         "location": location,

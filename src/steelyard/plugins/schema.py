@@ -28,16 +28,16 @@ def is_json_schema(schema: Mapping[str, Any]) -> bool:
     """Tell whether `schema` is JSON Schema; otherwise it is the short dialect."""
     if isinstance(schema.get("type"), str):
         return True
-    return any(
-        mark in schema and not _is_short_field(schema[mark]) for mark in _JSON_SCHEMA_MARKS
-    )
+    return any(mark in schema and not _is_short_field(schema[mark]) for mark in _JSON_SCHEMA_MARKS)
 
 
 def _is_short_field(value: Any) -> bool:
     return isinstance(value, Mapping) and isinstance(value.get("type"), str)
 
 
-def to_json_schema(schema: Mapping[str, Any], *, plugin: str, strict: bool = True) -> dict[str, Any]:
+def to_json_schema(
+    schema: Mapping[str, Any], *, plugin: str, strict: bool = True
+) -> dict[str, Any]:
     """Return `schema` as JSON Schema, whichever dialect it is written in.
 
     Args:
@@ -48,7 +48,7 @@ def to_json_schema(schema: Mapping[str, Any], *, plugin: str, strict: bool = Tru
     Raises:
         PluginError: the schema itself is wrong; the message names the field.
     """
-    full = dict(schema) if is_json_schema(schema) else _from_short(schema, plugin, strict)
+    full = dict(schema) if is_json_schema(schema) else _from_short(schema, plugin, strict=strict)
     try:
         Draft202012Validator.check_schema(full)
     except SchemaError as error:
@@ -59,7 +59,7 @@ def to_json_schema(schema: Mapping[str, Any], *, plugin: str, strict: bool = Tru
     return full
 
 
-def _from_short(schema: Mapping[str, Any], plugin: str, strict: bool) -> dict[str, Any]:  # noqa: FBT001  passed on by one caller
+def _from_short(schema: Mapping[str, Any], plugin: str, *, strict: bool) -> dict[str, Any]:
     properties: dict[str, Any] = {}
     required: list[str] = []
     for field, given in schema.items():

@@ -181,9 +181,7 @@ def _calls(node: ast.ClassDef) -> Iterator[ast.Call]:
     for child in ast.walk(node):
         if not isinstance(child, ast.Call):
             continue
-        if _last_name(child.func) == "PluginMetadata":
-            yield child
-        elif isinstance(child.func, ast.Attribute) and child.func.attr == "__init__":
+        if _last_name(child.func) in ("PluginMetadata", "__init__"):
             yield child
 
 

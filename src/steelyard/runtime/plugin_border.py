@@ -27,7 +27,8 @@ class PluginBorder:
             yield
         except SteelyardError:
             raise
-        except (Exception, SystemExit) as error:  # noqa: BLE001  the plugin border, the only one
+        # The plugin border: the one broad except of Steelyard.
+        except (Exception, SystemExit) as error:
             self.failures[plugin] += 1
             text = str(error).strip().partition("\n")[0]
             raise PluginError(

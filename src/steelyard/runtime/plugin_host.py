@@ -211,7 +211,7 @@ class PluginHost:
         if spec.config_schema is None:
             return dict(config)
         # Costs 40 ms to import, and most runs configure no plugin.
-        from steelyard.plugins.schema import apply_schema  # noqa: PLC0415
+        from steelyard.plugins.schema import apply_schema
 
         strict = spec.authoring_style in ("core", "aiperf")
         return apply_schema(spec.config_schema, config, plugin=label(spec), strict=strict)
@@ -264,9 +264,7 @@ class PluginHost:
         self._put(spec, cls)
         return spec
 
-    def _registered(
-        self, kind: str, name: str, cls: type, metadata: dict[str, Any]
-    ) -> PluginSpec:
+    def _registered(self, kind: str, name: str, cls: type, metadata: dict[str, Any]) -> PluginSpec:
         fields = set(PluginSpec.__struct_fields__) - {"kind", "name", "target", "metadata"}
         stated = {key: value for key, value in metadata.items() if key in fields}
         facts = {key: value for key, value in metadata.items() if key not in fields}
