@@ -163,9 +163,11 @@ class Answer:
         """Return what follows the last content chunk that will be written."""
         fault = self.fault
         if fault not in _HALFWAY:
-            return self._script.finish(
-                self._asked.reason, self._usage(self._total) if self._asked.usage else None
-            )
+            asked = self._asked
+            if not asked.usage:
+                return self._script.finish(asked.reason)
+            tokens = asked.tokens if self._total else 0
+            return self._script.finish_usage(asked.reason, asked.prompt_tokens, tokens)
         if fault == "malformed":
             return self._script.broken + STREAM_END
         if fault == "error-event":
@@ -183,35 +185,37 @@ class Answer:
         else:
             self._conn.finish(close=self._close)
 
-    def _usage(self, chunks: int) -> dict[str, int]:
-        prompt, tokens = self._asked.prompt_tokens, self._asked.tokens if chunks else 0
-        return {
-            "prompt_tokens": prompt,
-            "completion_tokens": tokens,
-            "total_tokens": prompt + tokens,
-        }
-
     def _whole(self, _now_ns: int) -> None:
         if self.done or self.fault == "stall":
             return
-        tokens = self._asked.tokens if self._total else 0
-        template = self._script.body(tokens, self._asked.reason, self._usage(self._total))
-        body = stamp(template, self.number)
-        if self.fault == "malformed":
-            body = body[: len(body) // 2] + b"]" + body[len(body) // 2 + 1 :]
-        elif self.fault == "error-event":
-            body = _LATE_ERROR
-        data = response(200, body, close=self._close)
-        if self.fault == "truncated":
-            data = data[: -len(body) // 2]
-        if self.fault != "reset":
+        asked = self._asked
+        tokens = asked.tokens if self._total else 0
+        if self._close or self.fault in _HALFWAY:
+            body = self._script.body(asked.reason, asked.prompt_tokens, tokens)
+            data = self._odd_response(stamp(body, self.number))
+        else:
+            whole = self._script.whole_response(asked.reason, asked.prompt_tokens, tokens)
+            data = stamp(whole, self.number)
+        if data:
             self.status = 200
-            self.first_ns = self.last_ns = time.monotonic_ns()
             if self.fault not in _HALFWAY:
                 self.chunks, self.tokens = min(1, tokens), tokens
+            self.first_ns = self.last_ns = time.monotonic_ns()
             self._conn.write(data)
         if self._conn.open:
             self._conclude()
+
+    def _odd_response(self, body: bytes) -> bytes:
+        """Return the response of a fault, or one that closes; nothing where a reset replaces it."""
+        if self.fault == "reset":
+            return b""
+        half = len(body) // 2
+        if self.fault == "malformed":
+            body = body[:half] + b"]" + body[half + 1 :]
+        elif self.fault == "error-event":
+            body = _LATE_ERROR
+        data = response(200, body, close=self._close)
+        return data[:-half] if self.fault == "truncated" else data
 
     def _refuse(self, _now_ns: int) -> None:
         if self.done or self.fault == "hang":

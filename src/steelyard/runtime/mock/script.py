@@ -6,6 +6,9 @@ template's sizes hold for all requests and `replace` makes the answer.
 
 import json
 import time
+from typing import TypeVar
+
+from steelyard.runtime.mock.wire import response
 
 _MARK = b"@request-id@"
 """Stands for the request number in templates: 12 bytes, as its hexadecimal form has."""
@@ -16,7 +19,9 @@ _WORDS = (
 )  # fmt: skip
 """An answer's words in turn, each with a space before it: one token in usual vocabularies."""
 
-_WHOLE_MAX = 64
+_CACHE_MAX = 64
+
+_Key = TypeVar("_Key")
 
 LAST_CHUNK = b"0\r\n\r\n"
 
@@ -57,6 +62,8 @@ class Script:
             for k in range(len(_WORDS))
         ]
         self._whole: dict[int, bytes] = {}
+        self._finish_usage: dict[tuple[str, int, int], bytes] = {}
+        self._responses: dict[tuple[str, int, int], bytes] = {}
         self.role = event(self._json({"role": "assistant", "content": ""}, None))
         self._finish = {
             reason: event(self._json({} if chat else "", reason)) + STREAM_END
@@ -84,23 +91,38 @@ class Script:
         if first == 0 and end == self.chunks_of(tokens):
             whole = self._whole.get(tokens)
             if whole is None:
-                if len(self._whole) >= _WHOLE_MAX:
-                    self._whole.clear()
                 whole = b"".join(self.content(k, tokens) for k in range(end))
-                self._whole[tokens] = whole
+                _keep(self._whole, tokens, whole)
             return whole
         return b"".join(self.content(k, tokens) for k in range(first, end))
 
-    def finish(self, reason: str, usage: dict[str, int] | None) -> bytes:
-        """Return the template of everything after the content."""
-        if usage is None:
-            return self._finish[reason]
-        body = self._envelope([], usage)
-        last = self._json({} if self._chat else "", reason)
-        return event(last) + event(body) + STREAM_END
+    def finish(self, reason: str) -> bytes:
+        """Return the template of everything after the content, without usage."""
+        return self._finish[reason]
 
-    def body(self, tokens: int, reason: str, usage: dict[str, int]) -> bytes:
-        """Return the template of an answer that isn't streamed."""
+    def finish_usage(self, reason: str, prompt_tokens: int, tokens: int) -> bytes:
+        """Return the template of everything after the content, usage included."""
+        key = (reason, prompt_tokens, tokens)
+        data = self._finish_usage.get(key)
+        if data is None:
+            last = self._json({} if self._chat else "", reason)
+            usage = self._envelope([], _usage(prompt_tokens, tokens))
+            data = event(last) + event(usage) + STREAM_END
+            _keep(self._finish_usage, key, data)
+        return data
+
+    def whole_response(self, reason: str, prompt_tokens: int, tokens: int) -> bytes:
+        """Return the template of a complete response that isn't streamed, its head included."""
+        key = (reason, prompt_tokens, tokens)
+        data = self._responses.get(key)
+        if data is None:
+            data = response(200, self.body(reason, prompt_tokens, tokens))
+            _keep(self._responses, key, data)
+        return data
+
+    def body(self, reason: str, prompt_tokens: int, tokens: int) -> bytes:
+        """Return the template of the body of an answer that isn't streamed."""
+        usage = _usage(prompt_tokens, tokens)
         text = self._text(0, tokens)
         choice: dict[str, object] = {"index": 0, "finish_reason": reason, "logprobs": None}
         if self._chat:
@@ -135,6 +157,20 @@ class Script:
         if usage is not None:
             message["usage"] = usage
         return json.dumps(message, separators=(",", ":")).encode()
+
+
+def _usage(prompt_tokens: int, tokens: int) -> dict[str, int]:
+    return {
+        "prompt_tokens": prompt_tokens,
+        "completion_tokens": tokens,
+        "total_tokens": prompt_tokens + tokens,
+    }
+
+
+def _keep(cache: dict[_Key, bytes], key: _Key, data: bytes) -> None:
+    if len(cache) >= _CACHE_MAX:
+        cache.clear()
+    cache[key] = data
 
 
 def stamp(template: bytes, number: int) -> bytes:
