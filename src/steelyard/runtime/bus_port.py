@@ -16,6 +16,7 @@ from steelyard.kernel.errors import SteelyardError
 from steelyard.runtime.bus_messages import (
     MESSAGES,
     CommandFailure,
+    Heartbeat,
     MessageRegistry,
     Nothing,
 )
@@ -24,6 +25,7 @@ Handler = Callable[[Any], Coroutine[Any, Any, Any]]
 ErrorHandler = Callable[[BaseException, msgspec.Struct], None]
 
 INBOX_MAX = 1_000
+OVERFULL = 4
 SEND_WAIT_S = 5.0
 
 _log = logging.getLogger(__name__)
@@ -171,8 +173,12 @@ class BusPort:
 
     @property
     def full(self) -> bool:
-        """True when no more messages should be delivered until `Link.has_room`."""
-        return self._queued >= self._inbox_max
+        """True when no more messages should be delivered until `Link.has_room`.
+
+        Never while a command waits for its answer, which may lie behind other messages: then up
+        to `OVERFULL` times as many are taken in, and the newest beyond that are lost.
+        """
+        return self._queued >= self._inbox_max and not self._pending
 
     def subscribe(self, message_type: type[msgspec.Struct], handler: Handler) -> None:
         """Call `handler(message)` for each message of this type, published or sent to us."""
@@ -205,7 +211,10 @@ class BusPort:
         name = type(message).__name__
         request_id = f"{self.service_id}.{next(self._request_numbers)}"
         future: asyncio.Future[msgspec.Struct] = asyncio.get_running_loop().create_future()
+        was_full = self.full
         self._pending[request_id] = (target, future)
+        if was_full:
+            self._way().has_room()
         try:
             async with asyncio.timeout(timeout_s):
                 await self._way().ship(Parcel(message, self.service_id, target, request_id))
@@ -223,6 +232,11 @@ class BusPort:
         self.counters.received += 1
         if parcel.reply_to:
             self._settle(parcel)
+            return
+        if isinstance(parcel.message, Heartbeat):
+            return
+        if self._queued >= OVERFULL * self._inbox_max:
+            self._lose(parcel)
             return
         if isinstance(parcel.message, ServiceLost):
             self._fail_pending(parcel.message)
@@ -251,6 +265,16 @@ class BusPort:
             )
         return self._link
 
+    def _lose(self, parcel: Parcel) -> None:
+        self.counters.dropped_full += 1
+        name = type(parcel.message).__name__
+        _log.warning("dropped a %s: the inbox of %s is full", name, self.service_id)
+        if parcel.request_id:
+            answer = CommandFailure(f"the inbox of {self.service_id} is full")
+            self._way().post(
+                Parcel(answer, self.service_id, parcel.source, reply_to=parcel.request_id)
+            )
+
     def _settle(self, parcel: Parcel) -> None:
         waiting = self._pending.get(parcel.reply_to)
         if waiting is None or waiting[1].done():
@@ -274,7 +298,7 @@ class BusPort:
             parcel = lane.current = lane.queue.popleft()
             was_full = self.full
             self._queued -= 1
-            if was_full:
+            if was_full and not self.full:
                 self._way().has_room()
             if parcel.request_id:
                 self._begin_command(parcel)
