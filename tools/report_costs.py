@@ -21,8 +21,6 @@ _SITE = "import sysconfig; print(sysconfig.get_path('purelib'))"
 _BARE = "pass"
 _IMPORT = "import steelyard"
 _HELP = "import sys; sys.argv[1:] = ['--help']; from steelyard.cli.main import main; main()"
-    "import sys; sys.argv = ['steelyard', '--help']; from steelyard.cli.main import main; main()"
-)
 
 
 def site_packages(python: str) -> Path:
