@@ -96,7 +96,7 @@ class RunView(Protocol):
     directory: str
 
     def batches(self) -> Iterator[dict[str, np.ndarray]]:
-        """Yield the records in export columns (SPEC names, None or NaN where missing)."""
+        """Yield the records in export columns (SPEC names; masked arrays where values miss)."""
         ...
 
     def rows(self) -> Sequence[dict[str, Any]]:
@@ -185,6 +185,22 @@ class RecordMetric(Protocol):
 
     def values(self, batch: np.ndarray) -> np.ndarray:
         """Return float64 values in `unit` for a batch of `RECORD_DTYPE`; NaN where there is none."""
+        ...
+
+
+@runtime_checkable
+class ChunkMetric(Protocol):
+    """A metric with one value per gap between two content chunks of a successful request."""
+
+    tag: str
+    header: str
+    unit: str
+    larger_is_better: bool
+    definition: str
+    source: str
+
+    def chunk_values(self, gaps_ns: np.ndarray) -> np.ndarray:
+        """Return float64 values in `unit`, one for each of the int64 nanoseconds."""
         ...
 
 

@@ -19,7 +19,10 @@ class MetricSummary(msgspec.Struct, frozen=True, kw_only=True):
         count: how many samples.
         error_bar: half-width, in `unit`, of what the instrument itself may be wrong by; None when
             it was not measured.
+        error_bar_source: `stamps` when only the run's own stamps bound it.
         provenance: where the samples come from, such as `server usage 100 %`.
+        flags: `MetricFlags`, for consoles to filter by; not exported.
+        group: the console table it belongs to.
     """
 
     tag: str
@@ -40,7 +43,11 @@ class MetricSummary(msgspec.Struct, frozen=True, kw_only=True):
     p99: float | None = None
     count: int = 0
     error_bar: float | None = None
+    error_bar_source: str = ""
     provenance: str = ""
+    flags: int = 0
+    group: str = ""
+    larger_is_better: bool = False
 
 
 class Cause(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,6 +80,7 @@ class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         status: `completed`, `cancelled` or `interrupted` (the journal just ends).
         wall_offset_ns: add to a record's CLOCK_MONOTONIC time to get Unix time.
+        notes: what else a reader should know, such as a plugin's metric that failed.
     """
 
     run_id: str
@@ -86,6 +94,7 @@ class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
     artifact_dir: str
     lost_services: tuple[str, ...] = ()
     journal: dict[str, Any] = {}
+    notes: tuple[str, ...] = ()
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):

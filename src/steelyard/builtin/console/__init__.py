@@ -1,0 +1,1 @@
+"""Consoles: a run shown to a person."""

@@ -1,0 +1,1 @@
+"""Exporters: a run written to files."""

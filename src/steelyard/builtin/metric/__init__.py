@@ -1,0 +1,1 @@
+"""Metrics, by family; each is one class with its definition beside its formula."""

@@ -1,0 +1,61 @@
+"""How well the instrument itself did: lateness of sends, delay of reads."""
+
+import numpy as np
+
+from steelyard.domain.bench.metrics import MetricFlags, MetricGroup, amount, elapsed_ms
+from steelyard.kernel.units import NS_PER_MS
+
+_CONNECTING = ("dns_ns", "connect_ns", "tls_ns")
+
+
+class ScheduleLag:
+    """Milliseconds by which requests left later than the schedule meant."""
+
+    tag = "schedule_lag"
+    header = "Schedule lag"
+    unit = "ms"
+    larger_is_better = False
+    definition = "start_ns - intended_ns, of all requests that were sent"
+    source = "schedule and send stamps"
+    flags = MetricFlags.INCLUDES_FAILURES
+    group = MetricGroup.INSTRUMENT
+
+    def values(self, batch: np.ndarray) -> np.ndarray:
+        """Return ms per request; NaN where nothing was sent."""
+        return elapsed_ms(batch, "intended_ns", "start_ns")
+
+
+class SendLag:
+    """Milliseconds of the schedule lag that are our own: without looking up and connecting."""
+
+    tag = "send_lag"
+    header = "Send lag of the client"
+    unit = "ms"
+    larger_is_better = False
+    definition = "schedule lag - (dns_ns + connect_ns + tls_ns), at least 0"
+    source = "schedule and send stamps"
+    flags = MetricFlags.INCLUDES_FAILURES | MetricFlags.NO_CONSOLE
+    group = MetricGroup.INSTRUMENT
+
+    def values(self, batch: np.ndarray) -> np.ndarray:
+        """Return ms per request; NaN where nothing was sent."""
+        connecting = sum(np.maximum(batch[name], 0) for name in _CONNECTING) / NS_PER_MS
+        own = elapsed_ms(batch, "intended_ns", "start_ns") - connecting
+        return np.asarray(np.maximum(own, 0.0))
+
+
+class DeliveryLag:
+    """Milliseconds between the kernel's stamp of the first content and our reading it."""
+
+    tag = "delivery_lag"
+    header = "Delivery lag of the client"
+    unit = "ms"
+    larger_is_better = False
+    definition = "delivery_lag_ns; kept out of latencies by kernel stamps"
+    source = "receive stamps of kernel and process"
+    flags = MetricFlags.STREAMING_ONLY
+    group = MetricGroup.INSTRUMENT
+
+    def values(self, batch: np.ndarray) -> np.ndarray:
+        """Return ms per request; NaN where the kernel did not stamp."""
+        return amount(batch, "delivery_lag_ns") / NS_PER_MS

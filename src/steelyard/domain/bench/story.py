@@ -1,0 +1,112 @@
+"""A run's story, folded from its journal events: plan, phases, workers, losses, the end."""
+
+from typing import Any
+
+import msgspec
+
+from steelyard.domain.bench.plan import Plan
+from steelyard.kernel.events import Event
+
+RUN_STARTED = "bench.run.started"
+RUN_ENDED = "bench.run.ended"
+SERVICE_LOST = "bench.service.lost"
+WORKER_FACTS = "bench.worker.facts"
+PHASE_PREFIX = "bench.phase."
+
+INTERRUPTED = "interrupted"
+
+
+class WorkerLoad(msgspec.Struct):
+    """What one worker said of itself over the run.
+
+    Attributes:
+        cpu_s, span_s: CPU seconds used within seconds observed, added up.
+        busiest: the largest share of one core in any one report.
+        clock_steps: how often the wall clock was set, as last reported.
+    """
+
+    cpu_s: float = 0.0
+    span_s: float = 0.0
+    busiest: float = 0.0
+    send_lag_max_ns: int = 0
+    clock_steps: int = 0
+
+    @property
+    def share(self) -> float:
+        """The share of one core used over the run, 1 being all of it."""
+        return self.cpu_s / self.span_s if self.span_s > 0 else 0.0
+
+
+class Story:
+    """Folds events in order; what never happened stays None or empty.
+
+    Attributes:
+        plan: from the event that started the run.
+        status: `completed`, `cancelled`, ... as the run's last event says, else `interrupted`.
+        phases: each phase's last known stats, by phase index, with how it ended.
+        lost: services that died, as `(service id, service type)`.
+    """
+
+    def __init__(self) -> None:
+        self.plan: Plan | None = None
+        self.plan_data: dict[str, Any] = {}
+        self.run_id = ""
+        self.host: dict[str, Any] = {}
+        self.host_id = ""
+        self.steelyard_version = ""
+        self.started_wall_ns = 0
+        self.last_wall_ns = 0
+        self.wall_offset_ns = 0
+        self.status = INTERRUPTED
+        self.phases: dict[int, dict[str, Any]] = {}
+        self.lost: list[tuple[str, str]] = []
+        self.workers: dict[int, WorkerLoad] = {}
+
+    def fold(self, event: Event) -> None:
+        """Take in one event; types that are not ours to know are passed over."""
+        self.last_wall_ns = max(self.last_wall_ns, event.wall_ns)
+        if event.type == RUN_STARTED:
+            self._start(event)
+        elif event.type == RUN_ENDED:
+            self.status = str(event.payload.get("status", "completed"))
+        elif event.type == SERVICE_LOST:
+            self._lose(event.payload)
+        elif event.type == WORKER_FACTS:
+            self._load(event.payload)
+        elif event.type.startswith(PHASE_PREFIX):
+            self._phase(event.type.removeprefix(PHASE_PREFIX), event.payload)
+
+    def _start(self, event: Event) -> None:
+        payload = event.payload
+        self.run_id = event.run_id
+        self.host_id = event.host_id
+        self.started_wall_ns = event.wall_ns
+        self.wall_offset_ns = event.wall_ns - event.mono_ns
+        self.plan_data = payload["plan"]
+        self.plan = msgspec.convert(self.plan_data, Plan)
+        self.host = payload.get("host", {})
+        self.steelyard_version = str(payload.get("steelyard_version", ""))
+
+    def _lose(self, payload: dict[str, Any]) -> None:
+        lost = (str(payload.get("service_id", "?")), str(payload.get("service_type", "?")))
+        if lost not in self.lost:
+            self.lost.append(lost)
+
+    def _load(self, payload: dict[str, Any]) -> None:
+        worker = self.workers.setdefault(int(payload["worker"]), WorkerLoad())
+        cpu_s, span_s = float(payload["cpu_s"]), float(payload["span_s"])
+        worker.cpu_s += cpu_s
+        worker.span_s += span_s
+        if span_s > 0:
+            worker.busiest = max(worker.busiest, cpu_s / span_s)
+        worker.send_lag_max_ns = max(worker.send_lag_max_ns, int(payload["send_lag_max_ns"]))
+        worker.clock_steps = max(worker.clock_steps, int(payload["clock_steps"]))
+
+    def _phase(self, what: str, payload: dict[str, Any]) -> None:
+        stats = payload.get("stats", payload)
+        index = stats.get("phase_index")
+        if not isinstance(index, int):
+            return
+        known = self.phases.setdefault(index, {"timed_out": False})
+        known.update(stats)
+        known["timed_out"] = known["timed_out"] or what == "timeout"

@@ -1,0 +1,171 @@
+"""From a run's story, totals and distributions to its summary."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from steelyard.domain.bench.metrics import MetricFlags, flags_of, group_of
+from steelyard.domain.bench.plan import Plan
+from steelyard.domain.bench.redact import redacted_plan, redacted_text
+from steelyard.domain.bench.story import Story
+from steelyard.domain.bench.summary import (
+    SUMMARY_SCHEMA,
+    MetricSummary,
+    RunFacts,
+    Summary,
+)
+from steelyard.domain.bench.totals import Totals
+from steelyard.domain.bench.verdict import PhaseRate, RunNumbers, judge
+from steelyard.kernel.finite import is_finite_value
+from steelyard.kernel.units import NS_PER_S
+
+
+def describe_metric(metric: Any, numbers: Mapping[str, Any], totals: Totals) -> MetricSummary:
+    """Return a metric's summary: what it says of itself, with its numbers."""
+    flags = flags_of(metric)
+    on_tokens = MetricFlags.PRODUCES_TOKENS_ONLY in flags
+    return MetricSummary(
+        tag=metric.tag,
+        header=metric.header,
+        unit=metric.unit,
+        provenance=totals.provenance_text() if on_tokens else "",
+        flags=int(flags),
+        group=group_of(metric),
+        larger_is_better=metric.larger_is_better,
+        **numbers,
+    )
+
+
+def single(value: float | None) -> dict[str, Any]:
+    """Return the numbers of a metric with one value per run."""
+    known = is_finite_value(value)
+    return {"avg": value if known else None, "count": int(known)}
+
+
+def phase_rates(plan: Plan, totals: Totals) -> tuple[PhaseRate, ...]:
+    """Return how the open-loop profiling phases kept to their schedule."""
+    return tuple(
+        PhaseRate(
+            name=phase.name,
+            requested_per_s=phase.request_rate,
+            intended_span_ns=(span.last_intended_ns or 0) - (span.first_intended_ns or 0),
+            actual_span_ns=(span.last_start_ns or 0) - (span.first_start_ns or 0),
+        )
+        for phase, span in zip(plan.phases, totals.spans, strict=True)
+        if phase.request_rate is not None and phase.kind != "warmup"
+    )
+
+
+def run_numbers(
+    plan: Plan,
+    story: Story,
+    totals: Totals,
+    metrics: Mapping[str, MetricSummary],
+    damage: tuple[str, ...],
+) -> RunNumbers:
+    """Return all that the verdict looks at."""
+    nothing = MetricSummary(tag="", header="", unit="")
+    lag = metrics.get("send_lag", nothing)
+    first_token = metrics.get("time_to_first_token", nothing)
+    latency = first_token if first_token.count else metrics.get("request_latency", nothing)
+    errors = totals.error_counts()
+    commonest = ""
+    if errors:
+        status = f" {errors[0].status}" if errors[0].status is not None else ""
+        example = redacted_text(errors[0].example)
+        commonest = f"{errors[0].kind}{status}" + (f" ({example})" if example else "")
+    return RunNumbers(
+        status=story.status,
+        requests=totals.requests,
+        succeeded=totals.succeeded,
+        failed=totals.failed,
+        cancelled=totals.cancelled,
+        rates=phase_rates(plan, totals),
+        latency_p50_ms=latency.p50,
+        send_lag_p50_ms=lag.p50,
+        send_lag_p99_ms=lag.p99,
+        cpu_share={number: load.share for number, load in sorted(story.workers.items())},
+        chunks=totals.chunks,
+        coalesced_events=totals.coalesced_events,
+        clock_steps=max((load.clock_steps for load in story.workers.values()), default=0),
+        osl_compared=totals.osl_compared,
+        osl_mismatched=totals.osl_mismatched,
+        lost=dict(story.lost),
+        timed_out={
+            str(stats.get("phase", index)): int(stats.get("in_flight") or stats["cancelled"])
+            for index, stats in sorted(story.phases.items())
+            if stats["timed_out"] and plan.phases[index].kind != "warmup"
+        },
+        commonest_error=commonest,
+        damage=damage,
+    )
+
+
+def phase_table(plan: Plan, story: Story, totals: Totals) -> tuple[dict[str, Any], ...]:
+    """Return each phase's counts: as its machine last said, and as records show."""
+    rows = []
+    for index, (phase, span) in enumerate(zip(plan.phases, totals.spans, strict=True)):
+        stats = story.phases.get(index, {})
+        rows.append(
+            {
+                "name": phase.name,
+                "kind": phase.kind,
+                "records": span.requests,
+                "sent": stats.get("sent", span.sent),
+                "completed": stats.get("completed"),
+                "failed": stats.get("failed"),
+                "cancelled": stats.get("cancelled"),
+                "lost": stats.get("lost"),
+                "sessions": stats.get("sessions"),
+                "timed_out": stats.get("timed_out", False),
+                "first_start_ns": span.first_start_ns,
+                "last_end_ns": span.last_end_ns,
+                "duration_s": span.duration_ns / NS_PER_S,
+            }
+        )
+    return tuple(rows)
+
+
+def summarize(
+    story: Story,
+    totals: Totals,
+    metrics: Mapping[str, MetricSummary],
+    *,
+    directory: str,
+    journal: Mapping[str, Any],
+    damage: tuple[str, ...] = (),
+    notes: tuple[str, ...] = (),
+) -> Summary:
+    """Return the summary of a run, whole or interrupted.
+
+    Raises:
+        ValueError: the story has no plan: nothing says what was run.
+    """
+    plan = story.plan
+    if plan is None:
+        message = "a summary needs the event that started the run"
+        raise ValueError(message)
+    ends = [span.last_end_ns for span in totals.spans if span.last_end_ns is not None]
+    last_record = max(ends) + story.wall_offset_ns if ends else 0
+    ended = max(story.last_wall_ns, last_record)
+    return Summary(
+        schema_version=SUMMARY_SCHEMA,
+        verdict=judge(run_numbers(plan, story, totals, metrics, damage)),
+        metrics=dict(metrics),
+        config=redacted_plan(story.plan_data),
+        run=RunFacts(
+            run_id=story.run_id,
+            status=story.status,
+            steelyard_version=story.steelyard_version,
+            started_wall_ns=story.started_wall_ns,
+            ended_wall_ns=ended,
+            duration_s=(ended - story.started_wall_ns) / NS_PER_S,
+            wall_offset_ns=story.wall_offset_ns,
+            host=story.host,
+            artifact_dir=directory,
+            lost_services=tuple(service for service, _ in story.lost),
+            journal={**journal, "damage": list(damage)},
+            notes=notes,
+        ),
+        errors=totals.error_counts(),
+        phases=phase_table(plan, story, totals),
+    )

@@ -1,0 +1,226 @@
+"""Whether to believe a run: facts in, verdict out. Each threshold is a constant with its reason."""
+
+from collections.abc import Iterator, Mapping
+
+import msgspec
+
+from steelyard.domain.bench.summary import Cause, Verdict
+
+VALID = "VALID"
+SUSPECT = "SUSPECT"
+INVALID = "INVALID"
+_RANK = {VALID: 0, SUSPECT: 1, INVALID: 2}
+
+SAMPLES_FOR_P99 = 100
+"""Below this many, no request lies beyond the 99th percentile: it is just the largest value."""
+
+ERROR_RATE_SUSPECT = 0.01
+"""Failures leave the latencies; above 1 % their absence can move the p99 by its whole tail."""
+ERROR_RATE_INVALID = 0.50
+"""A server that fails most requests was not measured doing the work."""
+
+RATE_SUSPECT = 0.98
+"""Sends spread over 2 % more time than intended are another load than the one asked for."""
+RATE_INVALID = 0.90
+
+LAG_SUSPECT = 0.10
+"""The p99 of our own send lag, as a share of the median latency it is read against."""
+LAG_INVALID = 0.50
+"""The median of our own send lag, likewise: half of what is reported from intended is us."""
+LAG_FLOOR_MS = 1.0
+"""Lag below this is a scheduler tick or two of the client's kernel, whatever the latency."""
+
+CPU_SUSPECT = 0.80
+"""A worker is one thread: near a full core it queues events, and its own delay shows."""
+CPU_INVALID = 0.97
+
+COALESCED_SUSPECT = 0.01
+"""More events than this sharing a read with others make first-content stamps late (DESIGN 3.4)."""
+
+OSL_MISMATCH_SUSPECT = 0.10
+"""More answers than this of another length than asked for: the work done is not the work meant."""
+
+_SPARED = frozenset({"post_processor_manager", "worker_manager"})
+"""Services whose loss leaves load and records whole."""
+
+
+class PhaseRate(msgspec.Struct, frozen=True, kw_only=True):
+    """An open-loop phase: how long its sends were meant to take, and took."""
+
+    name: str
+    requested_per_s: float
+    intended_span_ns: int
+    actual_span_ns: int
+
+
+class RunNumbers(msgspec.Struct, frozen=True, kw_only=True):
+    """All that the verdict looks at.
+
+    Attributes:
+        status: how the run ended, `interrupted` when its journal just ends.
+        requests: rows of profiling phases; `succeeded`, `failed` and `cancelled` add up to it.
+        latency_p50_ms: median time to first token, or of the request when nothing streams.
+        send_lag_p50_ms, send_lag_p99_ms: our own lateness; None when nothing was sent.
+        cpu_share: by worker, the share of a core it used.
+        lost: services that died: id to type.
+        timed_out: phases whose grace ended with requests in flight, with how many.
+    """
+
+    status: str = "completed"
+    requests: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    rates: tuple[PhaseRate, ...] = ()
+    latency_p50_ms: float | None = None
+    send_lag_p50_ms: float | None = None
+    send_lag_p99_ms: float | None = None
+    cpu_share: Mapping[int, float] = {}
+    chunks: int = 0
+    coalesced_events: int = 0
+    clock_steps: int = 0
+    osl_compared: int = 0
+    osl_mismatched: int = 0
+    lost: Mapping[str, str] = {}
+    timed_out: Mapping[str, int] = {}
+    commonest_error: str = ""
+    damage: tuple[str, ...] = ()
+
+
+def judge(numbers: RunNumbers) -> Verdict:
+    """Return the verdict; its causes are the worst first, then in the order they are checked."""
+    causes = sorted(
+        (*_ending(numbers), *_counts(numbers), *_load(numbers), *_stamps(numbers)),
+        key=lambda cause: -_RANK[cause.status],
+    )
+    return Verdict(status=causes[0].status if causes else VALID, causes=tuple(causes))
+
+
+def _ending(n: RunNumbers) -> Iterator[Cause]:
+    """How the run ended, and whom it lost."""
+    for service, kind in n.lost.items():
+        spared = kind in _SPARED
+        yield Cause(
+            code="worker_lost" if kind == "worker" else "service_lost",
+            status=SUSPECT if spared else INVALID,
+            message=f"{service} died during the run; "
+            + ("load and records are whole" if spared else "load or records are missing"),
+        )
+    if n.status == "cancelled":
+        yield Cause(code="cancelled_by_user", status=SUSPECT, message="A person stopped the run")
+    elif n.status != "completed":
+        yield Cause(
+            code="interrupted",
+            status=SUSPECT,
+            message=f"The run did not end by itself ({n.status}); this is what its journal holds",
+        )
+    for sentence in n.damage:
+        yield Cause(code="journal_damaged", status=SUSPECT, message=sentence)
+    for name, count in n.timed_out.items():
+        yield Cause(
+            code="phase_timeout",
+            status=SUSPECT,
+            message=f"The grace of phase {name} ended with {count} requests in flight; the slowest "
+            "answers are missing from the latencies",
+        )
+
+
+def _counts(n: RunNumbers) -> Iterator[Cause]:
+    """Whether enough was measured, and of what was asked for."""
+    if n.requests == 0:
+        yield Cause(
+            code="no_records", status=INVALID, message="No request of a profiling phase is recorded"
+        )
+        return
+    if n.succeeded == 0:
+        why = f", most with {n.commonest_error}" if n.commonest_error else ""
+        text = f"None of {n.requests} requests succeeded: {n.failed} failed{why}"
+        text += f", {n.cancelled} were cancelled" if n.cancelled else ""
+        yield Cause(code="all_failed", status=INVALID, message=text)
+        return
+    ended = n.succeeded + n.failed
+    rate = n.failed / ended
+    if rate > ERROR_RATE_SUSPECT:
+        yield Cause(
+            code="high_error_rate",
+            status=INVALID if rate > ERROR_RATE_INVALID else SUSPECT,
+            message=f"{n.failed} of {ended} requests failed ({100 * rate:.3g} %, allowed "
+            f"{100 * ERROR_RATE_SUSPECT:g} %), most with {n.commonest_error or 'no error text'}",
+        )
+    if n.succeeded < SAMPLES_FOR_P99:
+        yield Cause(
+            code="too_few_samples",
+            status=SUSPECT,
+            message=f"{n.succeeded} successful requests; a p99 needs at least {SAMPLES_FOR_P99}",
+        )
+    if n.osl_compared and n.osl_mismatched / n.osl_compared > OSL_MISMATCH_SUSPECT:
+        share = 100 * n.osl_mismatched / n.osl_compared
+        yield Cause(
+            code="token_mismatch",
+            status=SUSPECT,
+            message=f"{n.osl_mismatched} of {n.osl_compared} answers ({share:.3g} %) are more than "
+            f"5 % longer or shorter than asked for; allowed {100 * OSL_MISMATCH_SUSPECT:g} %",
+        )
+
+
+def _load(n: RunNumbers) -> Iterator[Cause]:
+    """Whether the load was the one asked for."""
+    for rate in n.rates:
+        if rate.intended_span_ns <= 0 or rate.actual_span_ns <= 0:
+            continue
+        kept = rate.intended_span_ns / rate.actual_span_ns
+        if kept < RATE_SUSPECT:
+            yield Cause(
+                code="rate_missed",
+                status=INVALID if kept < RATE_INVALID else SUSPECT,
+                message=f"Phase {rate.name} sent {kept * rate.requested_per_s:.4g} requests/s of "
+                f"{rate.requested_per_s:.4g} asked for ({100 * kept:.3g} %)",
+            )
+    yield from _lag(n)
+    for worker, share in n.cpu_share.items():
+        if share > CPU_SUSPECT:
+            yield Cause(
+                code="client_cpu",
+                status=INVALID if share > CPU_INVALID else SUSPECT,
+                message=f"Worker {worker} used {100 * share:.3g} % of a core (allowed "
+                f"{100 * CPU_SUSPECT:g} %); add workers",
+            )
+
+
+def _lag(n: RunNumbers) -> Iterator[Cause]:
+    if n.send_lag_p50_ms is None or n.send_lag_p99_ms is None or not n.latency_p50_ms:
+        return
+    median_limit = max(LAG_INVALID * n.latency_p50_ms, LAG_FLOOR_MS)
+    tail_limit = max(LAG_SUSPECT * n.latency_p50_ms, LAG_FLOOR_MS)
+    if n.send_lag_p50_ms > median_limit:
+        yield Cause(
+            code="send_lag",
+            status=INVALID,
+            message=f"Half of the requests left more than {n.send_lag_p50_ms:.3g} ms late; the "
+            f"median latency is {n.latency_p50_ms:.3g} ms",
+        )
+    elif n.send_lag_p99_ms > tail_limit:
+        yield Cause(
+            code="send_lag",
+            status=SUSPECT,
+            message=f"1 % of the requests left more than {n.send_lag_p99_ms:.3g} ms late (allowed "
+            f"{tail_limit:.3g} ms); the median latency is {n.latency_p50_ms:.3g} ms",
+        )
+
+
+def _stamps(n: RunNumbers) -> Iterator[Cause]:
+    """Whether the stamps can be trusted."""
+    if n.chunks and n.coalesced_events / n.chunks > COALESCED_SUSPECT:
+        share = 100 * n.coalesced_events / n.chunks
+        yield Cause(
+            code="coalesced_stamps",
+            status=SUSPECT,
+            message=f"{n.coalesced_events} of {n.chunks} chunks ({share:.3g} %) shared a read with "
+            f"others; allowed {100 * COALESCED_SUSPECT:g} %",
+        )
+    if n.clock_steps:
+        yield Cause(
+            code="clock_stepped",
+            status=SUSPECT,
+            message=f"The wall clock was set {n.clock_steps} times during the run",
+        )

@@ -1,0 +1,337 @@
+"""A run read back from its journal: the one way to a report, at a run's end or after a crash."""
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, overload
+
+import msgspec
+import numpy as np
+
+from steelyard import __version__
+from steelyard.domain.bench.messages import RecordBatch
+from steelyard.domain.bench.metrics import counted_gaps_ns, succeeded
+from steelyard.domain.bench.plan import Plan
+from steelyard.domain.bench.records import RECORD_DTYPE
+from steelyard.domain.bench.redact import redacted_url
+from steelyard.domain.bench.story import RUN_STARTED, Story
+from steelyard.domain.bench.summarize import describe_metric, single, summarize
+from steelyard.domain.bench.summary import MetricSummary, Summary
+from steelyard.domain.bench.totals import Totals
+from steelyard.kernel.errors import JournalError, UsageError
+from steelyard.runtime.files import atomic_path
+from steelyard.runtime.journal import JournalReader, journal_directory
+from steelyard.runtime.plugin_host import PluginHost
+from steelyard.runtime.results_metrics import MetricSet
+from steelyard.runtime.results_store import (
+    FORMATS,
+    PAGE_ROWS,
+    Distribution,
+    ExportNames,
+    RecordStore,
+)
+
+CHUNK_ROWS = 32_768
+"""Rows that are turned into columns at once: about 20 MB on the way."""
+
+_SCRATCH = ".results-"
+
+
+class Rows(Sequence[dict[str, Any]]):
+    """The records as dicts in export columns, read a page at a time."""
+
+    def __init__(self, store: RecordStore) -> None:
+        self._store = store
+        self._first = 0
+        self._page: list[dict[str, Any]] = []
+
+    def __len__(self) -> int:
+        return self._store.rows
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        for first in range(0, len(self), PAGE_ROWS):
+            yield from self._store.page(first, first + PAGE_ROWS)
+
+    @overload
+    def __getitem__(self, index: int) -> dict[str, Any]: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[dict[str, Any]]: ...
+
+    def __getitem__(self, index: int | slice) -> dict[str, Any] | list[dict[str, Any]]:
+        """Return one row, or a list of the rows in a slice."""
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        at = range(len(self))[index]
+        if not self._first <= at < self._first + len(self._page):
+            self._first = at - at % PAGE_ROWS
+            self._page = self._store.page(self._first, self._first + PAGE_ROWS)
+        return self._page[at - self._first]
+
+
+class Results:
+    """A finished or interrupted run, as exporters, consoles and post-processors see it.
+
+    A context manager: leaving it removes the scratch files. See `ports.RunView`.
+    """
+
+    def __init__(self, directory: Path, plan: Plan, store: RecordStore, scratch: Path) -> None:
+        self.directory = str(directory)
+        self.plan = plan
+        self.summary: Summary
+        self._store = store
+        self._scratch = scratch
+
+    def batches(self) -> Iterator[dict[str, np.ndarray]]:
+        """Yield the records in export columns, as arrays masked where values are missing."""
+        for first in range(0, self._store.rows, CHUNK_ROWS):
+            yield self._store.page_columns(first, first + CHUNK_ROWS)
+
+    def rows(self) -> Rows:
+        """Return the records as a lazy sequence of dicts."""
+        return Rows(self._store)
+
+    def write_records(self, path: str, format: str) -> None:
+        """Write all records to `path` by rename.
+
+        Raises:
+            UsageError: the format is not `parquet`, `jsonl` or `csv`.
+            FileError: the file can't be written.
+        """
+        if format not in FORMATS:
+            raise UsageError(
+                "Unknown format of records", got=format, expected=f"one of {', '.join(FORMATS)}"
+            )
+        with atomic_path(Path(path)) as temporary:
+            self._store.copy_to(temporary, format)
+
+    def close(self) -> None:
+        """Remove the scratch files; the view can't be read after it."""
+        self._store.close()
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def open_run(directory: Path, host: PluginHost) -> Results:
+    """Read the journal of the run whose artifacts lie in `directory`; close the result after use.
+
+    Memory does not grow with the run. A journal that is torn or just ends gives the part that is
+    there, and a verdict that says so.
+
+    Raises:
+        JournalError: there is no journal, it does not say what was run, or can't be read.
+    """
+    reader = _reader(directory)
+    story = _story(reader, directory)
+    plan = story.plan
+    if plan is None:
+        raise JournalError(
+            f"The journal in {directory} does not say what was run",
+            expected=f"an event {RUN_STARTED}",
+            next_step="Was the run stopped before it began? There is nothing to report then.",
+        )
+    metrics = MetricSet(host)
+    scratch = _make_scratch(directory)
+    store = RecordStore(scratch, list(metrics.record), list(metrics.chunk))
+    view = Results(directory, plan, store, scratch)
+    try:
+        totals = Totals(plan.phases)
+        ingest = _Ingest(store, metrics, totals, plan)
+        for batch in reader.record_batches():
+            ingest.take(batch)
+        ingest.flush()
+        store.prepare_exports(_names(story, plan))
+        view.summary = summarize(
+            story,
+            totals,
+            _metric_summaries(store, metrics, totals),
+            directory=str(directory),
+            journal={
+                "streams": reader.streams(),
+                "batches": ingest.batches,
+                "records": totals.records,
+            },
+            damage=tuple(reader.damage),
+            notes=_notes(metrics, ingest),
+        )
+    except BaseException:
+        view.close()
+        raise
+    return view
+
+
+class _Ingest:
+    """Folds record batches into totals and store, in chunks that are worth DuckDB's while."""
+
+    def __init__(self, store: RecordStore, metrics: MetricSet, totals: Totals, plan: Plan) -> None:
+        self._store = store
+        self._metrics = metrics
+        self._totals = totals
+        self._goodput = plan.goodput
+        self._waiting: list[np.ndarray] = []
+        self._rows = 0
+        self._gaps: list[np.ndarray] = []
+        self._gap_count = 0
+        self.batches = 0
+        self.gaps_unattributed = 0
+
+    def take(self, batch: RecordBatch) -> None:
+        records = np.frombuffer(batch.data, dtype=RECORD_DTYPE)
+        self.batches += 1
+        self._totals.fold_messages(batch.messages)
+        self._waiting.append(records)
+        self._rows += records.size
+        self._take_gaps(records, np.frombuffer(batch.gaps, dtype=np.int64))
+        if self._rows >= CHUNK_ROWS:
+            self._flush_records()
+        if self._gap_count >= CHUNK_ROWS:
+            self._flush_gaps()
+
+    def _take_gaps(self, records: np.ndarray, gaps_ns: np.ndarray) -> None:
+        if not gaps_ns.size or not self._metrics.chunk:
+            return
+        counted = self._totals.profiling(records) & succeeded(records)
+        try:
+            kept = counted_gaps_ns(records, gaps_ns, counted)
+        except ValueError:
+            self.gaps_unattributed += gaps_ns.size
+            return
+        self._gaps.append(kept)
+        self._gap_count += kept.size
+
+    def flush(self) -> None:
+        self._flush_records()
+        self._flush_gaps()
+
+    def _flush_records(self) -> None:
+        if not self._rows:
+            return
+        records = np.concatenate(self._waiting)
+        self._waiting.clear()
+        self._rows = 0
+        self._totals.fold(records)
+        values = self._metrics.record_values(records, self._totals)
+        self._store.add(records, values)
+        if self._goodput:
+            self._totals.fold_good(self._good(records, values))
+
+    def _good(self, records: np.ndarray, values: dict[str, np.ndarray]) -> np.ndarray:
+        """Which rows meet every objective; a missing value can't be claimed to."""
+        good = self._totals.profiling(records) & succeeded(records)
+        for tag, objective in self._goodput.items():
+            metric = self._metrics.record.get(tag)
+            if metric is None:
+                return np.zeros(records.size, dtype=bool)
+            met = values[tag] >= objective if metric.larger_is_better else values[tag] <= objective
+            good &= met
+        return np.asarray(good)
+
+    def _flush_gaps(self) -> None:
+        if not self._gap_count:
+            return
+        self._store.add_gaps(self._metrics.chunk_values(np.concatenate(self._gaps)))
+        self._gaps.clear()
+        self._gap_count = 0
+
+
+def _reader(directory: Path) -> JournalReader:
+    journal = journal_directory(directory)
+    if not directory.is_dir():
+        raise JournalError(
+            f"There is no directory {directory}",
+            expected="the artifact directory of a run",
+            next_step="Runs lie in artifacts/ unless --artifact-dir said otherwise.",
+        )
+    if not journal.is_dir():
+        inside = directory.name == journal.name and any(directory.glob("*.journal"))
+        raise JournalError(
+            f"{directory} is not the artifact directory of a run: it has no {journal.name}/",
+            next_step=f"Try: steelyard report {directory.parent}" if inside else None,
+        )
+    return JournalReader(journal)
+
+
+def _story(reader: JournalReader, directory: Path) -> Story:
+    story = Story()
+    try:
+        for event in reader.events():
+            story.fold(event)
+    except (msgspec.ValidationError, KeyError, TypeError, ValueError) as error:
+        raise JournalError(
+            f"The journal in {directory} has an event that this version can't read",
+            got=str(error),
+            next_step=f"This is Steelyard {__version__}; use the version that wrote it.",
+        ) from error
+    return story
+
+
+def _notes(metrics: MetricSet, ingest: _Ingest) -> tuple[str, ...]:
+    lost = ingest.gaps_unattributed
+    gaps = (f"{lost} inter-chunk gaps belong to no known request and are left out.",) if lost else ()
+    return (*metrics.failures.values(), *gaps)
+
+
+def _names(story: Story, plan: Plan) -> ExportNames:
+    return ExportNames(
+        run_id=plan.run_id,
+        host_id=story.host_id,
+        phases=tuple(phase.name for phase in plan.phases),
+        urls=tuple(redacted_url(url) for url in plan.endpoint.urls),
+    )
+
+
+def _metric_summaries(
+    store: RecordStore, metrics: MetricSet, totals: Totals
+) -> dict[str, MetricSummary]:
+    numbers: dict[str, dict[str, Any]] = {}
+    for table in ("records", "gaps"):
+        for tag, distribution in store.distributions(table).items():
+            numbers[tag] = _numbers(distribution)
+    for tag, bound in metrics.bounds.items():
+        numbers[tag]["error_bar"] = bound.mean
+        numbers[tag]["error_bar_source"] = "stamps" if bound.mean is not None else ""
+    for tag, value in metrics.run_values(totals).items():
+        numbers[tag] = single(value)
+    return {
+        tag: describe_metric(metric, numbers[tag], totals) for tag, metric in metrics.all().items()
+    }
+
+
+def _numbers(d: Distribution) -> dict[str, Any]:
+    named = {f"p{p}": value for p, value in d.percentiles.items()}
+    return {"count": d.count, "avg": d.avg, "min": d.min, "max": d.max, "std": d.std, **named}
+
+
+def _make_scratch(directory: Path) -> Path:
+    """Make a directory beside the artifacts, and remove those of processes that are gone."""
+    for old in directory.glob(f"{_SCRATCH}*"):
+        owner = old.name.removeprefix(_SCRATCH).partition("-")[0]
+        if owner.isdigit() and not _alive(int(owner)):
+            shutil.rmtree(old, ignore_errors=True)
+    scratch = directory / f"{_SCRATCH}{os.getpid()}-{secrets.token_hex(4)}"
+    scratch.mkdir(mode=0o700)
+    return scratch
+
+
+def _alive(pid: int) -> bool:
+    with suppress(ProcessLookupError):
+        try:
+            os.kill(pid, 0)
+        except PermissionError:
+            return True
+        return True
+    return False
