@@ -216,6 +216,23 @@ class PluginHost:
         strict = spec.authoring_style in ("core", "aiperf")
         return apply_schema(spec.config_schema, config, plugin=label(spec), strict=strict)
 
+    def check_schema(self, kind: str, name: str) -> None:
+        """Check that a plugin's config schema is itself right; a wrong one makes it `failed`.
+
+        Raises:
+            PluginError: it is not; the message names the field.
+        """
+        spec = self.spec(kind, name)
+        if spec.config_schema is None:
+            return
+        from steelyard.plugins.schema import to_json_schema
+
+        try:
+            to_json_schema(spec.config_schema, plugin=label(spec))
+        except PluginError as error:
+            self.set_state(kind, name, PluginState.FAILED, str(error))
+            raise
+
     def create(self, kind: str, name: str, *args: Any, **config: Any) -> Any:
         """Return an instance: `args` as they are, `config` checked against the plugin's schema.
 
