@@ -1,0 +1,130 @@
+"""Sections `input` and `tokenizer`: where prompts come from and what counts their tokens."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from steelyard.app.config.flag import Flag, Groups
+from steelyard.app.config.parsing import lower
+from steelyard.app.config.section import Count, NotBool, Section, Tokens
+
+
+class InputConfig(Section):
+    """The prompts: synthetic ones of stated lengths, or those of a file."""
+
+    type: Annotated[
+        str | None,
+        BeforeValidator(lower),
+        Flag(("--custom-dataset-type", "--dataset-type"), Groups.INPUT, metavar="NAME"),
+        Field(
+            description="Name of the dataset plugin; synthetic without a file, single_turn with "
+            "one."
+        ),
+    ] = None
+    file: Annotated[
+        str | None,
+        Flag(("--input-file",), Groups.INPUT, metavar="PATH"),
+        Field(
+            description="File of prompts. In a configuration file, relative to that file; as a "
+            "flag, to the current directory."
+        ),
+    ] = None
+    entries: Annotated[
+        Count | None,
+        Flag(("--num-dataset-entries", "--num-prompts"), Groups.CONVERSATION_INPUT, unit="prompts"),
+        Field(
+            description="How many prompts are made or kept; without it 100 synthetic ones, or all "
+            "of a file."
+        ),
+    ] = None
+    conversations: Annotated[
+        Count | None,
+        Flag(
+            ("--num-conversations", "--num-sessions", "--conversation-num"),
+            Groups.CONVERSATION_INPUT,
+            unit="conversations",
+        ),
+        Field(
+            description="How many conversations are made; the run ends after that many requests "
+            "unless a count or a duration says otherwise."
+        ),
+    ] = None
+    sampling: Annotated[
+        Literal["sequential", "shuffle", "random"],
+        BeforeValidator(lower),
+        Flag(("--dataset-sampling-strategy",), Groups.INPUT),
+        Field(
+            description="sequential: in order, again from the start; shuffle: each once in a drawn "
+            "order, then again; random: drawn with replacement."
+        ),
+    ] = "sequential"
+    isl_mean: Annotated[
+        Tokens,
+        Flag(
+            ("--isl", "--prompt-input-tokens-mean", "--synthetic-input-tokens-mean"),
+            Groups.ISL,
+            unit="tokens",
+        ),
+        Field(description="Mean length of a synthetic prompt."),
+    ] = 550.0
+    isl_stddev: Annotated[
+        Tokens,
+        Flag(
+            ("--isl-stddev", "--prompt-input-tokens-stddev", "--synthetic-input-tokens-stddev"),
+            Groups.ISL,
+            unit="tokens",
+        ),
+        Field(description="Standard deviation of a synthetic prompt's length."),
+    ] = 0.0
+    osl_mean: Annotated[
+        Tokens | None,
+        Flag(
+            ("--osl", "--prompt-output-tokens-mean", "--output-tokens-mean"),
+            Groups.OSL,
+            unit="tokens",
+        ),
+        Field(description="Mean length of the answers asked for; without it none is asked for."),
+    ] = None
+    osl_stddev: Annotated[
+        Tokens,
+        Flag(
+            ("--osl-stddev", "--prompt-output-tokens-stddev", "--output-tokens-stddev"),
+            Groups.OSL,
+            unit="tokens",
+        ),
+        Field(description="Standard deviation of the answers' length asked for."),
+    ] = 0.0
+    random_seed: Annotated[
+        int,
+        NotBool,
+        Flag(("--random-seed",), Groups.INPUT),
+        Field(
+            ge=0,
+            lt=2**63,
+            description="Fixes every random draw: prompts, lengths, order and arrival times.",
+        ),
+    ] = 42
+    options: Annotated[
+        dict[str, Any],
+        Field(
+            default_factory=dict,
+            description="Options of the dataset plugin, checked against its own schema.",
+        ),
+    ]
+
+
+class TokenizerConfig(Section):
+    """What counts and makes tokens on our side."""
+
+    name: Annotated[
+        str,
+        Flag(("--tokenizer",), Groups.TOKENIZER, metavar="NAME"),
+        Field(description="Name of the tokenizer plugin."),
+    ] = "builtin"
+    options: Annotated[
+        dict[str, Any],
+        Field(
+            default_factory=dict,
+            description="Options of the tokenizer plugin, checked against its own schema.",
+        ),
+    ]

@@ -1,0 +1,70 @@
+"""The one model of a benchmark's configuration: YAML, flags and environment all fill it."""
+
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
+
+from steelyard.app.config.dataset import InputConfig, TokenizerConfig
+from steelyard.app.config.endpoint import EndpointConfig
+from steelyard.app.config.flag import Flag, Groups
+from steelyard.app.config.load import LoadConfig, PhaseConfig
+from steelyard.app.config.output import OutputConfig, PluginsConfig, ServiceConfig
+from steelyard.app.config.parsing import lower, parse_goodput, split_list
+from steelyard.app.config.section import PositiveFloat, Section, not_yet
+
+
+class BenchmarkConfig(Section):
+    """Everything a person may say about a run."""
+
+    models: Annotated[
+        tuple[str, ...],
+        BeforeValidator(split_list),
+        Flag(("--model", "--model-names", "-m"), Groups.ENDPOINT, metavar="NAME"),
+        Field(description="Models asked for, used in turn by conversation."),
+    ] = ()
+    endpoint: Annotated[EndpointConfig, Field(description="The server under test.")] = (
+        EndpointConfig()
+    )
+    input: Annotated[InputConfig, Field(description="Where prompts come from.")] = InputConfig()
+    tokenizer: Annotated[TokenizerConfig, Field(description="What counts tokens.")] = (
+        TokenizerConfig()
+    )
+    load: Annotated[LoadConfig, Field(description="The load of the one profiling phase.")] = (
+        LoadConfig()
+    )
+    warmup: Annotated[
+        LoadConfig,
+        Field(
+            description="The warm-up before it; there is one when it has a request count or a "
+            "duration."
+        ),
+    ] = LoadConfig()
+    phases: Annotated[
+        tuple[PhaseConfig, ...],
+        Field(
+            max_length=256,
+            description="Any number of named phases, instead of `load` and `warmup`.",
+        ),
+    ] = ()
+    goodput: Annotated[
+        dict[str, PositiveFloat],
+        BeforeValidator(parse_goodput),
+        Flag(("--goodput",), Groups.GOODPUT, metavar="METRIC:NUMBER"),
+        Field(
+            default_factory=dict,
+            description="Service level objectives in the metric's unit, such as "
+            "`time_to_first_token:200 inter_token_latency:20`; a request that meets all is good.",
+        ),
+    ]
+    output: Annotated[OutputConfig, Field(description="What a run leaves behind.")] = OutputConfig()
+    service: Annotated[ServiceConfig, Field(description="How Steelyard itself runs.")] = (
+        ServiceConfig()
+    )
+    ui: Annotated[
+        str,
+        not_yet(dashboard="simple or none; dashboard is not supported yet"),
+        BeforeValidator(lower),
+        Flag(("--ui", "--ui-type"), Groups.UI, metavar="NAME"),
+        Field(description="Name of the ui plugin that shows progress: simple or none."),
+    ] = "simple"
+    plugins: Annotated[PluginsConfig, Field(description="Plugins of the run.")] = PluginsConfig()

@@ -1,0 +1,105 @@
+"""Sections `output`, `service` and `plugins`, and the goodput objectives."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from steelyard.app.config.flag import Flag, Groups
+from steelyard.app.config.parsing import lower, one_or_many, split_list, upper
+from steelyard.app.config.section import Count, Section, not_yet
+
+RUN_TYPES_NOW = "process (a process per role) or inline (one process)"
+
+
+class OutputConfig(Section):
+    """What a run leaves behind."""
+
+    artifact_dir: Annotated[
+        str | None,
+        Flag(("--artifact-dir", "--output-artifact-dir"), Groups.OUTPUT, metavar="DIR"),
+        Field(description="Directory of the journal and all outputs; artifacts/RUN_ID without it."),
+    ] = None
+    export_level: Annotated[
+        Literal["summary", "records", "raw"],
+        BeforeValidator(lower),
+        Flag(("--export-level", "--profile-export-level"), Groups.OUTPUT),
+        Field(
+            description="summary: metrics and one row per request; records: per-chunk stamps too; "
+            "raw: requests and responses too."
+        ),
+    ] = "summary"
+    exporters: Annotated[
+        tuple[str, ...],
+        BeforeValidator(split_list),
+        Flag(("--exporters",), Groups.OUTPUT, metavar="NAMES"),
+        Field(description="Names of the exporter plugins, in order."),
+    ] = ("json", "csv", "jsonl", "parquet")
+    fail_on: Annotated[
+        tuple[Literal["SUSPECT", "INVALID"], ...],
+        BeforeValidator(split_list),
+        BeforeValidator(upper),
+        Flag(("--fail-on",), Groups.OUTPUT),
+        Field(description="Verdicts that make the exit code 1; an empty list never fails."),
+    ] = ("INVALID",)
+
+
+class ServiceConfig(Section):
+    """How Steelyard itself runs."""
+
+    run_type: Annotated[
+        Literal["process", "inline"],
+        not_yet(
+            k8s=f"{RUN_TYPES_NOW}; k8s is not supported yet",
+            kubernetes=f"{RUN_TYPES_NOW}; kubernetes is not supported yet",
+            ray=f"{RUN_TYPES_NOW}; ray is not supported yet",
+        ),
+        BeforeValidator(lower),
+        Flag(("--run-type",), Groups.SERVICE),
+        Field(description="process: a titled process per role; inline: one process and loop."),
+    ] = "process"
+    log_level: Annotated[
+        Literal["TRACE", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"],
+        BeforeValidator(upper),
+        Flag(("--log-level",), Groups.SERVICE),
+        Field(description="How much is logged."),
+    ] = "INFO"
+    workers: Annotated[
+        Count,
+        Flag(("--workers", "--workers-max", "--max-workers"), Groups.WORKERS, unit="processes"),
+        Field(
+            le=1024,
+            description="Workers that send requests. Their number changes no intended time and no "
+            "byte of a request.",
+        ),
+    ] = 1
+
+
+class PluginUse(Section):
+    """A plugin that is switched on, and its configuration."""
+
+    name: Annotated[str, Field(description="Name of the plugin.")]
+    config: Annotated[
+        dict[str, Any],
+        Field(
+            default_factory=dict, description="Its configuration, checked against its own schema."
+        ),
+    ]
+
+
+class PluginsConfig(Section):
+    """Plugins of the run beyond those that other sections name."""
+
+    directories: Annotated[
+        tuple[str, ...],
+        BeforeValidator(one_or_many),
+        Flag(("--plugin-dir",), Groups.PLUGINS, metavar="DIR"),
+        Field(description="Directories that are searched for plugins."),
+    ] = ()
+    phase_hooks: Annotated[
+        tuple[PluginUse, ...],
+        Field(description="Told of each phase's events."),
+    ] = ()
+    post_processors: Annotated[
+        tuple[PluginUse, ...],
+        Field(description="Given the records after the run."),
+    ] = ()

@@ -1,0 +1,158 @@
+"""Turns a checked configuration into the plan of a run: every default resolved."""
+
+import os
+from typing import Any
+
+from steelyard.app.config.checks import BURST, inherit, resolve_file, with_scheme
+from steelyard.app.config.endpoint import API_KEY_ENV
+from steelyard.app.config.load import LoadConfig, PhaseConfig
+from steelyard.app.config.model import BenchmarkConfig
+from steelyard.app.config.tree import Tree
+from steelyard.domain.bench.plan import DatasetPlan, EndpointPlan, PhasePlan, Plan, PluginChoice
+
+EMBEDDED_MODEL = "steelyard-mock"
+SYNTHETIC_ENTRIES = 100
+GRACE_S = 30.0
+LEAST_REQUESTS = 10
+
+
+def make_plan(
+    config: BenchmarkConfig,
+    tree: Tree,
+    *,
+    run_id: str,
+    has_api_key: bool,
+    command_line: str = "",
+) -> Plan:
+    """Return the plan of `config`; `tree` tells which file a relative path starts from."""
+    embedded = not config.endpoint.urls
+    options: dict[str, Any] = {}
+    if embedded:
+        options["embedded_mock"] = True
+    if config.plugins.directories:
+        options["plugin_dirs"] = [_absolute(path) for path in config.plugins.directories]
+    if tree.document is not None:
+        options["config_file"] = _absolute(tree.document.file)
+    return Plan(
+        run_id=run_id,
+        models=config.models or (EMBEDDED_MODEL,),
+        endpoint=_endpoint(config, has_api_key=has_api_key),
+        phases=_phases(config),
+        artifact_dir=_absolute(config.output.artifact_dir or os.path.join("artifacts", run_id)),  # noqa: PTH118  a plan holds strings
+        dataset=_dataset(config, tree),
+        seed=config.input.random_seed,
+        workers=config.service.workers,
+        run_type=config.service.run_type,
+        exporters=config.output.exporters,
+        export_level=config.output.export_level,
+        phase_hooks=_choices(config.plugins.phase_hooks),
+        post_processors=_choices(config.plugins.post_processors),
+        goodput=dict(config.goodput),
+        fail_on=config.output.fail_on,
+        ui=config.ui,
+        log_level=config.service.log_level,
+        command_line=command_line,
+        options=options,
+    )
+
+
+def _absolute(path: str) -> str:
+    return os.path.abspath(os.path.expanduser(path))  # noqa: PTH100, PTH111  a plan holds strings
+
+
+def _choices(uses: Any) -> tuple[PluginChoice, ...]:
+    return tuple(PluginChoice(name=use.name, config=use.config) for use in uses)
+
+
+def _endpoint(config: BenchmarkConfig, *, has_api_key: bool) -> EndpointPlan:
+    given = config.endpoint
+    options = dict(given.options)
+    if given.use_legacy_max_tokens is not None:
+        legacy = given.use_legacy_max_tokens
+        options["max_tokens_field"] = "max_tokens" if legacy else "max_completion_tokens"
+    return EndpointPlan(
+        type=given.type,
+        urls=tuple(with_scheme(url).rstrip("/") for url in given.urls),
+        path=given.path,
+        streaming=given.streaming,
+        headers=tuple(given.headers.items()),
+        extra_inputs=given.extra_inputs,
+        api_key_env=given.api_key_env or (API_KEY_ENV if has_api_key else ""),
+        url_strategy=given.url_strategy,
+        transport=given.transport,
+        connection_reuse=given.connection_reuse,
+        connect_timeout_s=given.connect_timeout,
+        request_timeout_s=given.request_timeout,
+        insecure=given.insecure,
+        use_server_token_count=given.use_server_token_count,
+        options=options,
+    )
+
+
+def _dataset(config: BenchmarkConfig, tree: Tree) -> DatasetPlan:
+    given = config.input
+    default_entries = 0 if given.file else SYNTHETIC_ENTRIES
+    return DatasetPlan(
+        type=given.type or ("single_turn" if given.file else "synthetic"),
+        path=resolve_file(given.file, tree) if given.file else "",
+        entries=given.conversations or given.entries or default_entries,
+        sampling=given.sampling,
+        isl_mean=given.isl_mean,
+        isl_stddev=given.isl_stddev,
+        osl_mean=given.osl_mean,
+        osl_stddev=given.osl_stddev,
+        tokenizer=config.tokenizer.name,
+        tokenizer_options=config.tokenizer.options,
+        options=given.options,
+    )
+
+
+def _phases(config: BenchmarkConfig) -> tuple[PhasePlan, ...]:
+    if config.phases:
+        return tuple(_named_phase(phase, config) for phase in config.phases)
+    phases = [_phase(config.load, "profiling", "profiling", config)]
+    warmup = config.warmup
+    if warmup.request_count is not None or warmup.duration is not None:
+        phases.insert(0, _phase(inherit(warmup, config.load), "warmup", "warmup", config))
+    return tuple(phases)
+
+
+def _named_phase(phase: PhaseConfig, config: BenchmarkConfig) -> PhasePlan:
+    kind = phase.kind or ("warmup" if phase.name == "warmup" else "profiling")
+    return _phase(phase, phase.name, kind, config, phase.options)
+
+
+def _phase(
+    load: LoadConfig,
+    name: str,
+    kind: str,
+    config: BenchmarkConfig,
+    options: dict[str, Any] | None = None,
+) -> PhasePlan:
+    closed = load.request_rate is None
+    concurrency = load.concurrency or (1 if closed else None)
+    count = load.request_count
+    if count is None and load.duration is None:
+        count = config.input.conversations or max(LEAST_REQUESTS, 2 * (concurrency or 1))
+    grace = load.grace_period
+    if grace is None:
+        grace = config.endpoint.request_timeout if kind == "warmup" else GRACE_S
+    return PhasePlan(
+        name=name,
+        kind=kind,
+        concurrency=concurrency,
+        prefill_concurrency=load.prefill_concurrency,
+        request_rate=load.request_rate,
+        arrival="constant" if closed else _arrival(load),
+        smoothness=load.arrival_smoothness or 1.0,
+        request_count=count,
+        duration_s=load.duration,
+        grace_s=grace,
+        options=options or {},
+    )
+
+
+def _arrival(load: LoadConfig) -> str:
+    if load.arrival_pattern not in {None, BURST}:
+        return str(load.arrival_pattern)
+    return "gamma" if load.arrival_smoothness is not None else "poisson"
