@@ -2,6 +2,8 @@
 
 import re
 
+import yaml
+
 LINK = re.compile(r"(?<!!)\[[^\]]+\]\((?P<to>[^)\s]+)\)")
 
 
@@ -24,3 +26,28 @@ def test_decisions_are_numbered_without_gaps_and_say_what_follows(root):
     for path in decisions:
         headings = re.findall(r"^## (.+)$", path.read_text(), re.MULTILINE)
         assert headings == ["Context", "Decision", "Consequences"], path.name
+
+
+def blocks(root, files, language):
+    """Return (page and line, text) of each fenced block of `language`."""
+    fence = re.compile(rf"^```{language}\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+    for name in files:
+        if name.endswith(".md"):
+            page = (root / name).read_text()
+            for match in fence.finditer(page):
+                yield f"{name}:{page.count(chr(10), 0, match.start()) + 1}", match["text"]
+
+
+def test_every_python_example_runs(root, files, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    examples = list(blocks(root, files, "python"))
+    assert examples
+    for place, text in examples:
+        exec(compile(text, place, "exec"), {"__name__": "example"})  # noqa: S102  our own pages
+
+
+def test_every_yaml_example_can_be_read(root, files):
+    examples = list(blocks(root, files, "yaml"))
+    assert examples
+    for place, text in examples:
+        assert yaml.safe_load(text), place

@@ -18,7 +18,9 @@ HOSTS = re.compile(
         ]
     )
 )
-MACHINE_PATHS = re.compile(r"(?<![\w.{}/*-])/(?:work|root|home/(?!user|me|you|app)\w+|Users/\w+)/")
+MACHINE_PATHS = re.compile(
+    r"(?<![\w.{}/*-])/(?:work|root|home/(?!steelyard|user|me|you|app)\w+|Users/\w+)/"
+)
 NOQA = re.compile(r"# noqa(?P<rest>.*)")
 NOQA_WITH_REASON = re.compile(r"^: [A-Z]+\d+(?:, ?[A-Z]+\d+)*\s+\S+")
 TYPE_IGNORE = re.compile(r"# type: ignore(?!\[)")
