@@ -32,7 +32,7 @@ def blocks(root, files, language):
     """Return (page and line, text) of each fenced block of `language`."""
     fence = re.compile(rf"^```{language}\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
     for name in files:
-        if name.endswith(".md"):
+        if name == "README.md" or (name.startswith("docs/") and name.endswith(".md")):
             page = (root / name).read_text()
             for match in fence.finditer(page):
                 yield f"{name}:{page.count(chr(10), 0, match.start()) + 1}", match["text"]
