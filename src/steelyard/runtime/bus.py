@@ -135,17 +135,14 @@ class InlineHub:
         port.attach(_InlineLink(self, service_id))
         return port
 
-    async def disconnect(self, service_id: str) -> None:
-        """Take a service off the bus and cancel its handlers."""
+    def drop(self, service_id: str) -> None:
+        """Deliver nothing more to a service that is gone; what it still sends arrives."""
         self.switchboard.leave(service_id)
-        port = self._ports.pop(service_id, None)
-        if port is not None:
-            await port.close()
 
     async def close(self) -> None:
-        """Take every service off the bus."""
-        for service_id in tuple(self._ports):
-            await self.disconnect(service_id)
+        """Cancel the handlers of every service."""
+        for port in self._ports.values():
+            await port.close()
 
     async def wait_for_room(self, parcel: Parcel) -> None:
         """Hold a sender back while a service that it addresses is full.

@@ -239,12 +239,18 @@ class BusPort:
             self._lose(parcel)
             return
         if isinstance(parcel.message, ServiceLost):
-            self._fail_pending(parcel.message)
+            self.forget(parcel.message)
         lane = self._lanes.setdefault(parcel.source, _Lane())
         lane.queue.append(parcel)
         self._queued += 1
         if not lane.busy:
             self._run_lane(lane)
+
+    def forget(self, lost: ServiceLost) -> None:
+        """Fail the commands that wait for a service which is gone."""
+        for target, future in self._pending.values():
+            if target in (lost.service_id, lost.service_type) and not future.done():
+                future.set_result(CommandFailure(f"{lost.service_id} is gone: {lost.reason}"))
 
     async def close(self) -> None:
         """Cancel the handlers under way and drop what is queued."""
@@ -281,11 +287,6 @@ class BusPort:
             self.counters.late_answers += 1
             return
         waiting[1].set_result(parcel.message)
-
-    def _fail_pending(self, lost: ServiceLost) -> None:
-        for target, future in self._pending.values():
-            if target in (lost.service_id, lost.service_type) and not future.done():
-                future.set_result(CommandFailure(f"{lost.service_id} is gone: {lost.reason}"))
 
     def _run_lane(self, lane: _Lane) -> None:
         lane.busy = True

@@ -1,5 +1,6 @@
 """What travels on the bus between processes: frames, bounds, keys, and where the socket lies."""
 
+import contextlib
 import logging
 import os
 import tempfile
@@ -17,6 +18,7 @@ QUEUE_MAX = 1_000
 MESSAGE_BYTES_MAX = 16 * 1024 * 1024
 LINGER_MS = 500
 IPC_PATH_MAX = 107
+SOCKET_NAME = "bus.sock"
 
 _log = logging.getLogger(__name__)
 
@@ -52,7 +54,7 @@ def make_socket_dir() -> Path:
     """
     for parent in (None, "/tmp"):  # noqa: S108 - mkdtemp makes a private directory in it
         directory = Path(tempfile.mkdtemp(prefix="steelyard-", dir=parent))
-        if len(os.fsencode(directory / "bus.sock")) <= IPC_PATH_MAX:
+        if len(os.fsencode(directory / SOCKET_NAME)) <= IPC_PATH_MAX:
             return directory
         directory.rmdir()
     raise BusError(
@@ -61,6 +63,18 @@ def make_socket_dir() -> Path:
         expected=f"at most {IPC_PATH_MAX} bytes with the socket's name",
         next_step="Set TMPDIR to a directory with a short path.",
     )
+
+
+def ipc_address(directory: Path) -> str:
+    """Return the address of the bus whose socket lies in `directory`."""
+    return f"ipc://{directory / SOCKET_NAME}"
+
+
+def remove_socket_dir(directory: Path) -> None:
+    """Remove what `make_socket_dir` made; nothing happens when another process was faster."""
+    (directory / SOCKET_NAME).unlink(missing_ok=True)
+    with contextlib.suppress(FileNotFoundError):
+        directory.rmdir()
 
 
 def open_socket(

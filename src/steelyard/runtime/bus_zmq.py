@@ -29,8 +29,10 @@ from steelyard.runtime.bus_wire import (
     CurveKeys,
     Opener,
     RunKey,
+    ipc_address,
     make_socket_dir,
     open_socket,
+    remove_socket_dir,
     require_keys,
     require_size,
     to_frame,
@@ -39,7 +41,15 @@ from steelyard.runtime.bus_wire import (
 if TYPE_CHECKING:
     from zmq.auth.asyncio import AsyncioAuthenticator
 
-__all__ = ["BusLimits", "CurveKeys", "ZmqBroker", "ZmqClient", "make_socket_dir"]
+__all__ = [
+    "BusLimits",
+    "CurveKeys",
+    "ZmqBroker",
+    "ZmqClient",
+    "ipc_address",
+    "make_socket_dir",
+    "remove_socket_dir",
+]
 
 FULL_RETRY_S = 0.005
 

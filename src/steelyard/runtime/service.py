@@ -201,13 +201,16 @@ class Service:
             if self._beat_timer is not None:
                 self._beat_timer.cancel()
 
-    async def serve(self) -> None:
+    async def serve(self, plan: ConfigureRun | None = None) -> None:
         """Live a whole life: initialize, run, wait for `request_stop` or a failure, clean up.
+
+        Args:
+            plan: given to a service without a controller, which configures and starts itself.
 
         Raises:
             BaseException: what made the service fail, after it has cleaned up.
         """
-        life = asyncio.ensure_future(self._begin())
+        life = asyncio.ensure_future(self._begin(plan))
         ending = asyncio.ensure_future(self._ending.wait())
         await asyncio.wait((life, ending), return_when=asyncio.FIRST_COMPLETED)
         if not life.done():
@@ -240,9 +243,12 @@ class Service:
         task.add_done_callback(self._task_ended)
         return task
 
-    async def _begin(self) -> None:
+    async def _begin(self, plan: ConfigureRun | None) -> None:
         await self.initialize()
         await self.run()
+        if plan is not None:
+            await self.configure(plan)
+            await self.start()
 
     async def _end(self) -> None:
         """Stop if that is still to be done, then clean up; each with a bound."""

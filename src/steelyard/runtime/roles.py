@@ -1,0 +1,88 @@
+"""The roles of a run as the supervisor knows them: what to start, what became of it."""
+
+import asyncio
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from steelyard.kernel.errors import SteelyardError
+from steelyard.kernel.ids import make_service_id
+from steelyard.kernel.lifecycle import ServiceState
+from steelyard.runtime.process import ChildProcess
+from steelyard.runtime.service import Peer
+from steelyard.runtime.vitals import Vitals
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoleSpec:
+    """A role to start `count` times; `target` is its class as `package.module:Class`."""
+
+    service_type: str
+    target: str
+    count: int = 1
+    required: bool = True
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceDeath:
+    """A role ended without being asked to. `mono_ns` is when it was noticed."""
+
+    service_id: str
+    service_type: str
+    index: int
+    reason: str
+    mono_ns: int
+    required: bool
+
+
+@dataclass(slots=True)
+class ManagedService:
+    """One role as the supervisor knows it."""
+
+    peer: Peer
+    spec: RoleSpec
+    state: str = ServiceState.CREATED
+    registered: bool = False
+    pid: int = 0
+    error: str = ""
+    death: ServiceDeath | None = None
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    child: ChildProcess | None = None
+    task: asyncio.Task[None] | None = None
+    vitals: Vitals | None = None
+
+    @property
+    def alive(self) -> bool:
+        """True until it has ended or was declared dead."""
+        return self.death is None and not self.ended.is_set()
+
+
+def services_of(spec: RoleSpec) -> list[ManagedService]:
+    """Return the services of a role, each with an id of its own."""
+    return [
+        ManagedService(
+            Peer(make_service_id(spec.service_type, os.urandom(4)), spec.service_type, index), spec
+        )
+        for index in range(spec.count)
+    ]
+
+
+def refusals_of(asked: Sequence[ManagedService], answers: Sequence[object]) -> list[str]:
+    """Return why required roles did not take a step; those of other roles are only logged.
+
+    `answers` are those of a gather with `return_exceptions`, in the order of `asked`.
+    """
+    refusals = []
+    for service, answer in zip(asked, answers, strict=True):
+        if not isinstance(answer, BaseException):
+            continue
+        if service.spec.required or not isinstance(answer, SteelyardError):
+            refusals.append(str(answer))
+        else:
+            _log.warning("%s is not required, going on: %s", service.peer.service_id, answer)
+    return refusals
