@@ -1,0 +1,1 @@
+"""Datasets: they yield conversations, lazily."""

@@ -1,0 +1,1 @@
+"""The roles of a run, each a service of its own."""

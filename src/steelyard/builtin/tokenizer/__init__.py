@@ -1,0 +1,1 @@
+"""Tokenizers: they count and make tokens, offline."""
