@@ -34,6 +34,11 @@ _BASES = {
     "BasePhaseLifecycleHook": _Base("aiperf", "phase_hook"),
 }
 _STYLED_FACTS = ("name", "version", "description", "plugin_type", "type")
+_DECLARED: dict[str, type | tuple[type, ...]] = {
+    "dependencies": (list, tuple, set),
+    "config_schema": dict,
+    "capabilities": (list, tuple, set),
+}
 _POSITIONS = ("name", "version", "plugin_type")
 
 
@@ -140,6 +145,7 @@ def _styled(
         return None
     base = bases[0]
     facts = _constants(node)
+    declared = _declarations(node)
     stated = facts.get("plugin_type") or facts.get("type") or ""
     return PluginSpec(
         kind=kind_of(stated) if stated else base.kind,
@@ -148,6 +154,9 @@ def _styled(
         version=facts.get("version", "0"),
         origin=origin,
         description=facts.get("description") or _first_line(node),
+        requires=tuple(str(item) for item in declared.get("dependencies", ())),
+        config_schema=declared.get("config_schema"),
+        capabilities=frozenset(str(item) for item in declared.get("capabilities", ())),
         authoring_style=base.style,
         location=location,
     )
@@ -175,6 +184,18 @@ def _constants(node: ast.ClassDef) -> dict[str, str]:
             if key in _STYLED_FACTS and text:
                 facts.setdefault(key, text)
     return facts
+
+
+def _declarations(node: ast.ClassDef) -> dict[str, Any]:
+    """Return what `PluginMetadata` is given for the keys of `_DECLARED`, where it is constant."""
+    found: dict[str, Any] = {}
+    for call in _calls(node):
+        for keyword in call.keywords:
+            if keyword.arg in _DECLARED and _last_name(call.func) == "PluginMetadata":
+                value = _literal(keyword.value)
+                if isinstance(value, _DECLARED[keyword.arg]):
+                    found.setdefault(keyword.arg, value)
+    return found
 
 
 def _calls(node: ast.ClassDef) -> Iterator[ast.Call]:

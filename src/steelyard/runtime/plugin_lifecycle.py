@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from steelyard.kernel.errors import PluginError, SteelyardError
+from steelyard.kernel.errors import ConfigError, PluginError, SteelyardError
 from steelyard.plugins.registry import Key
 from steelyard.plugins.spec import PluginSpec
 from steelyard.plugins.states import PluginState
@@ -70,6 +70,10 @@ class Lifecycle:
         arguments: passed to each `initialize` in front of its configuration (a coordinator).
         timeout_s: bound of one asynchronous step; a synchronous one runs on the caller's thread,
             where the plugin's own resources were made, and can't be bounded.
+
+    Attributes:
+        configs: configuration by plugin name, for an `initialize` that is given none.
+        refused: why a configuration was last refused, by plugin; its state did not change.
     """
 
     def __init__(
@@ -78,6 +82,8 @@ class Lifecycle:
         self.host = host
         self.arguments = arguments
         self.timeout_s = timeout_s
+        self.configs: dict[str, Mapping[str, Any]] = {}
+        self.refused: dict[Key, str] = {}
         self._instances: dict[Key, Any] = {}
         self._started: list[Key] = []
 
@@ -97,14 +103,21 @@ class Lifecycle:
         """
         spec = self.host.spec(kind, name)
         cls = self.host.load(kind, name)
-        checked = self.host.configuration(kind, name, dict(config or {}))
+        key = (spec.kind, spec.name)
+        chosen = self.configs.get(name, {}) if config is None else config
+        try:
+            checked = self.host.configuration(kind, name, dict(chosen))
+        except ConfigError as error:
+            self.refused[key] = str(error)
+            raise
+        self.refused.pop(key, None)
         style = STYLES[spec.authoring_style]
         try:
             instance = await self._make(spec, cls, style, checked)
         except PluginError as error:
             self.host.set_state(kind, name, PluginState.FAILED, str(error))
             raise
-        self._instances[spec.kind, spec.name] = instance
+        self._instances[key] = instance
         self.host.set_state(kind, name, PluginState.INITIALIZED)
         return instance
 

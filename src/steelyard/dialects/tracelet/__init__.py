@@ -1,0 +1,1 @@
+"""The names of the `tracelet` document (004), spelled over the core."""

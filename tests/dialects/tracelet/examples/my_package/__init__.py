@@ -1,0 +1,1 @@
+"""The plugin package of document 004's examples."""
