@@ -12,18 +12,29 @@ class ConfigureRun(msgspec.Struct, frozen=True):
 
 
 class DatasetProgress(msgspec.Struct, frozen=True):
-    """Dataset manager to all: entries 0..`ready` of the store at `path` may be read."""
+    """Dataset manager to all: entries 0..`ready` of the store at `path` may be read.
+
+    `entries` is how many there will be, -1 while only reading on can tell; sampling other than
+    sequential needs it. `error` says why there won't be any more.
+    """
 
     path: str
     ready: int
     complete: bool
     error: str = ""
+    entries: int = -1
+
+
+class WorkerReady(msgspec.Struct, frozen=True):
+    """Worker to the worker manager: configured, connections open."""
+
+    worker: int
 
 
 class WorkersReady(msgspec.Struct, frozen=True):
-    """Worker manager to the timing manager: who can take leases (service ids by worker number)."""
+    """Worker manager to the timing manager: who can take leases, service ids by worker number."""
 
-    workers: tuple[str, ...]
+    workers: dict[int, str]
 
 
 class Lease(msgspec.Struct, frozen=True, kw_only=True):
@@ -187,8 +198,51 @@ class WorkerFacts(msgspec.Struct, frozen=True, kw_only=True):
     clock_steps: int
 
 
+class HandOverRecords(msgspec.Struct, frozen=True):
+    """Controller to a worker, as a command: cancel what is in flight, hand over every record."""
+
+
 class FlushRecords(msgspec.Struct, frozen=True):
     """Controller to the records manager, as a command: append, sync, answer."""
+
+
+class RecordsFlushed(msgspec.Struct, frozen=True, kw_only=True):
+    """Its answer: what the journal now holds durably, and how many second copies were dropped."""
+
+    batches: int
+    rows: int
+    duplicates: int
+
+
+class LiveStats(msgspec.Struct, frozen=True, kw_only=True):
+    """Records manager to all, about twice a second while records come: how it goes.
+
+    Rates and quantiles are of the last `window_s` seconds, warm-up included, from sketches of
+    relative error 0.01; the report has the exact ones. None where nothing was measured.
+
+    Attributes:
+        records: rows since the run began.
+        cancelled: those that we gave up ourselves.
+        errors: those that failed, by error kind.
+        duplicates: batches that came a second time.
+        request_rate: answered requests per second.
+        output_token_rate: output tokens per second.
+        ttft_p50_ms, ttft_p99_ms: send to first content.
+        latency_p50_ms, latency_p99_ms: send to end of the response.
+    """
+
+    mono_ns: int
+    window_s: float
+    records: int
+    cancelled: int
+    errors: dict[str, int]
+    duplicates: int
+    request_rate: float
+    output_token_rate: float
+    ttft_p50_ms: float | None
+    ttft_p99_ms: float | None
+    latency_p50_ms: float | None
+    latency_p99_ms: float | None
 
 
 class BuildReport(msgspec.Struct, frozen=True):
@@ -198,11 +252,12 @@ class BuildReport(msgspec.Struct, frozen=True):
 
 
 class ReportBuilt(msgspec.Struct, frozen=True):
-    """Its answer: the files written, by exporter; failures by exporter."""
+    """Its answer: the files written, by exporter; failures by exporter; the summary, plain."""
 
     files: dict[str, list[str]]
     failures: dict[str, str]
     verdict: str
+    summary: dict[str, Any] = {}
 
 
 class StopRun(msgspec.Struct, frozen=True):
