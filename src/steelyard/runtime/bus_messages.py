@@ -76,6 +76,7 @@ CONTROL_TYPES: tuple[type[msgspec.Struct], ...] = (
     ServiceStatus,
     StartService,
     StopService,
+    bench_messages.ServiceLost,
 )
 
 

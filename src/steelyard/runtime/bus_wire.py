@@ -11,7 +11,7 @@ import msgspec
 import zmq
 
 from steelyard.kernel.codec import Envelope, decode_envelope, encode
-from steelyard.runtime.bus_messages import MessageRegistry, schema_version
+from steelyard.runtime.bus_messages import CommandFailure, MessageRegistry, schema_version
 from steelyard.runtime.bus_port import BusCounters, BusError, Parcel
 
 QUEUE_MAX = 1_000
@@ -138,25 +138,26 @@ class Opener:
             return None
 
     def parcel(self, envelope: Envelope) -> Parcel | None:
-        """Read the message itself, if its type is allowed."""
+        """Read the message itself, if its type is allowed.
+
+        An answer that can't be read becomes a `CommandFailure`: somebody waits for it.
+        """
         cls = self._registry.type_of(envelope.type)
+        message = None
         if cls is None or envelope.version != schema_version(cls):
             self._counters.unknown_type += 1
-            _log.warning(
-                "dropped a message of unknown type %r (version %d) from %r",
-                envelope.type,
-                envelope.version,
-                envelope.source,
-            )
-            return None
-        try:
-            message = self._registry.decode(envelope.type, envelope.payload)
-        except msgspec.DecodeError as error:
-            self._counters.malformed += 1
-            _log.warning(
-                "dropped a malformed %s from %r: %s", envelope.type, envelope.source, error
-            )
-            return None
+            trouble = f"a message of unknown type {envelope.type!r} (version {envelope.version})"
+        else:
+            try:
+                message = self._registry.decode(envelope.type, envelope.payload)
+            except msgspec.DecodeError as error:
+                self._counters.malformed += 1
+                trouble = f"a malformed {envelope.type}: {error}"
+        if message is None:
+            _log.warning("dropped, from %r: %s", envelope.source, trouble)
+            if not envelope.reply_to:
+                return None
+            message = CommandFailure(f"the answer can't be read: {trouble}")
         return Parcel(
             message, envelope.source, envelope.target, envelope.request_id, envelope.reply_to
         )

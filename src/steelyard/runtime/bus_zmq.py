@@ -52,6 +52,7 @@ __all__ = [
 ]
 
 FULL_RETRY_S = 0.005
+UNREADABLE = CommandFailure("the message can't be read there: its type isn't known, or malformed")
 
 _log = logging.getLogger(__name__)
 
@@ -144,9 +145,14 @@ class ZmqClient:
 
     def _on_frames(self, frames: list[bytes]) -> None:
         envelope = self._opener.envelope(frames[-1], "the broker")
-        parcel = self._opener.parcel(envelope) if envelope is not None else None
+        if envelope is None:
+            return
+        parcel = self._opener.parcel(envelope)
         if parcel is not None:
             self.port.deliver(parcel)
+        elif envelope.request_id:
+            me = self.port.service_id
+            self.post(Parcel(UNREADABLE, me, envelope.source, reply_to=envelope.request_id))
 
 
 class ZmqBroker:
@@ -329,6 +335,8 @@ class ZmqBroker:
                 parcel = self._opener.parcel(envelope)
                 if parcel is not None:
                     self.port.deliver(parcel)
+                elif envelope.request_id:
+                    self._refuse(envelope, UNREADABLE.error)
             elif not self._hand_to(service_id, data):
                 full.append(service_id)
         return full
