@@ -21,13 +21,17 @@ trap finish EXIT
 python3 -m venv "$work/venv"
 "$work/venv/bin/python" -m pip install --quiet "$work"/dist/steelyard-*.whl
 .venv/bin/python tools/report_costs.py --python "$work/venv/bin/python" --size
-"$work/venv/bin/python" -m pip install --quiet "./$example" pytest pytest-asyncio
+# From a copy: a build leaves its folders in the sources.
+cp -r "$example" "$work/example"
+"$work/venv/bin/python" -m pip install --quiet "$work/example" pytest pytest-asyncio
 
 # Away from the checkout, so that nothing but the installed packages can be imported.
-cp -r "$example/tests" "$work/example-tests"
+mv "$work/example/tests" "$work/example-tests"
+rm -rf "$work/example"
 cd "$work"
 export PATH="$work/venv/bin:$PATH"
-python -m pytest -q -o asyncio_mode=auto -p no:cacheprovider example-tests
+python -m pytest -q -o asyncio_mode=auto \
+    -o asyncio_default_fixture_loop_scope=function -p no:cacheprovider example-tests
 
 steelyard plugins > plugins.txt
 grep -i example plugins.txt || { cat plugins.txt; echo "The example plugin isn't listed." >&2; exit 1; }
