@@ -80,6 +80,7 @@ def build_files(view: Results, host: PluginHost, exporters: Iterable[str]) -> Re
         exported.files | {f"{POST_PROCESSORS}/{n}": f for n, f in processed.files.items()},
         exported.failures | {f"{POST_PROCESSORS}/{n}": f for n, f in processed.failures.items()},
         exported.verdict,
+        msgspec.to_builtins(view.summary),
     )
 
 

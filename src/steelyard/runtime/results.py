@@ -137,13 +137,7 @@ def open_run(directory: Path, host: PluginHost) -> Results:
     """
     reader = _reader(directory)
     story = _story(reader, directory)
-    plan = story.plan
-    if plan is None:
-        raise JournalError(
-            f"The journal in {directory} does not say what was run",
-            expected=f"an event {RUN_STARTED}",
-            next_step="Was the run stopped before it began? There is nothing to report then.",
-        )
+    plan = _plan_of(story, directory)
     metrics = MetricSet(host)
     scratch = _make_scratch(directory)
     store = RecordStore(scratch, list(metrics.record), list(metrics.chunk))
@@ -172,6 +166,15 @@ def open_run(directory: Path, host: PluginHost) -> Results:
         view.close()
         raise
     return view
+
+
+def read_plan(directory: Path) -> Plan:
+    """Return the plan of the run in `directory`, from the start of its journal.
+
+    Raises:
+        JournalError: there is no journal, or it does not say what was run.
+    """
+    return _plan_of(_story(_reader(directory), directory, until=RUN_STARTED), directory)
 
 
 class _Ingest:
@@ -265,11 +268,24 @@ def _reader(directory: Path) -> JournalReader:
     return JournalReader(journal)
 
 
-def _story(reader: JournalReader, directory: Path) -> Story:
+def _plan_of(story: Story, directory: Path) -> Plan:
+    if story.plan is None:
+        raise JournalError(
+            f"The journal in {directory} does not say what was run",
+            expected=f"an event {RUN_STARTED}",
+            next_step="Was the run stopped before it began? There is nothing to report then.",
+        )
+    return story.plan
+
+
+def _story(reader: JournalReader, directory: Path, until: str = "") -> Story:
+    """Fold all events, or those up to the first of type `until`."""
     story = Story()
     try:
         for event in reader.events():
             story.fold(event)
+            if event.type == until:
+                break
     except (msgspec.ValidationError, KeyError, TypeError, ValueError) as error:
         raise JournalError(
             f"The journal in {directory} has an event that this version can't read",
@@ -281,7 +297,9 @@ def _story(reader: JournalReader, directory: Path) -> Story:
 
 def _notes(metrics: MetricSet, ingest: _Ingest) -> tuple[str, ...]:
     lost = ingest.gaps_unattributed
-    gaps = (f"{lost} inter-chunk gaps belong to no known request and are left out.",) if lost else ()
+    gaps = (
+        (f"{lost} inter-chunk gaps belong to no known request and are left out.",) if lost else ()
+    )
     return (*metrics.failures.values(), *gaps)
 
 

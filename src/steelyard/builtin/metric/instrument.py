@@ -34,7 +34,7 @@ class SendLag:
     larger_is_better = False
     definition = "schedule lag - (dns_ns + connect_ns + tls_ns), at least 0"
     source = "schedule and send stamps"
-    flags = MetricFlags.INCLUDES_FAILURES | MetricFlags.NO_CONSOLE
+    flags = MetricFlags.INCLUDES_FAILURES | MetricFlags.INTERNAL
     group = MetricGroup.INSTRUMENT
 
     def values(self, batch: np.ndarray) -> np.ndarray:
@@ -53,7 +53,7 @@ class DeliveryLag:
     larger_is_better = False
     definition = "delivery_lag_ns; kept out of latencies by kernel stamps"
     source = "receive stamps of kernel and process"
-    flags = MetricFlags.STREAMING_ONLY
+    flags = MetricFlags.STREAMING_ONLY | MetricFlags.INTERNAL
     group = MetricGroup.INSTRUMENT
 
     def values(self, batch: np.ndarray) -> np.ndarray:

@@ -100,9 +100,7 @@ class TimeToFirstOutputTokenIntended:
     larger_is_better = False
     definition = "first_output_ns - intended_ns"
     source = "schedule and receive stamps"
-    flags = (
-        MetricFlags.STREAMING_ONLY | MetricFlags.SUPPORTS_REASONING | MetricFlags.NO_CONSOLE
-    )
+    flags = MetricFlags.STREAMING_ONLY | MetricFlags.SUPPORTS_REASONING | MetricFlags.NO_CONSOLE
     group = MetricGroup.LATENCY
 
     def values(self, batch: np.ndarray) -> np.ndarray:
@@ -130,17 +128,6 @@ class InterTokenLatency:
     def values(self, batch: np.ndarray) -> np.ndarray:
         """Return ms per request; NaN where the OSL is unknown or came in the first chunk."""
         return ratio(elapsed_ms(batch, "first_token_ns", "last_token_ns"), _later_tokens(batch))
-
-    def stamp_width(self, batch: np.ndarray) -> np.ndarray:
-        """Return ms by which stamps alone can shorten each value.
-
-        A first content that was merged with later ones is stamped late; the last chunk's stamp
-        belongs to the last segment of its read and is its own.
-        """
-        merged = np.where(
-            batch["coalesced_events"] > 0, elapsed_ms(batch, "stamp_lower_ns", "first_token_ns"), 0
-        )
-        return ratio(merged, _later_tokens(batch))
 
 
 def _later_tokens(batch: np.ndarray) -> np.ndarray:

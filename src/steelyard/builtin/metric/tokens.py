@@ -56,7 +56,7 @@ class OutputTokenCount:
 
     def values(self, batch: np.ndarray) -> np.ndarray:
         """Return tokens per request; NaN where either count is unknown."""
-        return np.subtract(amount(batch, "output_tokens"), amount(batch, "reasoning_tokens"))
+        return np.asarray(amount(batch, "output_tokens") - amount(batch, "reasoning_tokens"))
 
 
 class ReasoningTokenCount:

@@ -83,14 +83,15 @@ def first_token_stamp_width_ms(batch: np.ndarray) -> np.ndarray:
     """Return by how much stamps alone can overstate the time to the first content, in ms.
 
     Two parts are known per request. The request left between `start_ns` and `sent_ns`, not at
-    one instant. And when several events came in one read, the kernel's stamp belongs to the last
-    of them, so the first content came somewhere in `stamp_lower_ns..first_token_ns`. What the
+    one instant. And when later events came in the read of the first content, the kernel's stamp
+    is theirs, so the first content came somewhere in `stamp_lower_ns..first_token_ns`. What the
     kernel itself needs is not in here: only a calibration can tell that.
-    NaN where the stamps bound nothing useful: no send stamp, or no lower bound of a merged read.
+    NaN where the stamps bound nothing: no send stamp, or no lower bound of a merged read.
     """
-    sending = elapsed_ms(batch, "start_ns", "sent_ns")
-    merged = elapsed_ms(batch, "stamp_lower_ns", "first_token_ns")
-    return sending + np.where(batch["coalesced_events"] > 0, merged, 0.0)
+    first = batch["first_token_ns"]
+    merged = (batch["second_token_ns"] == first) | (batch["end_ns"] == first)
+    since_lower = elapsed_ms(batch, "stamp_lower_ns", "first_token_ns")
+    return elapsed_ms(batch, "start_ns", "sent_ns") + np.where(merged, since_lower, 0.0)
 
 
 def request_stamp_width_ms(batch: np.ndarray) -> np.ndarray:

@@ -12,7 +12,8 @@ _SECRET_NAME = re.compile(
 _BEARER = re.compile(r"(?i)\b(bearer|basic)\s+\S+")
 _SECRET_FLAG = re.compile(r"(?i)(--[\w-]*(?:api-key|token|secret|password))(\s+|=)(\S+)")
 _SECRET_HEADER = re.compile(
-    r"(?i)\b([\w-]*(?:authorization|api-key|token|secret|cookie)[\w-]*\s*[:=]\s*)([^'\"\s]+)"
+    r"(?i)\b([\w-]*(?:authorization|api-key|secret|cookie)[\w-]*\s*[:=]\s*)"
+    r"(?:(?:bearer|basic)\s+)?[^'\"\s]+"
 )
 
 
@@ -27,9 +28,9 @@ def redacted_url(url: str) -> str:
 
 def redacted_text(text: str) -> str:
     """Return a command line or message without bearer tokens, keys and passwords."""
-    text = _BEARER.sub(rf"\1 {HIDDEN}", text)
+    text = _SECRET_HEADER.sub(rf"\1{HIDDEN}", text)
     text = _SECRET_FLAG.sub(rf"\1\2{HIDDEN}", text)
-    return _SECRET_HEADER.sub(rf"\1{HIDDEN}", text)
+    return _BEARER.sub(rf"\1 {HIDDEN}", text)
 
 
 def redacted_plan(plan: dict[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from steelyard.domain.bench.metrics import MetricFlags, flags_of, group_of
 from steelyard.domain.bench.plan import Plan
 from steelyard.domain.bench.redact import redacted_plan, redacted_text
@@ -166,6 +168,9 @@ def summarize(
             journal={**journal, "damage": list(damage)},
             notes=notes,
         ),
-        errors=totals.error_counts(),
+        errors=tuple(
+            msgspec.structs.replace(error, example=redacted_text(error.example))
+            for error in totals.error_counts()
+        ),
         phases=phase_table(plan, story, totals),
     )

@@ -108,11 +108,17 @@ def _ending(n: RunNumbers) -> Iterator[Cause]:
         )
     if n.status == "cancelled":
         yield Cause(code="cancelled_by_user", status=SUSPECT, message="A person stopped the run")
-    elif n.status != "completed":
+    elif n.status == "interrupted":
         yield Cause(
             code="interrupted",
             status=SUSPECT,
-            message=f"The run did not end by itself ({n.status}); this is what its journal holds",
+            message="The journal just ends: the run was killed; this is what was written till then",
+        )
+    elif n.status != "completed":
+        yield Cause(
+            code="ended_early",
+            status=SUSPECT,
+            message=f"The run could not go on and ended early ({n.status})",
         )
     for sentence in n.damage:
         yield Cause(code="journal_damaged", status=SUSPECT, message=sentence)

@@ -1,0 +1,83 @@
+"""One line of progress on stderr: rewritten on a terminal, every few seconds in a log."""
+
+import shutil
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, TextIO
+
+from steelyard.domain.bench.messages import PhaseStats
+from steelyard.domain.bench.progress import progress_line
+from steelyard.kernel.units import NS_PER_S
+
+LOG_INTERVAL_S = 5.0
+
+
+class SimpleUi:
+    """Shows each phase's counts, pace, latency so far, errors and time left.
+
+    Args:
+        stream: where to; stderr when None, so that stdout stays the result's.
+        clock_ns: CLOCK_MONOTONIC in nanoseconds.
+    """
+
+    def __init__(
+        self, stream: TextIO | None = None, clock_ns: Callable[[], int] = time.monotonic_ns
+    ) -> None:
+        self._stream = stream if stream is not None else sys.stderr
+        self._clock_ns = clock_ns
+        self._terminal = self._stream.isatty()
+        self._phase: int | None = None
+        self._printed_ns = 0
+        self._line = ""
+        self._shown = ""
+
+    def update(self, stats: PhaseStats, live: Mapping[str, Any]) -> None:
+        """Show where the phase stands; a log gets its first, its last, and some between.
+
+        `live` as in `progress_line`; its `notes` are sentences to be said at once.
+        """
+        now_ns = self._clock_ns()
+        new_phase = stats.phase_index != self._phase
+        if new_phase:
+            self._finish_line()
+            self._phase = stats.phase_index
+        for note in live.get("notes", ()):
+            self._say(note)
+        self._line = progress_line(stats, live, stats.end_ns or now_ns)
+        due = now_ns - self._printed_ns >= LOG_INTERVAL_S * NS_PER_S
+        if self._terminal:
+            self._rewrite()
+        elif new_phase or due or stats.end_ns is not None:
+            self._print(now_ns)
+
+    def close(self) -> None:
+        """End the line, so that the next output begins on its own."""
+        self._finish_line()
+
+    def _rewrite(self) -> None:
+        width = shutil.get_terminal_size().columns
+        self._shown = self._line[: width - 1]
+        self._stream.write(f"\r\x1b[K{self._shown}")
+        self._stream.flush()
+
+    def _print(self, now_ns: int) -> None:
+        if self._line != self._shown:
+            self._stream.write(self._line + "\n")
+            self._stream.flush()
+        self._shown = self._line
+        self._printed_ns = now_ns
+
+    def _say(self, note: str) -> None:
+        """Print a line of its own; on a terminal, over the progress line, which comes back."""
+        self._stream.write(f"\r\x1b[K{note}\n" if self._terminal else f"{note}\n")
+        self._stream.flush()
+
+    def _finish_line(self) -> None:
+        if self._terminal and self._shown:
+            self._stream.write("\n")
+            self._stream.flush()
+        elif self._line and self._line != self._shown:
+            self._stream.write(self._line + "\n")
+            self._stream.flush()
+        self._line = self._shown = ""
