@@ -1,6 +1,7 @@
 """`steelyard plugins`: list, explain, examine and create plugins."""
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -96,7 +97,8 @@ def _print_rows(rows: list[Any], *, as_json: bool) -> None:
         return
     from rich.console import Console
 
-    console = Console(width=None if sys.stdout.isatty() else WIDTH_PIPE, highlight=False)
+    knows_width = sys.stdout.isatty() or "COLUMNS" in os.environ
+    console = Console(width=None if knows_width else WIDTH_PIPE, highlight=False)
     if console.width >= WIDTH_TABLE_MIN:
         console.print(_table(rows))
     else:

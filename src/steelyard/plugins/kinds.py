@@ -111,7 +111,7 @@ def _method_problem(cls: type, method: str) -> str | None:
     name, arguments = split_method(method)
     found = inspect.getattr_static(cls, name, None)
     if found is None:
-        return f"has no method {method}"
+        return None if _is_set_in_init(cls, name) else f"has no method {method}"
     if getattr(found, "__isabstractmethod__", False):
         return f"leaves the abstract method {method} open"
     bound = isinstance(found, staticmethod | classmethod)
@@ -128,7 +128,11 @@ def _has_attribute(cls: type, name: str) -> bool:
         return True
     if any(name in getattr(parent, "__annotations__", {}) for parent in cls.__mro__):
         return True
-    # Set in __init__: seen by name only, for the class must not be made to be checked.
+    return _is_set_in_init(cls, name)
+
+
+def _is_set_in_init(cls: type, name: str) -> bool:
+    """Tell whether `__init__` mentions `name`: the class must not be made to be checked."""
     init = getattr(cls, "__init__", None)
     return name in getattr(getattr(init, "__code__", None), "co_names", ())
 

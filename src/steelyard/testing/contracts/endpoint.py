@@ -12,7 +12,7 @@ from steelyard.domain.bench.ports import Endpoint
 from steelyard.domain.bench.response import Piece, RequestContext, WireRequest
 from steelyard.testing.contracts.kit import Contract, require
 
-_PROMPT = "Grüße, 世界: \"weigh\" this"
+_PROMPT = 'Grüße, 世界: "weigh" this'
 _MALFORMED = (b"", b"{", b"\xff\xfe", b"[]", b'"text"', b"null", b"42")
 
 
@@ -102,7 +102,9 @@ class EndpointContract(Contract):
         other = msgspec.structs.replace(subject.prompt, text="something else")
         once = endpoint.build((subject.prompt,), context)
         endpoint.build((other,), context)
-        require(once == endpoint.build((subject.prompt,), context), "an endpoint remembers requests")
+        require(
+            once == endpoint.build((subject.prompt,), context), "an endpoint remembers requests"
+        )
 
     def test_building_changes_no_turn(self, subject: EndpointSubject) -> None:
         """History, extras and plan are read only."""
@@ -153,7 +155,9 @@ class EndpointContract(Contract):
         """The events' texts together are the answer; None ends it and only it."""
         endpoint = subject.make(streaming=True)
         pieces = [endpoint.read_event(event) for event in subject.events]
-        require(_text_of(pieces) == subject.text or not subject.events, f"read {_text_of(pieces)!r}")
+        require(
+            _text_of(pieces) == subject.text or not subject.events, f"read {_text_of(pieces)!r}"
+        )
         require(None not in pieces[:-1], "an event before the last ended the stream")
 
     def test_reading_has_no_memory(self, subject: EndpointSubject) -> None:

@@ -38,7 +38,7 @@ class Contract:
 
 
 def rejections(kit: type[Contract], subject: Any) -> dict[str, str]:
-    """Return the tests of `kit` that `subject` fails, with what they say; empty when it conforms."""
+    """Return the tests of `kit` that `subject` fails, with what they say; empty when none."""
     border = PluginBorder()
     found: dict[str, str] = {}
     for name in sorted(n for n in dir(kit) if n.startswith("test_")):

@@ -139,7 +139,9 @@ class MetricContract(Contract):
         values = metric.chunk_values(gaps)
         require(values.dtype == np.float64 and values.shape == gaps.shape, f"got {values!r}")
         require(np.isfinite(values).all(), "a value is not finite")
-        require(np.array_equal(values[::-1], metric.chunk_values(gaps[::-1].copy())), "order counts")
+        require(
+            np.array_equal(values[::-1], metric.chunk_values(gaps[::-1].copy())), "order counts"
+        )
         require(metric.chunk_values(gaps[:0]).shape == (0,), "no gaps gave values")
 
     def test_a_run_has_one_value(self, subject: MetricSubject) -> None:

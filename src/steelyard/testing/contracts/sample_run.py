@@ -24,7 +24,9 @@ _START_NS = 5_000_000_000
 
 def sample_metric(tag: str, header: str, unit: str, value: float) -> MetricSummary:
     """Return a metric whose numbers lie around `value`."""
-    spread = {f"p{p}": value * (0.8 + p / 250) for p in (1, 5, 10, 25, 50, 75, 90, 95, 99)}
+    spread: dict[str, Any] = {
+        f"p{p}": value * (0.8 + p / 250) for p in (1, 5, 10, 25, 50, 75, 90, 95, 99)
+    }
     return MetricSummary(
         tag=tag, header=header, unit=unit, avg=value, min=value * 0.8, max=value * 1.2,
         std=value / 10, count=4, error_bar=value / 100, **spread,

@@ -66,12 +66,12 @@ class BlankIsZero(Latency):
 
 
 class Centres(Latency):
-    """Subtracts the batch's mean."""
+    """Subtracts the batch's first value."""
 
     def values(self, batch: np.ndarray) -> np.ndarray:
         """As above, with the fault."""
         values = super().values(batch)
-        return values - np.nanmean(values) if values.size else values
+        return np.asarray(values - values[:1])
 
 
 class SortsInPlace(Latency):
@@ -89,7 +89,7 @@ class DropsRows(Latency):
     def values(self, batch: np.ndarray) -> np.ndarray:
         """As above, with the fault."""
         values = super().values(batch)
-        return values[values > 40]
+        return values[values > 70]
 
 
 class Undefined(Latency):
@@ -98,12 +98,13 @@ class Undefined(Latency):
     definition = ""
 
 
-class DividesByZero(Rate):
-    """Believes that every run lasts."""
+class Overflows(Rate):
+    """Overflows."""
 
     def value(self, totals: Mapping[str, float]) -> float | None:
         """As above, with the fault."""
-        return float(np.float64(totals.get("requests", 0.0)) / np.float64(1e-320)) * 1e308
+        duration_s = totals.get("duration_s", 0.0)
+        return totals.get("requests", 0.0) * 1e308 * 10 if duration_s else None
 
 
 class NeedsEveryKey(Rate):
@@ -134,7 +135,7 @@ SABOTEURS = [
     ("test_rows_do_not_know_each_other", _subject(SortsInPlace)),
     ("test_every_request_has_a_row", _subject(DropsRows)),
     ("test_it_is_documented", _subject(Undefined)),
-    ("test_a_run_has_one_value", _subject(DividesByZero)),
+    ("test_a_run_has_one_value", _subject(Overflows)),
     ("test_totals_that_do_not_support_it_give_none", _subject(NeedsEveryKey)),
     ("test_every_gap_has_a_value", _subject(SumsGaps)),
 ]

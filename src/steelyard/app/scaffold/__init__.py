@@ -1,0 +1,1 @@
+"""Writes new plugin packages: `steelyard plugins new KIND NAME`."""
