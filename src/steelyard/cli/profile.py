@@ -83,4 +83,10 @@ def run_profile_command(
         sys.stdout.buffer.write(outcome.summary_json())
         sys.stdout.buffer.write(b"\n")
         sys.stdout.buffer.flush()
+    else:
+        from steelyard.app.composition import standard_host
+        from steelyard.cli.result_page import print_result
+
+        host = standard_host(tuple(plan.options.get("plugin_dirs", ())))
+        print_result(outcome.summary, outcome.directory, host)
     return int(outcome.exit_code)
