@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from cyclopts import Group, Parameter
 
@@ -11,6 +11,8 @@ from steelyard.app.config.fields import FieldSpec, flag_fields
 from steelyard.app.config.flag import GROUP_ORDER
 
 OWN_GROUP = "Command"
+
+Command = TypeVar("Command", bound=Callable[..., int])
 
 
 @cache
@@ -72,14 +74,23 @@ def own(name: str, kind: Any, default: Any, names: Sequence[str], text: str) -> 
     )
 
 
-def with_config_flags(*parameters: inspect.Parameter) -> Callable[..., Any]:
-    """Give a function `(**words)` these parameters and one for each flag of the configuration."""
+def with_config_flags(
+    *parameters: inspect.Parameter, **positional: Any
+) -> Callable[[Command], Command]:
+    """Give a function one parameter for each flag of the configuration, after its own.
 
-    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+    Args:
+        parameters: keyword parameters of the command itself, made by `own`.
+        positional: types of the words that come before all flags, by name.
+    """
+    first = [
+        inspect.Parameter(name, inspect.Parameter.POSITIONAL_ONLY, annotation=kind)
+        for name, kind in positional.items()
+    ]
+
+    def decorate(function: Command) -> Command:
         fields = [_parameter(field) for field in flag_fields()]
-        positional = [p for p in parameters if p.kind is inspect.Parameter.POSITIONAL_ONLY]
-        keyword = [p for p in parameters if p.kind is not inspect.Parameter.POSITIONAL_ONLY]
-        signature = inspect.Signature([*positional, *keyword, *fields])
+        signature = inspect.Signature([*first, *parameters, *fields])
         vars(function)["__signature__"] = signature  # where inspect.signature looks first
         return function
 

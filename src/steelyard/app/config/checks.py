@@ -4,7 +4,6 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
 from steelyard.app.config.fields import Path
 from steelyard.app.config.load import LoadConfig
@@ -12,7 +11,8 @@ from steelyard.app.config.model import BenchmarkConfig
 from steelyard.app.config.problems import line_for
 from steelyard.app.config.tree import Tree
 from steelyard.domain.bench.headers import variables_in
-from steelyard.kernel.errors import ConfigError, PluginError, did_you_mean
+from steelyard.domain.bench.targets import parse_target
+from steelyard.kernel.errors import ConfigError, PluginError, UsageError, did_you_mean
 from steelyard.plugins.spec import PluginSpec
 
 BURST = "concurrency_burst"
@@ -120,22 +120,20 @@ def loads(config: BenchmarkConfig) -> list[tuple[Path, LoadConfig]]:
 def _urls(config: BenchmarkConfig) -> Iterator[Mistake]:
     path: Path = ("endpoint", "urls")
     for url in config.endpoint.urls:
-        parts = urlsplit(with_scheme(url))
-        try:
-            port_is_right = parts.port is None or parts.port > 0
-        except ValueError:
-            port_is_right = False
-        if parts.username is not None or parts.password is not None:
+        if "@" in url:
             yield path, "a URL holds no user or password; use --api-key, or a header `${NAME}`"
-        elif parts.scheme not in {"http", "https"} or not parts.hostname or not port_is_right:
-            yield path, f"got {url!r}; expected http://HOST[:PORT] or https://HOST[:PORT]"
+            continue
+        try:
+            parse_target(url)
+        except UsageError as error:
+            yield path, f"got {url!r}; expected {error.expected}"
     if config.endpoint.urls and not config.models:
         yield ("models",), "no model is named; expected one, such as -m NAME or `models: [NAME]`"
 
 
 def with_scheme(url: str) -> str:
     """Return `url`, `http://` put before a bare `HOST:PORT`."""
-    return url if "://" in url else f"http://{url}"
+    return url if "://" in url or url.startswith("unix:") else f"http://{url}"
 
 
 def _headers(config: BenchmarkConfig, environ: Mapping[str, str]) -> Iterator[Mistake]:

@@ -107,10 +107,9 @@ class InputConfig(Section):
     options: Annotated[
         dict[str, Any],
         Field(
-            default_factory=dict,
             description="Options of the dataset plugin, checked against its own schema.",
         ),
-    ]
+    ] = Field(default_factory=dict)
 
 
 class TokenizerConfig(Section):
@@ -124,7 +123,6 @@ class TokenizerConfig(Section):
     options: Annotated[
         dict[str, Any],
         Field(
-            default_factory=dict,
             description="Options of the tokenizer plugin, checked against its own schema.",
         ),
-    ]
+    ] = Field(default_factory=dict)

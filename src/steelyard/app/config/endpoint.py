@@ -103,24 +103,21 @@ class EndpointConfig(Section):
         BeforeValidator(parse_headers),
         Flag(("--header", "-H"), Groups.INPUT, metavar="NAME:VALUE"),
         Field(
-            default_factory=dict,
             description="Headers added to each request. A value `${NAME}` is read from the "
             "environment when a request is made, so that a secret is in no file.",
         ),
-    ]
+    ] = Field(default_factory=dict)
     extra_inputs: Annotated[
         dict[str, Any],
         BeforeValidator(parse_extra_inputs),
         Flag(("--extra-inputs",), Groups.INPUT, metavar="KEY:VALUE"),
         Field(
-            default_factory=dict,
             description="Merged into each request body: `key:value` words or a JSON object.",
         ),
-    ]
+    ] = Field(default_factory=dict)
     options: Annotated[
         dict[str, Any],
         Field(
-            default_factory=dict,
             description="Options of the endpoint plugin, checked against its own schema.",
         ),
-    ]
+    ] = Field(default_factory=dict)

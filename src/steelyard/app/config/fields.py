@@ -86,7 +86,7 @@ def _leaf(path: tuple[str, ...], info: FieldInfo, *, warmup: bool) -> FieldSpec:
         names=names,
         group=Groups.WARMUP if warmup else flag.group if flag else "",
         attribute=attribute_name(first),
-        env=env_name(first) if first else "",
+        env=(flag.env if flag else "") or (env_name(first) if first else ""),
         description=info.description or "",
         unit=flag.unit if flag else "",
         metavar=flag.metavar if flag else "",

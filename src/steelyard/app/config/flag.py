@@ -55,6 +55,7 @@ class Flag:
         warmup: the flags of its twin in the `warmup` section.
         unit: of the number, for the reference pages.
         metavar: stands for the value in the reference pages.
+        env: its environment variable, where that is not made from the first name.
     """
 
     names: tuple[str, ...]
@@ -62,6 +63,7 @@ class Flag:
     warmup: tuple[str, ...] = ()
     unit: str = ""
     metavar: str = ""
+    env: str = ""
 
 
 def attribute_name(flag: str) -> str:

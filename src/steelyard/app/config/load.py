@@ -112,5 +112,5 @@ class PhaseConfig(LoadConfig):
     ] = None
     options: Annotated[
         dict[str, Any],
-        Field(default_factory=dict, description="Options of the phase's arrival plugin."),
-    ]
+        Field(description="Options of the phase's arrival plugin."),
+    ] = Field(default_factory=dict)

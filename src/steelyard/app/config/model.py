@@ -51,11 +51,10 @@ class BenchmarkConfig(Section):
         BeforeValidator(parse_goodput),
         Flag(("--goodput",), Groups.GOODPUT, metavar="METRIC:NUMBER"),
         Field(
-            default_factory=dict,
             description="Service level objectives in the metric's unit, such as "
             "`time_to_first_token:200 inter_token_latency:20`; a request that meets all is good.",
         ),
-    ]
+    ] = Field(default_factory=dict)
     output: Annotated[OutputConfig, Field(description="What a run leaves behind.")] = OutputConfig()
     service: Annotated[ServiceConfig, Field(description="How Steelyard itself runs.")] = (
         ServiceConfig()

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from steelyard.app.config.flag import Flag, Groups
-from steelyard.app.config.parsing import lower, one_or_many, split_list, upper
+from steelyard.app.config.parsing import lower, split_list, split_paths, upper
 from steelyard.app.config.section import Count, Section, not_yet
 
 RUN_TYPES_NOW = "process (a process per role) or inline (one process)"
@@ -80,10 +80,8 @@ class PluginUse(Section):
     name: Annotated[str, Field(description="Name of the plugin.")]
     config: Annotated[
         dict[str, Any],
-        Field(
-            default_factory=dict, description="Its configuration, checked against its own schema."
-        ),
-    ]
+        Field(description="Its configuration, checked against its own schema."),
+    ] = Field(default_factory=dict)
 
 
 class PluginsConfig(Section):
@@ -91,9 +89,11 @@ class PluginsConfig(Section):
 
     directories: Annotated[
         tuple[str, ...],
-        BeforeValidator(one_or_many),
-        Flag(("--plugin-dir",), Groups.PLUGINS, metavar="DIR"),
-        Field(description="Directories that are searched for plugins."),
+        BeforeValidator(split_paths),
+        Flag(("--plugin-dir",), Groups.PLUGINS, metavar="DIR", env="STEELYARD_PLUGIN_DIRS"),
+        Field(
+            description="Directories searched for plugins; colons separate several."
+        ),
     ] = ()
     phase_hooks: Annotated[
         tuple[PluginUse, ...],

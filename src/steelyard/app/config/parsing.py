@@ -24,9 +24,13 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str)
 
 
-def one_or_many(value: Any) -> Any:
-    """Return a lone string as a list of one."""
-    return [value] if isinstance(value, str) else value
+def split_paths(value: Any) -> Any:
+    """Return the colon-separated parts of a string, or of each string of a list."""
+    if isinstance(value, str):
+        return [part for part in value.split(":") if part]
+    if isinstance(value, list | tuple):
+        return [part for item in value for part in split_paths(str(item))]
+    return value
 
 
 def parse_headers(value: Any) -> Any:

@@ -1,0 +1,156 @@
+"""The commented file of `steelyard config init`, and a plan written as such a file again."""
+
+from typing import Any
+
+from steelyard.domain.bench.plan import PhasePlan, Plan
+
+STARTER = """\
+# A plan for `steelyard --config FILE`. Flags and STEELYARD_* variables win over this file.
+# Every key with its meaning: docs/reference/config.md, or `steelyard config schema`.
+# ${NAME} and ${NAME:-default} are filled from the environment.
+
+models: [steelyard-mock]
+
+endpoint:
+  type: chat                      # an endpoint plugin; see: steelyard plugins --kind endpoint
+  # urls: [http://127.0.0.1:8000] # without a URL, the embedded simulated server is measured
+  streaming: true                 # needed for time to first token
+  # api_key_env: MY_KEY           # name of the variable that holds the key
+  # headers: {X-Team: bench}
+  # extra_inputs: {temperature: 0}
+
+input:
+  isl_mean: 128                   # tokens of a synthetic prompt
+  isl_stddev: 0
+  osl_mean: 32                    # tokens asked for
+  # file: prompts.jsonl           # instead of synthetic prompts; relative to this file
+  random_seed: 42
+
+warmup:
+  request_count: 4                # kept out of the metrics
+
+load:
+  concurrency: 4                  # closed loop; or an open loop:
+  # request_rate: 20
+  # arrival_pattern: poisson      # constant, poisson, gamma
+  request_count: 40
+  # duration: 60s
+  # grace_period: 30s
+
+# Any number of named phases, instead of `warmup` and `load`:
+# phases:
+#   - {name: warmup, concurrency: 2, request_count: 4}
+#   - {name: low, request_rate: 5, duration: 30s}
+#   - {name: high, request_rate: 50, duration: 30s}
+
+# goodput: {time_to_first_token: 200, inter_token_latency: 20}
+
+output:
+  # artifact_dir: artifacts/first
+  export_level: summary           # summary, records, raw
+  fail_on: [INVALID]              # verdicts that make the exit code 1
+
+service:
+  run_type: process               # a titled process per role; or inline
+  workers: 1
+
+ui: simple                        # or none
+
+# plugins:
+#   phase_hooks:
+#     - name: logging
+"""
+
+
+def as_config(plan: Plan) -> dict[str, Any]:
+    """Return the configuration, every default resolved, that makes `plan` again (its id aside).
+
+    A directory that was named after the run stays out, so that another run gets its own.
+    """
+    named_after_run = plan.artifact_dir.endswith(f"/{plan.run_id}")
+    endpoint, dataset = plan.endpoint, plan.dataset
+    options = {k: v for k, v in endpoint.options.items() if k != "max_tokens_field"}
+    legacy = endpoint.options.get("max_tokens_field")
+    config = {
+        "models": list(plan.models),
+        "endpoint": {
+            "type": endpoint.type,
+            "urls": list(endpoint.urls),
+            "path": endpoint.path,
+            "streaming": endpoint.streaming,
+            "url_strategy": endpoint.url_strategy,
+            "transport": endpoint.transport,
+            "request_timeout": endpoint.request_timeout_s,
+            "connect_timeout": endpoint.connect_timeout_s,
+            "connection_reuse": endpoint.connection_reuse,
+            "use_server_token_count": endpoint.use_server_token_count,
+            "use_legacy_max_tokens": None if legacy is None else legacy == "max_tokens",
+            "insecure": endpoint.insecure,
+            "api_key_env": endpoint.api_key_env,
+            "headers": dict(endpoint.headers),
+            "extra_inputs": endpoint.extra_inputs,
+            "options": options,
+        },
+        "input": {
+            "type": dataset.type,
+            "file": dataset.path or None,
+            "entries": dataset.entries or None,
+            "sampling": dataset.sampling,
+            "isl_mean": dataset.isl_mean,
+            "isl_stddev": dataset.isl_stddev,
+            "osl_mean": dataset.osl_mean,
+            "osl_stddev": dataset.osl_stddev,
+            "random_seed": plan.seed,
+            "options": dataset.options,
+        },
+        "tokenizer": {"name": dataset.tokenizer, "options": dataset.tokenizer_options},
+        "phases": [_phase(phase) for phase in plan.phases],
+        "goodput": plan.goodput,
+        "output": {
+            "artifact_dir": None if named_after_run else plan.artifact_dir,
+            "export_level": plan.export_level,
+            "exporters": list(plan.exporters),
+            "fail_on": list(plan.fail_on),
+        },
+        "service": {
+            "run_type": plan.run_type,
+            "log_level": plan.log_level,
+            "workers": plan.workers,
+        },
+        "ui": plan.ui,
+        "plugins": {
+            "directories": list(plan.options.get("plugin_dirs", ())),
+            "phase_hooks": [_use(choice) for choice in plan.phase_hooks],
+            "post_processors": [_use(choice) for choice in plan.post_processors],
+        },
+    }
+    return {name: _without_none(section) for name, section in config.items()}
+
+
+def _use(choice: Any) -> dict[str, Any]:
+    return {"name": choice.name, "config": choice.config}
+
+
+def _phase(phase: PhasePlan) -> dict[str, Any]:
+    rated = phase.request_rate is not None
+    return {
+        "name": phase.name,
+        "kind": phase.kind,
+        "concurrency": phase.concurrency,
+        "prefill_concurrency": phase.prefill_concurrency,
+        "request_rate": phase.request_rate,
+        "arrival_pattern": phase.arrival if rated else None,
+        "arrival_smoothness": phase.smoothness if rated and phase.arrival == "gamma" else None,
+        "request_count": phase.request_count,
+        "duration": phase.duration_s,
+        "grace_period": phase.grace_s if phase.duration_s is not None else None,
+        "options": phase.options or None,
+    }
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_none(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [_without_none(item) for item in value]
+    return value
