@@ -16,6 +16,11 @@ def make_service_id(service_type: str, entropy: bytes) -> str:
     return f"{service_type}_{entropy[:4].hex()}"
 
 
+def make_request_id_prefix(run_id: str, phase: int) -> str:
+    """Return what all request ids of a phase begin with."""
+    return f"{run_id}-p{phase}-"
+
+
 def make_request_id(run_id: str, phase: int, index: int, attempt: int) -> str:
     """Return the `X-Request-ID` of one attempt; a pure function, so records need not store it."""
-    return f"{run_id}-p{phase}-{index}-{attempt}"
+    return f"{make_request_id_prefix(run_id, phase)}{index}-{attempt}"

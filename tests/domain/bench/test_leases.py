@@ -32,7 +32,6 @@ def test_cursors_say_how_far_each_lease_is() -> None:
         book.take()
     assert book.cursors() == {1: 2, 2: 3}
     assert book.cursors() == {2: 3}
-    assert book.slots(4) == [(2, 3)]
 
 
 def test_an_empty_lease_holds_nothing() -> None:
@@ -41,3 +40,24 @@ def test_an_empty_lease_holds_nothing() -> None:
     book.add(lease(7, 5, 5))
     assert book.take() is None
     assert book.cursors() == {7: 5}
+
+
+def test_the_cells_outlive_the_worker() -> None:
+    """Whoever reads the cells after a kill knows each lease's first unsent index."""
+    cells = [0] * 4
+    book = LeaseBook(cells)
+    book.add(lease(5, 0, 3))
+    book.add(lease(6, 10, 20))
+    for _ in range(4):
+        book.take()
+    assert dict(zip(cells[::2], cells[1::2], strict=True)) == {5: 3, 6: 11}
+    book.add(lease(7, 30, 31))
+    assert dict(zip(cells[::2], cells[1::2], strict=True)) == {7: 30, 6: 11}
+
+
+def test_more_leases_than_cells_are_still_sent() -> None:
+    """A lease without cells is sent as any other."""
+    book = LeaseBook([0, 0])
+    book.add(lease(1, 0, 2))
+    book.add(lease(2, 2, 4))
+    assert [book.take() for _ in range(5)] == [0, 1, 2, 3, None]

@@ -16,15 +16,13 @@ from steelyard.domain.bench.messages import (
     StopSending,
 )
 from steelyard.domain.bench.plan import PhasePlan
-from steelyard.domain.bench.timing import (
-    LEASE_NS,
+from steelyard.domain.bench.timing import LEASE_NS, State, TimingMachine
+from steelyard.domain.bench.timing_events import (
     Action,
     Announce,
     Ready,
-    State,
     Tell,
     Tick,
-    TimingMachine,
     WakeAt,
     WorkerLost,
 )
@@ -75,7 +73,10 @@ class Fleet:
         for _ in range(min(count, len(self.unsent[worker]))):
             index, lease = self.unsent[worker].pop(0)
             self.sent[worker].append(index)
-            self.leases[worker][lease] = (index + self.leases[worker][lease][1], self.leases[worker][lease][1])
+            self.leases[worker][lease] = (
+                index + self.leases[worker][lease][1],
+                self.leases[worker][lease][1],
+            )
 
     def cursors(self, worker: int) -> dict[int, int]:
         return {lease: cursor for lease, (cursor, _) in self.leases[worker].items()}
@@ -165,13 +166,19 @@ def test_a_duration_stops_sending_and_grace_cancels() -> None:
     f.send(0, 10)
     f.ack(0, in_flight=4, at_ns=500 * MS)
     actions = f.feed(Tick(), at_ns=S + MS)
-    stop = [a.message for a in actions if isinstance(a, Tell)][0]
+    stop = next(a.message for a in actions if isinstance(a, Tell))
     assert isinstance(stop, StopSending)
     assert stop.cancel_at_ns == S + MS + S // 2
     f.ack(0, in_flight=4, at_ns=S + 100 * MS)
     f.feed(Tick(), at_ns=S + 502 * MS)
     f.ack(0, at_ns=S + 510 * MS)
-    assert f.kinds() == [PhaseStarted, PhaseSendingComplete, PhaseTimeout, PhaseCompleted, AllPhasesDone]
+    assert f.kinds() == [
+        PhaseStarted,
+        PhaseSendingComplete,
+        PhaseTimeout,
+        PhaseCompleted,
+        AllPhasesDone,
+    ]
 
 
 def test_stopping_by_hand_drains_and_skips_later_phases() -> None:
@@ -193,7 +200,7 @@ def test_a_second_stop_cancels_at_once() -> None:
     f.ack(0, in_flight=5, at_ns=MS)
     f.feed(StopRun(drain=True), at_ns=2 * MS)
     actions = f.feed(StopRun(drain=False), at_ns=3 * MS)
-    stop = [a.message for a in actions if isinstance(a, Tell)][0]
+    stop = next(a.message for a in actions if isinstance(a, Tell))
     assert stop.cancel_at_ns == 3 * MS  # type: ignore[union-attr]
 
 

@@ -1,6 +1,25 @@
 """A worker's leases: which schedule index it sends next, and how far each lease is."""
 
+from collections.abc import MutableSequence
+
 from steelyard.domain.bench.messages import Lease
+
+NO_SLOT = -1
+
+
+class _Open:
+    """An open lease: where it stands, and its cells on the board."""
+
+    __slots__ = ("cell", "lease_id", "next", "stride", "to")
+
+    def __init__(self, lease: Lease, cell: int) -> None:
+        self.next, self.to, self.stride = lease.index_from, lease.index_to, lease.stride
+        self.lease_id = lease.lease_id
+        self.cell = cell
+
+
+def _next_of(lease: _Open) -> int:
+    return lease.next
 
 
 class LeaseBook:
@@ -8,10 +27,16 @@ class LeaseBook:
 
     A reissued lease of a lost worker holds indices that are due before those at hand; taking the
     lowest index first sends them next.
+
+    Args:
+        cells: where pairs (lease id, next unsent index) are kept for others to read: the worker's
+            row of the board. A lease beyond its size has no pair there.
     """
 
-    def __init__(self) -> None:
-        self._open: list[list[int]] = []
+    def __init__(self, cells: MutableSequence[int] | memoryview | None = None) -> None:
+        self._cells = cells if cells is not None else [0, 0]
+        self._free = list(range(len(self._cells) - 2, -1, -2))
+        self._open: list[_Open] = []
         self._sent_to: dict[int, int] = {}
         self._unsent = 0
 
@@ -21,46 +46,54 @@ class LeaseBook:
         return self._unsent
 
     def add(self, lease: Lease) -> None:
-        """Take a lease over; an empty one is reported as sent at once."""
+        """Take a lease over; an empty one counts as sent."""
         self._sent_to[lease.lease_id] = lease.index_from
         size = len(range(lease.index_from, lease.index_to, lease.stride))
         if size == 0:
             return
         self._unsent += size
-        self._open.append([lease.index_from, lease.index_to, lease.stride, lease.lease_id])
-        self._open.sort()
+        cell = self._free.pop() if self._free else NO_SLOT
+        if cell != NO_SLOT:
+            self._cells[cell + 1] = lease.index_from
+            self._cells[cell] = lease.lease_id
+        self._open.append(_Open(lease, cell))
+        self._open.sort(key=_next_of)
 
     def peek(self) -> int | None:
         """Return the next index without taking it."""
-        return self._open[0][0] if self._open else None
+        return self._open[0].next if self._open else None
 
     def take(self) -> int | None:
         """Return the next index and move past it; None when nothing is leased."""
         if not self._open:
             return None
         head = self._open[0]
-        index = head[0]
-        head[0] = after = index + head[2]
+        index = head.next
+        head.next = after = index + head.stride
         self._unsent -= 1
-        self._sent_to[head[3]] = after
-        if after >= head[1]:
-            del self._open[0]
-        elif len(self._open) > 1 and after > self._open[1][0]:
-            self._open.sort()
+        self._sent_to[head.lease_id] = after
+        if head.cell != NO_SLOT:
+            self._cells[head.cell + 1] = after
+        if after >= head.to:
+            self._close(head)
+        elif len(self._open) > 1 and after > self._open[1].next:
+            self._open.sort(key=_next_of)
         return index
+
+    def _close(self, lease: _Open) -> None:
+        self._open.remove(lease)
+        if lease.cell != NO_SLOT:
+            self._free.append(lease.cell)
 
     def drop_all(self) -> None:
         """Give up what is unsent: the phase stops sending, or the leases ran out."""
-        self._open.clear()
+        for lease in tuple(self._open):
+            self._close(lease)
         self._unsent = 0
 
     def cursors(self) -> dict[int, int]:
         """Return lease id -> first unsent index, and forget the leases that are wholly sent."""
         result = dict(self._sent_to)
-        still_open = {row[3] for row in self._open}
+        still_open = {lease.lease_id for lease in self._open}
         self._sent_to = {k: v for k, v in self._sent_to.items() if k in still_open}
         return result
-
-    def slots(self, count: int) -> list[tuple[int, int]]:
-        """Return up to `count` pairs (lease id, next index) of the open leases."""
-        return [(row[3], row[0]) for row in self._open[:count]]

@@ -11,8 +11,6 @@ and not acknowledged is counted lost and never sent twice.
 from enum import Enum
 from typing import assert_never
 
-import msgspec
-
 from steelyard.domain.bench.messages import (
     AllPhasesDone,
     BeginPhase,
@@ -29,6 +27,16 @@ from steelyard.domain.bench.messages import (
     StopSending,
 )
 from steelyard.domain.bench.plan import PhasePlan
+from steelyard.domain.bench.timing_events import (
+    Action,
+    Announce,
+    Event,
+    Ready,
+    Tell,
+    Tick,
+    WakeAt,
+    WorkerLost,
+)
 from steelyard.kernel.units import NS_PER_S, seconds_to_ns
 
 LEASE_NS = 10 * NS_PER_S
@@ -40,46 +48,6 @@ HORIZON_S = 2.0
 UNBOUNDED = 1 << 62
 BLOCK_MIN = 64
 BLOCK_MAX = 1 << 20
-
-
-class Ready(msgspec.Struct, frozen=True):
-    """The first data set entries and these workers (by number) are ready."""
-
-    workers: tuple[int, ...]
-
-
-class WorkerLost(msgspec.Struct, frozen=True):
-    """A worker is dead; `sent_to` is how far it got, by lease, read from its board."""
-
-    worker: int
-    sent_to: dict[int, int]
-
-
-class Tick(msgspec.Struct, frozen=True):
-    """Time has passed."""
-
-
-class Tell(msgspec.Struct, frozen=True):
-    """Wanted: send `message` to worker number `worker`."""
-
-    worker: int
-    message: BeginPhase | GrantLeases | StopSending | SetQuota
-
-
-class Announce(msgspec.Struct, frozen=True):
-    """Wanted: publish `message`."""
-
-    message: PhaseStarted | PhaseSendingComplete | PhaseCompleted | PhaseTimeout | AllPhasesDone
-
-
-class WakeAt(msgspec.Struct, frozen=True):
-    """Wanted: a `Tick` at this time."""
-
-    at_ns: int
-
-
-Event = Ready | LeaseAck | WorkerLost | StopRun | Tick
-Action = Tell | Announce | WakeAt
 
 
 class State(Enum):
@@ -298,9 +266,14 @@ class TimingMachine:
         actions: list[Action] = []
         for worker, leases in self._allocate(now_ns, tuple(self._workers)).items():
             concurrency, prefill = self._quota(worker)
-            actions.append(Tell(worker, SetQuota(
-                phase=self.phase, concurrency=concurrency, prefill_concurrency=prefill
-            )))
+            actions.append(
+                Tell(
+                    worker,
+                    SetQuota(
+                        phase=self.phase, concurrency=concurrency, prefill_concurrency=prefill
+                    ),
+                )
+            )
             actions.append(Tell(worker, GrantLeases(leases, now_ns + LEASE_NS)))
         return actions
 
@@ -363,7 +336,9 @@ class TimingMachine:
                 granted[worker].append(self._lease(worker, first + rank, end, stride, now_ns))
         return {worker: tuple(leases) for worker, leases in granted.items()}
 
-    def _lease(self, worker: int, index_from: int, index_to: int, stride: int, now_ns: int) -> Lease:
+    def _lease(
+        self, worker: int, index_from: int, index_to: int, stride: int, now_ns: int
+    ) -> Lease:
         self._lease_id += 1
         holding = self._workers[worker]
         holding.expires_ns = now_ns + LEASE_NS

@@ -1,0 +1,70 @@
+"""Before a run: can the servers be reached at all, and is the artifact directory ours to fill?"""
+
+import os
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+
+from steelyard.domain.bench.targets import Target
+from steelyard.kernel.errors import EndpointUnreachableError, UsageError
+
+JOURNAL_DIR = "journal"
+
+
+def require_reachable(targets: Sequence[Target], timeout_s: float) -> None:
+    """Connect to each server once, and close again.
+
+    Raises:
+        EndpointUnreachableError: none of them takes a connection; the first one's reason is given.
+    """
+    reasons = []
+    for target in targets:
+        try:
+            _connect(target, timeout_s)
+        except OSError as error:
+            reasons.append((target.url, error.strerror or str(error)))
+        else:
+            return
+    url, reason = reasons[0]
+    raise EndpointUnreachableError(
+        f"No connection to {url}: {reason}",
+        next_step="Is the server up, and is the URL right? Try `curl` on it, or `steelyard mock`.",
+    )
+
+
+def _connect(target: Target, timeout_s: float) -> None:
+    if target.unix_path:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+            sock.settimeout(timeout_s)
+            sock.connect(target.unix_path)
+    else:
+        socket.create_connection((target.host, target.port), timeout_s).close()
+
+
+def prepare_directory(directory: Path) -> None:
+    """Make the artifact directory; the journal of a run that lies there already is moved aside.
+
+    Raises:
+        UsageError: the directory can't be made or written.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        journal = directory / JOURNAL_DIR
+        if journal.exists():
+            number = 1
+            while (old := directory / f"{JOURNAL_DIR}.old-{number}").exists():
+                number += 1
+            journal.rename(old)
+    except OSError as error:
+        raise _unusable(directory, error.strerror or str(error)) from error
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise _unusable(directory, "it is not writable")
+
+
+def _unusable(directory: Path, reason: str) -> UsageError:
+    return UsageError(
+        f"The artifact directory can't be used: {reason}",
+        got=str(directory),
+        expected="a directory that can be made and written",
+        next_step="Choose another with --artifact-dir.",
+    )

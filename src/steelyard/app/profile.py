@@ -1,0 +1,189 @@
+"""The main job: run a plan, write everything down, say what it came to."""
+
+import asyncio
+import os
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import msgspec
+
+from steelyard.app.composition import standard_host
+from steelyard.app.embedded_mock import embedded_mock
+from steelyard.app.live_view import LiveView
+from steelyard.app.preflight import prepare_directory, require_reachable
+from steelyard.app.run_controller import RunController
+from steelyard.domain.bench.document import summary_document
+from steelyard.domain.bench.messages import ReportBuilt
+from steelyard.domain.bench.plan import Plan
+from steelyard.domain.bench.summary import Summary
+from steelyard.domain.bench.targets import parse_target
+from steelyard.kernel.errors import EXIT_OK, EXIT_VERDICT, UsageError
+from steelyard.runtime.clock import SystemClock
+from steelyard.runtime.host_facts import host_facts
+from steelyard.runtime.journal import JournalWriter, journal_directory
+from steelyard.runtime.phase_hooks import PhaseHooks
+from steelyard.runtime.plugin_host import PluginHost
+from steelyard.runtime.report import build_report
+from steelyard.runtime.supervisor import RoleSpec, ServiceDeath, Supervisor
+
+EXIT_INTERRUPTED = 130
+CONTROLLER_STREAM = "controller"
+SYSTEM_CONTROLLER = "system_controller"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended.
+
+    Attributes:
+        summary: what was measured.
+        files: written files by exporter; `failures` names exporters that failed and why.
+        exit_code: 0; 1 when the verdict is among the plan's `fail_on`; 130 after Ctrl-C.
+    """
+
+    plan: Plan
+    summary: Summary
+    files: dict[str, list[str]]
+    failures: dict[str, str]
+    exit_code: int
+
+    @property
+    def directory(self) -> str:
+        """Where everything lies."""
+        return self.plan.artifact_dir
+
+    def summary_json(self) -> bytes:
+        """Return the summary as `profile_export.json` has it."""
+        return msgspec.json.format(msgspec.json.encode(summary_document(self.summary)), indent=2)
+
+
+def run_profile(
+    plan: Plan, *, api_key: str | None = None, host: PluginHost | None = None
+) -> Outcome:
+    """Run `plan` from this process, which becomes the system controller.
+
+    Must be called without a running event loop and, for `run_type="process"`, from a process of
+    one thread: the roles are forked.
+
+    Args:
+        plan: complete; see `app.config.load_plan`.
+        api_key: sent as a bearer token; kept in this process's memory and its children's only.
+        host: the plugins; the standard host when None.
+
+    Raises:
+        UsageError: the plan can't be run as it is.
+        EndpointUnreachableError: no server takes a connection.
+        PluginError: a plugin that the plan names can't be used.
+    """
+    host = host or standard_host(tuple(plan.options.get("plugin_dirs", ())))
+    with ExitStack() as stack:
+        if plan.options.get("embedded_mock"):
+            options = tuple(plan.options.get("embedded_mock_options", ()))
+            url = stack.enter_context(embedded_mock(options))
+            plan = msgspec.structs.replace(
+                plan, endpoint=msgspec.structs.replace(plan.endpoint, urls=(url,))
+            )
+        targets = [parse_target(url) for url in plan.endpoint.urls]
+        if any(target.tls for target in targets):
+            raise UsageError("https is not supported yet", expected="an http:// or unix: URL")
+        require_reachable(targets, plan.endpoint.connect_timeout_s)
+        plan = _fit_workers(plan)
+        directory = Path(plan.artifact_dir)
+        prepare_directory(directory)
+        if api_key is not None and plan.endpoint.api_key_env:
+            os.environ[plan.endpoint.api_key_env] = api_key
+        hooks = PhaseHooks(host, plan.phase_hooks)
+        live = LiveView(plan, host.create("ui", plan.ui))
+        stack.callback(live.close)
+        controller = _execute(plan, host, hooks, live)
+    report = controller.report or build_report(directory, host)
+    if controller.failure is not None and not _measured(report):
+        raise controller.failure
+    return _outcome(plan, controller.status, report)
+
+
+def _fit_workers(plan: Plan) -> Plan:
+    """Use no more workers than a closed loop has slots, so that each has work in every phase."""
+    slots = [p.concurrency for p in plan.phases if p.concurrency and p.request_rate is None]
+    return msgspec.structs.replace(plan, workers=max(1, min([plan.workers, *slots])))
+
+
+def _roles(plan: Plan, host: PluginHost) -> list[RoleSpec]:
+    """Return the roles of a run: the service plugins that start by themselves, workers counted."""
+    return [
+        RoleSpec(
+            service_type=spec.name,
+            target=spec.target,
+            count=plan.workers if spec.name == "worker" else 1,
+            required=bool(spec.metadata.get("required", False)),
+        )
+        for spec in host.specs("service")
+        if spec.enabled and spec.metadata.get("auto_start", False)
+    ]
+
+
+def _execute(plan: Plan, host: PluginHost, hooks: PhaseHooks, live: LiveView) -> RunController:
+    """Fork the roles, then follow the run on an event loop of its own."""
+    directory = Path(plan.artifact_dir)
+    deaths: list[Callable[[ServiceDeath], None]] = []
+
+    def on_death(death: ServiceDeath) -> None:
+        for listener in deaths:
+            listener(death)
+
+    # One controller to a run: threads of the journal come after the fork.
+    supervisor = Supervisor(
+        "inline" if plan.run_type == "inline" else "process",
+        _roles(plan, host),
+        run_dir=directory,
+        on_death=on_death,
+        host=host,
+        log_level=plan.log_level,
+    )
+    supervisor.fork()
+    try:
+        clock = SystemClock()
+        with JournalWriter(
+            journal_directory(directory), CONTROLLER_STREAM, run_id=plan.run_id, clock=clock
+        ) as journal:
+            journal.event("bench.run.started", _opening(plan))
+            controller = RunController(plan, journal, hooks, live)
+            deaths.append(controller.service_died)
+            _run_loop(partial(controller.run, supervisor))
+    finally:
+        supervisor.kill()
+    return controller
+
+
+def _opening(plan: Plan) -> dict[str, object]:
+    from steelyard import __version__
+
+    return {
+        "plan": msgspec.to_builtins(plan),
+        "host": host_facts(),
+        "steelyard_version": __version__,
+    }
+
+
+def _run_loop(main: Callable[[], object]) -> None:
+    import uvloop
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())  # type: ignore[arg-type]
+
+
+def _measured(report: ReportBuilt) -> bool:
+    """Return True when at least one request was recorded."""
+    return bool(report.summary.get("run", {}).get("journal", {}).get("records"))
+
+
+def _outcome(plan: Plan, status: str, report: ReportBuilt) -> Outcome:
+    summary = msgspec.convert(report.summary, Summary)
+    if status == "cancelled":
+        exit_code = EXIT_INTERRUPTED
+    else:
+        exit_code = EXIT_VERDICT if summary.verdict.status in plan.fail_on else EXIT_OK
+    return Outcome(plan, summary, report.files, report.failures, exit_code)

@@ -1,0 +1,221 @@
+"""The system controller: brings the roles up, follows the run, and sees that it is written down.
+
+Whatever dies on the way, the run ends with a summary: what is lost decides only whether load goes
+on (another worker), the run ends early (records or timing), or this process writes the report.
+"""
+
+import asyncio
+import signal
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from steelyard.app.live_view import LiveView
+from steelyard.domain.bench.messages import (
+    AllPhasesDone,
+    BuildReport,
+    ConfigureRun,
+    DatasetProgress,
+    FlushRecords,
+    HandOverRecords,
+    PhaseCompleted,
+    PhaseSendingComplete,
+    PhaseStarted,
+    PhaseStats,
+    PhaseTimeout,
+    ReportBuilt,
+    StopRun,
+)
+from steelyard.domain.bench.plan import Plan
+from steelyard.kernel.errors import SteelyardError
+from steelyard.runtime.bus_port import BusPort
+from steelyard.runtime.journal import JournalWriter
+from steelyard.runtime.phase_hooks import PhaseHooks
+from steelyard.runtime.supervisor import ServiceDeath, Supervisor
+
+FLUSH_TIMEOUT_S = 20.0
+HAND_OVER_TIMEOUT_S = 10.0
+REPORT_TIMEOUT_S = 600.0
+_PHASE_EVENTS = {
+    PhaseStarted: ("bench.phase.started", "on_phase_start"),
+    PhaseSendingComplete: ("bench.phase.sending_complete", "on_phase_sending_complete"),
+    PhaseCompleted: ("bench.phase.completed", "on_phase_complete"),
+    PhaseTimeout: ("bench.phase.timeout", "on_phase_timeout"),
+}
+
+
+class _Tracker:
+    """What phase hooks look at: the stats that came with the event."""
+
+    def __init__(self, stats: PhaseStats) -> None:
+        self._stats = stats
+
+    def create_stats(self) -> PhaseStats:
+        return self._stats
+
+
+class RunController:
+    """Follows one run from the first command to the last file.
+
+    Args:
+        plan: what to run.
+        journal: the controller's own stream.
+        hooks: told of each phase's events.
+        live: shows progress; it may be told nothing (`--ui none`).
+    """
+
+    def __init__(
+        self, plan: Plan, journal: JournalWriter, hooks: PhaseHooks, live: LiveView
+    ) -> None:
+        self._plan = plan
+        self._journal = journal
+        self._hooks = hooks
+        self._live = live
+        self._over = asyncio.Event()
+        self._entries_complete = False
+        self._supervisor: Supervisor | None = None
+        self._lost: list[ServiceDeath] = []
+        self._interrupts = 0
+        self.status = "completed"
+        self.failure: SteelyardError | None = None
+        self.report: ReportBuilt | None = None
+
+    @property
+    def _bus(self) -> BusPort:
+        if self._supervisor is None:
+            message = "the run has no supervisor yet"
+            raise RuntimeError(message)
+        return self._supervisor.bus
+
+    async def run(self, supervisor: Supervisor) -> None:
+        """Live through the run. `status`, `failure` and `report` say how it ended."""
+        self._supervisor = supervisor
+        loop = asyncio.get_running_loop()
+        await supervisor.start()
+        try:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.add_signal_handler(number, self._interrupted, number)
+            self._subscribe()
+            await supervisor.configure_all(ConfigureRun(msgspec.to_builtins(self._plan)))
+            await supervisor.start_all()
+            await self._follow()
+            await self._write_down()
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
+            await supervisor.stop()
+
+    def _subscribe(self) -> None:
+        for message_type in _PHASE_EVENTS:
+            self._bus.subscribe(message_type, self._phase_event)
+        self._bus.subscribe(AllPhasesDone, self._all_done)
+        self._bus.subscribe(DatasetProgress, self._dataset_progress)
+        self._live.subscribe(self._bus)
+
+    async def _follow(self) -> None:
+        while not self._over.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._over.wait(), self._live.interval_s)
+            self._live.show()
+
+    # --- what happens --------------------------------------------------------------------------
+
+    async def _phase_event(self, message: Any) -> None:
+        event, hook = _PHASE_EVENTS[type(message)]
+        self._journal.event(event, msgspec.to_builtins(message))
+        self._journal.flush()
+        self._live.phase(message.stats)
+        await self._hooks.fire(hook, message.stats.phase, _Tracker(message.stats))
+
+    async def _all_done(self, message: AllPhasesDone) -> None:
+        if message.cancelled and self.status == "completed":
+            self.status = "cancelled" if self._interrupts else "failed"
+        self._over.set()
+
+    async def _dataset_progress(self, message: DatasetProgress) -> None:
+        self._entries_complete = self._entries_complete or message.complete
+        if message.error:
+            self._end_early(SteelyardError(f"The dataset can't be used: {message.error}"))
+
+    def service_died(self, death: ServiceDeath) -> None:
+        """Note the loss; end the run when it can't go on without that role."""
+        self._lost.append(death)
+        payload: Mapping[str, Any] = {
+            "service_id": death.service_id,
+            "service_type": death.service_type,
+            "reason": death.reason,
+            "mono_ns": death.mono_ns,
+        }
+        self._journal.event("bench.service.lost", dict(payload))
+        self._journal.flush()
+        self._live.note(f"lost {death.service_id}: {death.reason}")
+        needed = {"records_manager", "timing_manager"}
+        if not self._entries_complete:
+            needed.add("dataset_manager")
+        if not self._live.begun:
+            needed.add("worker_manager")
+        if death.service_type in needed:
+            self._end_early(None)
+
+    def _end_early(self, failure: SteelyardError | None) -> None:
+        self.status = "failed"
+        self.failure = self.failure or failure
+        self._over.set()
+
+    def _interrupted(self, number: int) -> None:
+        """First Ctrl-C: send nothing new and drain; second: cancel; third: write down at once."""
+        self._interrupts += 1 if number == signal.SIGINT else 2
+        self.status = "cancelled"
+        if self._interrupts >= 3:
+            self._over.set()
+            return
+        drain = self._interrupts == 1
+        self._live.note(
+            "stopping: requests in flight may finish (Ctrl-C again to cancel them)"
+            if drain
+            else "stopping: requests in flight are cancelled"
+        )
+        self._bus.post("timing_manager", StopRun(drain=drain))
+
+    # --- the end -------------------------------------------------------------------------------
+
+    def _alive(self, service_type: str) -> list[str]:
+        dead = {death.service_id for death in self._lost}
+        peers = self._supervisor.peers if self._supervisor else ()
+        ids = [peer.service_id for peer in peers if peer.service_type == service_type]
+        return [service_id for service_id in ids if service_id not in dead]
+
+    async def _write_down(self) -> None:
+        """Collect the records, close the journal, have the report built."""
+        workers = self._alive("worker")
+        await asyncio.gather(
+            *(self._ask(worker, HandOverRecords(), HAND_OVER_TIMEOUT_S) for worker in workers)
+        )
+        if self._alive("records_manager"):
+            await self._ask("records_manager", FlushRecords(), FLUSH_TIMEOUT_S)
+        self._journal.event("bench.run.ended", {"status": self.status})
+        self._journal.sync()
+        if self._alive("post_processor_manager"):
+            answer = await self._ask(
+                "post_processor_manager", BuildReport(self._plan.artifact_dir), REPORT_TIMEOUT_S
+            )
+            self.report = answer if isinstance(answer, ReportBuilt) else None
+
+    async def _ask(
+        self, target: str, message: msgspec.Struct, timeout_s: float
+    ) -> msgspec.Struct | None:
+        """Command a role; a role that fails here costs its answer, never the run's summary."""
+        try:
+            return await self._bus.command(target, message, timeout_s=timeout_s)
+        except SteelyardError as error:
+            self._live.note(str(error))
+            self._journal.event("bench.command.failed", {"target": target, "error": str(error)})
+            return None
+
+
+def report_path(plan: Plan) -> Path:
+    """Return where the summary of a run is written."""
+    return Path(plan.artifact_dir) / "profile_export.json"

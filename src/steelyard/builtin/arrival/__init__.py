@@ -1,0 +1,1 @@
+"""Arrivals: the beat at which an open loop sends."""

@@ -1,0 +1,1 @@
+"""Endpoints: the interfaces that inference servers speak."""

@@ -1,0 +1,1 @@
+"""Phase hooks: told of each phase as it begins and ends."""

@@ -1,0 +1,261 @@
+"""Role `worker`: sends requests from its leases and reports records in batches."""
+
+import asyncio
+import gc
+import math
+import os
+import time
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+import msgspec
+
+from steelyard.domain.bench.messages import (
+    BeginPhase,
+    ConfigureRun,
+    DatasetProgress,
+    GrantLeases,
+    HandOverRecords,
+    RecordBatch,
+    RecordBatchAck,
+    SetQuota,
+    StopSending,
+    WorkerFacts,
+    WorkerReady,
+)
+from steelyard.domain.bench.plan import PhasePlan, Plan
+from steelyard.domain.bench.ports import Arrival
+from steelyard.domain.bench.targets import parse_target
+from steelyard.runtime.board import Board, board_path
+from steelyard.runtime.clock import SystemClock, sample_wall_offset
+from steelyard.runtime.dataset_store import DatasetStoreReader
+from steelyard.runtime.engine import Engine
+from steelyard.runtime.exchange import Transport
+from steelyard.runtime.recorder import Recorder
+from steelyard.runtime.request_factory import RequestFactory
+from steelyard.runtime.service import (
+    Service,
+    ServiceContext,
+    on_cleanup,
+    on_configure,
+    on_message,
+    on_start,
+    on_stop,
+)
+from steelyard.runtime.timerfd import ClockStepWatch
+
+TICK_S = 0.05
+FACTS_EVERY_TICKS = 10
+CONNECTIONS_AHEAD_MAX = 1024
+ACK_WAIT_S = 3.0
+
+
+class Worker(Service):
+    """Runs one load engine. Its number decides nothing but which indices it is leased."""
+
+    service_type = "worker"
+
+    def __init__(self, context: ServiceContext) -> None:
+        super().__init__(context)
+        self._number = context.index
+        self._plan: Plan | None = None
+        self._engine: Engine
+        self._recorder: Recorder
+        self._factory: RequestFactory
+        self._transport: Transport
+        self._board: Board | None = None
+        self._steps: ClockStepWatch | None = None
+        self._store: DatasetStoreReader | None = None
+        self._clock_steps = 0
+        self._unacknowledged = 0
+        self._all_acknowledged = asyncio.Event()
+        self._all_acknowledged.set()
+        self._facts_since = (0, 0.0)
+
+    @on_configure
+    async def _build(self, message: ConfigureRun) -> None:
+        """Put the engine together from the plan's plugins."""
+        plan = msgspec.convert(message.plan, Plan)
+        loop = asyncio.get_running_loop()
+        host = self.context.host
+        targets = [parse_target(url) for url in plan.endpoint.urls]
+        endpoint = host.create("endpoint", plan.endpoint.type, plan.endpoint)
+        self._board = Board(board_path(Path(plan.artifact_dir)), plan.workers)
+        cells = self._board.row(self._number)
+        tokenizer = partial(
+            host.create, "tokenizer", plan.dataset.tokenizer, **plan.dataset.tokenizer_options
+        )
+        self._recorder = Recorder(self._number, endpoint, tokenizer, cells, self._ship, loop)
+        secrets = {}
+        key = os.environ.get(plan.endpoint.api_key_env) if plan.endpoint.api_key_env else None
+        if key:
+            secrets["Authorization"] = f"Bearer {key}"
+        self._factory = RequestFactory(plan, endpoint, targets, secrets)
+        self._engine = Engine(
+            self._number,
+            plan.run_id,
+            self._factory,
+            self._recorder,
+            [self._arrival(phase, number, plan.seed) for number, phase in enumerate(plan.phases)],
+            self._board,
+            loop=loop,
+            attention=self._attend,
+        )
+        self._transport = host.create(
+            "transport", plan.endpoint.transport, plan.endpoint, targets, self._engine, loop
+        )
+        self._engine.transport = self._transport
+        self._plan = plan
+        self._sample_clock()
+        self._steps = ClockStepWatch(loop, self._clock_stepped)
+
+    def _arrival(self, phase: PhasePlan, number: int, seed: int) -> Arrival | None:
+        if phase.request_rate is None:
+            return None
+        arrival: Arrival = self.context.host.create("arrival", phase.arrival, phase, number, seed)
+        return arrival
+
+    @on_start
+    async def _start(self) -> None:
+        plan = self._configured()
+        if plan.run_type == "process":
+            # Nothing on the hot path makes cycles; a collection in mid-run would be send lag.
+            gc.collect()
+            gc.freeze()
+            gc.disable()
+        ahead = max(_connections_ahead(phase) for phase in plan.phases) // plan.workers
+        await self._transport.open(min(ahead, CONNECTIONS_AHEAD_MAX))
+        self._facts_since = (time.monotonic_ns(), time.process_time())
+        self.spawn(self._tick(), "tick")
+        await self.bus.send("worker_manager", WorkerReady(self._number))
+
+    def _configured(self) -> Plan:
+        if self._plan is None:
+            message = "the worker has no plan yet"
+            raise RuntimeError(message)
+        return self._plan
+
+    # --- messages ------------------------------------------------------------------------------
+
+    @on_message(DatasetProgress)
+    async def _dataset(self, message: DatasetProgress) -> None:
+        """Read from the store as far as it is written."""
+        if message.error or not message.ready:
+            return
+        if self._store is None:
+            self._store = DatasetStoreReader(Path(message.path))
+        self._factory.provide(self._store, message.ready, complete=message.complete)
+        self._engine.dataset_grew()
+
+    @on_message(BeginPhase)
+    async def _begin_phase(self, message: BeginPhase) -> None:
+        self._engine.begin(message, streaming=self._configured().endpoint.streaming)
+
+    @on_message(GrantLeases)
+    async def _grant(self, message: GrantLeases) -> None:
+        self._engine.grant(message.leases, message.renew_to_ns)
+
+    @on_message(SetQuota)
+    async def _set_quota(self, message: SetQuota) -> None:
+        self._engine.set_quota(message.concurrency)
+
+    @on_message(StopSending)
+    async def _stop_sending(self, message: StopSending) -> None:
+        self._engine.stop_sending(message.cancel_at_ns)
+        self._attend()
+
+    @on_message(RecordBatchAck)
+    async def _acknowledged(self, _: RecordBatchAck) -> None:
+        self._unacknowledged -= 1
+        if not self._unacknowledged:
+            self._all_acknowledged.set()
+
+    # --- reporting -----------------------------------------------------------------------------
+
+    def _ship(self, batch: RecordBatch) -> None:
+        self._unacknowledged += 1
+        self._all_acknowledged.clear()
+        self.spawn(self.bus.send("records_manager", batch), "batch")
+
+    def _attend(self) -> None:
+        """Tell the timing manager how far we are, now."""
+        if self._engine.done_sending:
+            self._recorder.drain()
+            self._recorder.flush()
+        # Counts are totals: an acknowledgement that a full bus drops is made good by the next.
+        self.bus.post("timing_manager", self._engine.ack())
+
+    async def _tick(self) -> None:
+        ticks = 0
+        while True:
+            await asyncio.sleep(TICK_S)
+            ticks += 1
+            self._engine.tick(time.monotonic_ns())
+            self._recorder.flush()
+            if self._engine.begun:
+                self._attend()
+            if ticks % FACTS_EVERY_TICKS == 0:
+                await self._report_facts()
+
+    def _sample_clock(self) -> int:
+        offset_ns = sample_wall_offset(SystemClock()).offset_ns
+        self._transport.set_wall_offset(offset_ns)
+        return offset_ns
+
+    def _clock_stepped(self) -> None:
+        self._clock_steps += 1
+        self._sample_clock()
+
+    async def _report_facts(self) -> None:
+        now_ns, cpu_s = time.monotonic_ns(), time.process_time()
+        since_ns, since_cpu_s = self._facts_since
+        self._facts_since = (now_ns, cpu_s)
+        lag_p99_ns, lag_max_ns = self._recorder.take_send_lag_ns()
+        facts = WorkerFacts(
+            worker=self._number,
+            mono_ns=now_ns,
+            wall_offset_ns=self._sample_clock(),
+            cpu_s=cpu_s - since_cpu_s,
+            span_s=(now_ns - since_ns) / 1e9,
+            send_lag_p99_ns=lag_p99_ns,
+            send_lag_max_ns=lag_max_ns,
+            clock_steps=self._clock_steps,
+        )
+        await self.bus.send("records_manager", facts)
+
+    @on_message(HandOverRecords)
+    async def _hand_over(self, _: HandOverRecords) -> None:
+        """Cancel what is in flight, hand over every record, wait (bounded) for the receipts."""
+        self._engine.stop_sending(time.monotonic_ns())
+        self._recorder.drain()
+        self._recorder.flush()
+        await self._report_facts()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._all_acknowledged.wait(), ACK_WAIT_S)
+
+    @on_stop
+    async def _stop(self) -> None:
+        if self._plan is not None:
+            await self._hand_over(HandOverRecords())
+
+    @on_cleanup
+    async def _close(self) -> None:
+        if self._plan is None:
+            return
+        await self._transport.close()
+        self._engine.close()
+        if self._steps is not None:
+            self._steps.close()
+        if self._store is not None:
+            self._store.close()
+        if self._board is not None:
+            self._board.close()
+
+
+def _connections_ahead(phase: PhasePlan) -> int:
+    """Return how many connections a phase surely needs: its slots, or half a second of its rate."""
+    wanted = phase.concurrency or CONNECTIONS_AHEAD_MAX
+    if phase.request_rate is not None:
+        wanted = min(wanted, math.ceil(phase.request_rate / 2))
+    return min(wanted, phase.request_count or wanted)

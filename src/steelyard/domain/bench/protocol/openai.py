@@ -1,0 +1,158 @@
+"""The OpenAI request and response shapes that many servers speak.
+
+Source: the OpenAI API reference, `chat/completions` and `completions`, and what vLLM, SGLang, TGI,
+llama.cpp and NIM add to them (`reasoning_content`, `reasoning`, errors inside a stream).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from steelyard.domain.bench.conversation import Turn
+from steelyard.domain.bench.plan import EndpointPlan
+from steelyard.domain.bench.response import Piece, RequestContext, Usage, WireRequest
+
+DONE = b"[DONE]"
+
+_JSON_HEADERS = (("Content-Type", "application/json"),)
+
+
+class _Text(msgspec.Struct):
+    content: str | list[Any] | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    tool_calls: msgspec.Raw | None = None
+
+
+class _Choice(msgspec.Struct):
+    delta: _Text | None = None
+    message: _Text | None = None
+    text: str | None = None
+    finish_reason: str | None = None
+
+
+class _CompletionDetails(msgspec.Struct):
+    reasoning_tokens: int | None = None
+
+
+class _PromptDetails(msgspec.Struct):
+    cached_tokens: int | None = None
+
+
+class _Usage(msgspec.Struct):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    completion_tokens_details: _CompletionDetails | None = None
+    prompt_tokens_details: _PromptDetails | None = None
+
+
+class _Answer(msgspec.Struct):
+    choices: list[_Choice] | None = None
+    usage: _Usage | None = None
+    error: Any = None
+
+
+_decoder = msgspec.json.Decoder(_Answer)
+_encode = msgspec.json.encode
+
+
+def read_answer(data: bytes) -> Piece:
+    """Read one chunk or one whole answer.
+
+    Raises:
+        ValueError: it is not the JSON of such an answer.
+    """
+    answer = _decoder.decode(data)
+    if answer.error is not None:
+        return Piece(error=_error_text(answer.error))
+    usage = None if answer.usage is None else _usage(answer.usage)
+    if not answer.choices:
+        if answer.choices is None and usage is None:
+            message = "the answer has neither choices, usage nor error"
+            raise ValueError(message)
+        return Piece(usage=usage)
+    choice = answer.choices[0]
+    said = choice.delta or choice.message
+    finish = choice.finish_reason or ""
+    if said is None:
+        return Piece(content=choice.text or "", usage=usage, finish_reason=finish)
+    content = said.content or ""
+    if not isinstance(content, str):
+        content = "".join(part.get("text", "") for part in content if isinstance(part, dict))
+    if not content and said.tool_calls is not None and bytes(said.tool_calls) not in _NO_CALLS:
+        content = bytes(said.tool_calls).decode()
+    return Piece(
+        content=content,
+        reasoning=said.reasoning_content or said.reasoning or "",
+        usage=usage,
+        finish_reason=finish,
+    )
+
+
+_NO_CALLS = (b"null", b"[]")
+
+
+def read_event(data: bytes) -> Piece | None:
+    """Read one server-sent event's data; None for the end of the stream."""
+    return None if data == DONE else read_answer(data)
+
+
+def _usage(usage: _Usage) -> Usage:
+    prompt, completion = usage.prompt_tokens_details, usage.completion_tokens_details
+    return Usage(
+        input_tokens=_known(usage.prompt_tokens),
+        output_tokens=_known(usage.completion_tokens),
+        reasoning_tokens=_known(completion.reasoning_tokens if completion else None),
+        cached_tokens=_known(prompt.cached_tokens if prompt else None),
+    )
+
+
+def _known(count: int | None) -> int:
+    return -1 if count is None else count
+
+
+def _error_text(error: Any) -> str:
+    if isinstance(error, Mapping):
+        return str(error.get("message") or error)
+    return str(error)
+
+
+def chat_messages(history: Sequence[Turn]) -> list[dict[str, Any]]:
+    """Return the messages of a conversation up to and including its last turn."""
+    messages: list[dict[str, Any]] = []
+    if history[0].system:
+        messages.append({"role": "system", "content": history[0].system})
+    for turn in history:
+        if turn.messages is not None:
+            messages.extend(turn.messages)
+        else:
+            texts = turn.texts or (turn.text,)
+            messages += [{"role": turn.role, "content": text} for text in texts]
+    return messages
+
+
+def shape_request(
+    plan: EndpointPlan,
+    path: str,
+    content: Mapping[str, Any],
+    turn: Turn,
+    context: RequestContext,
+) -> WireRequest:
+    """Return the request: content, model, stream, limits, then extras; the turn's own go last.
+
+    `max_tokens`, `model` and `extra` are read from the dispatched turn alone, so that nothing of a
+    parent turn leaks into a child's request.
+    """
+    body: dict[str, Any] = {"model": turn.model or context.model, **content}
+    if context.streaming:
+        body["stream"] = True
+        if plan.use_server_token_count:
+            body["stream_options"] = {"include_usage": True}
+    if turn.max_tokens is not None:
+        body[plan.options.get("max_tokens_field", "max_tokens")] = turn.max_tokens
+    body.update(plan.extra_inputs)
+    body.update(turn.extra)
+    accept = "text/event-stream" if context.streaming else "application/json"
+    headers = (*_JSON_HEADERS, ("Accept", accept), *plan.headers)
+    return WireRequest(path=plan.path or path, headers=headers, body=_encode(body))

@@ -1,0 +1,57 @@
+"""What the timing machine is told, and what it wants done."""
+
+import msgspec
+
+from steelyard.domain.bench.messages import (
+    AllPhasesDone,
+    BeginPhase,
+    GrantLeases,
+    LeaseAck,
+    PhaseCompleted,
+    PhaseSendingComplete,
+    PhaseStarted,
+    PhaseTimeout,
+    SetQuota,
+    StopRun,
+    StopSending,
+)
+
+
+class Ready(msgspec.Struct, frozen=True):
+    """The first data set entries and these workers (by number) are ready."""
+
+    workers: tuple[int, ...]
+
+
+class WorkerLost(msgspec.Struct, frozen=True):
+    """A worker is dead; `sent_to` is how far it got, by lease, read from its board."""
+
+    worker: int
+    sent_to: dict[int, int]
+
+
+class Tick(msgspec.Struct, frozen=True):
+    """Time has passed."""
+
+
+class Tell(msgspec.Struct, frozen=True):
+    """Wanted: send `message` to worker number `worker`."""
+
+    worker: int
+    message: BeginPhase | GrantLeases | StopSending | SetQuota
+
+
+class Announce(msgspec.Struct, frozen=True):
+    """Wanted: publish `message`."""
+
+    message: PhaseStarted | PhaseSendingComplete | PhaseCompleted | PhaseTimeout | AllPhasesDone
+
+
+class WakeAt(msgspec.Struct, frozen=True):
+    """Wanted: a `Tick` at this time."""
+
+    at_ns: int
+
+
+Event = Ready | LeaseAck | WorkerLost | StopRun | Tick
+Action = Tell | Announce | WakeAt

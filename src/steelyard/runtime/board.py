@@ -1,0 +1,83 @@
+"""The worker board: each worker's counters in shared memory, written without a message.
+
+A small file mapped by everyone: the worker stores plain 64-bit integers, the controller and the
+timing manager read them. It outlives a killed worker, so how far its leases were sent is known.
+"""
+
+import mmap
+import os
+from enum import IntEnum
+from pathlib import Path
+
+LEASE_SLOTS = 8
+
+
+class Cell(IntEnum):
+    """What a worker's row holds, in order; lease slots (id, next index) follow."""
+
+    SENT = 0
+    COMPLETED = 1
+    FAILED = 2
+    CANCELLED = 3
+    IN_FLIGHT = 4
+    PHASE = 5
+    BACKLOG = 6
+
+
+def board_path(artifact_dir: Path) -> Path:
+    """Return where the board of a run lies."""
+    return artifact_dir / ".board"
+
+
+_CELLS = len(Cell) + 2 * LEASE_SLOTS
+_ROW_BYTES = 8 * _CELLS
+
+
+class Board:
+    """Rows of counters, one per worker.
+
+    Args:
+        path: the file; created by the first to open it with `create`.
+        workers: number of rows.
+
+    Only worker `w` writes row `w`; 8-byte aligned stores are seen whole by readers.
+    """
+
+    def __init__(self, path: Path, workers: int, *, create: bool = False) -> None:
+        size = _ROW_BYTES * max(1, workers)
+        flags = os.O_RDWR | (os.O_CREAT | os.O_TRUNC if create else 0)
+        fd = os.open(path, flags, 0o600)
+        try:
+            if create:
+                os.ftruncate(fd, size)
+            self._map = mmap.mmap(fd, size)
+        finally:
+            os.close(fd)
+        self._view = memoryview(self._map).cast("q")
+        self._given: list[memoryview] = []
+
+    def row(self, worker: int) -> memoryview:
+        """Return the worker's cells, writable, indexed by `Cell`."""
+        return self._give(worker * _CELLS, (worker + 1) * _CELLS)
+
+    def lease_cells(self, worker: int) -> memoryview:
+        """Return the cells in which a `LeaseBook` keeps pairs (lease id, next unsent index)."""
+        return self._give(worker * _CELLS + len(Cell), (worker + 1) * _CELLS)
+
+    def _give(self, begin: int, end: int) -> memoryview:
+        view = self._view[begin:end]
+        self._given.append(view)
+        return view
+
+    def leases(self, worker: int) -> dict[int, int]:
+        """Return lease id -> next unsent index, as the worker last stored it."""
+        begin = worker * _CELLS
+        cells = range(begin + len(Cell), begin + _CELLS, 2)
+        return {self._view[cell]: self._view[cell + 1] for cell in cells if self._view[cell]}
+
+    def close(self) -> None:
+        """Unmap the board; rows given out can't be used any more."""
+        for view in self._given:
+            view.release()
+        self._view.release()
+        self._map.close()

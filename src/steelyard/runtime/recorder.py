@@ -1,0 +1,241 @@
+"""From finished exchanges to record batches, in slices that never hold up a socket for long."""
+
+import asyncio
+import struct
+import time
+from array import array
+from collections import deque
+from collections.abc import Callable
+
+import numpy as np
+
+from steelyard.domain.bench.fold import Folded, fold_body, fold_stream, status_error
+from steelyard.domain.bench.messages import RecordBatch
+from steelyard.domain.bench.ports import Endpoint, Tokenizer
+from steelyard.domain.bench.records import (
+    MISSING,
+    RECORD_DTYPE,
+    ErrorKind,
+    StampSource,
+    TokenProvenance,
+)
+from steelyard.runtime.board import Cell
+from steelyard.runtime.exchange import Exchange
+
+SLICE_NS = 200_000
+BACKLOG_MAX = 512
+BATCH_ROWS = 1024
+_HTTP_ERROR = 400
+_CODES = {"<i8": "q", "<i4": "i", "<i2": "h", "|i1": "b", "|b1": "?"}
+_ROW = struct.Struct(
+    "<" + "".join(_CODES[RECORD_DTYPE[name].str] for name in RECORD_DTYPE.names or ())
+)
+_NOTHING = Folded()
+
+
+class Recorder:
+    """Reads bodies after the response, counts tokens, and packs rows.
+
+    Args:
+        worker: this worker's number.
+        endpoint: reads the bodies.
+        tokenizer: called once, when the first answer without server usage needs counting.
+        cells: this worker's row of the board.
+        send: takes each full batch.
+
+    At most `SLICE_NS` is spent before sockets are looked at again, unless more than `BACKLOG_MAX`
+    responses wait: then the backlog is worked off, and the load slows down rather than memory
+    growing.
+    """
+
+    def __init__(
+        self,
+        worker: int,
+        endpoint: Endpoint,
+        tokenizer: Callable[[], Tokenizer],
+        cells: memoryview,
+        send: Callable[[RecordBatch], None],
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self._worker = worker
+        self._endpoint = endpoint
+        self._make_tokenizer = tokenizer
+        self._tokenizer: Tokenizer | None = None
+        self._cells = cells
+        self._send = send
+        self._loop = loop
+        self._queue: deque[Exchange] = deque()
+        self._scheduled = False
+        self._rows = bytearray(BATCH_ROWS * RECORD_DTYPE.itemsize)
+        self._count = 0
+        self._gaps = array("q")
+        self._messages: dict[int, str] = {}
+        self._batch_seq = 0
+        self._lags: list[np.ndarray] = []
+        self.phase = 0
+        self.streaming = True
+        self.completed = self.failed = self.cancelled = 0
+
+    def begin(self, phase: int, *, streaming: bool) -> None:
+        """Count a new phase from zero."""
+        self.phase, self.streaming = phase, streaming
+        self.completed = self.failed = self.cancelled = 0
+
+    @property
+    def backlog(self) -> int:
+        """How many finished exchanges are not read yet."""
+        return len(self._queue)
+
+    def add(self, exchange: Exchange) -> None:
+        """Take a finished exchange; it is read when the loop has nothing better to do."""
+        self._queue.append(exchange)
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._slice)
+
+    def _slice(self) -> None:
+        queue = self._queue
+        until_ns = time.monotonic_ns() + SLICE_NS
+        while queue:
+            self._record(queue.popleft())
+            if len(queue) <= BACKLOG_MAX and time.monotonic_ns() >= until_ns:
+                break
+        self._scheduled = bool(queue)
+        if queue:
+            self._loop.call_soon(self._slice)
+
+    def drain(self) -> None:
+        """Read everything that waits."""
+        while self._queue:
+            self._record(self._queue.popleft())
+
+    def _record(self, exchange: Exchange) -> None:
+        folded = self._fold(exchange)
+        failed = exchange.error != ErrorKind.NONE
+        cells = self._cells
+        if exchange.cancelled:
+            self.cancelled += 1
+            cells[Cell.CANCELLED] = self.cancelled
+        elif failed:
+            self.failed += 1
+            cells[Cell.FAILED] = self.failed
+        else:
+            self.completed += 1
+            cells[Cell.COMPLETED] = self.completed
+        if failed:
+            self._messages.setdefault(int(exchange.error), exchange.error_text)
+        self._gaps.extend(folded.gaps_ns)
+        self._pack(exchange, folded, self._tokens(exchange, folded))
+        if self._count == BATCH_ROWS:
+            self.flush()
+
+    def _fold(self, exchange: Exchange) -> Folded:
+        if exchange.error != ErrorKind.NONE:
+            return self._partial(exchange)
+        pieces = exchange.pieces
+        if exchange.status >= _HTTP_ERROR:
+            exchange.fail(ErrorKind.HTTP_STATUS, status_error(exchange.status, b"".join(pieces)))
+            return _NOTHING
+        if self.streaming and not (pieces and pieces[0][:1] in b"{["):
+            folded = fold_stream(self._endpoint, pieces, exchange.stamps, exchange.before_body_ns)
+        else:
+            folded = fold_body(self._endpoint, pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        if folded.error:
+            exchange.fail(folded.error, folded.error_text)
+        return folded
+
+    def _partial(self, exchange: Exchange) -> Folded:
+        """Read how far a broken stream came; what it lacks is no further error."""
+        if not self.streaming or not exchange.pieces or exchange.status >= _HTTP_ERROR:
+            return _NOTHING
+        return fold_stream(
+            self._endpoint, exchange.pieces, exchange.stamps, exchange.before_body_ns
+        )
+
+    def _tokens(self, exchange: Exchange, folded: Folded) -> tuple[int, int, int, int, int]:
+        """Return input, output, reasoning and first chunk's tokens, and their provenance."""
+        usage = folded.usage
+        input_tokens, output_tokens = usage.input_tokens, usage.output_tokens
+        client_input = exchange.prepared.client_input_tokens
+        if input_tokens >= 0 and output_tokens >= 0:
+            provenance = TokenProvenance.SERVER_USAGE
+        else:
+            provenance = (
+                TokenProvenance.CLIENT_TOKENIZER
+                if input_tokens == output_tokens == MISSING
+                else TokenProvenance.MIXED
+            )
+            if input_tokens < 0:
+                input_tokens = client_input
+            if output_tokens < 0 and exchange.error == ErrorKind.NONE:
+                output_tokens = self._count_tokens("".join(folded.texts))
+            if input_tokens < 0 and output_tokens < 0:
+                provenance = TokenProvenance.NONE
+        first = MISSING
+        if folded.chunks:
+            first = 1 if folded.chunks == output_tokens else self._count_tokens(folded.texts[0])
+        return input_tokens, output_tokens, usage.reasoning_tokens, max(first, -1), provenance
+
+    def _count_tokens(self, text: str) -> int:
+        if self._tokenizer is None:
+            self._tokenizer = self._make_tokenizer()
+        return self._tokenizer.count(text)
+
+    def _pack(
+        self, exchange: Exchange, folded: Folded, tokens: tuple[int, int, int, int, int]
+    ) -> None:
+        prepared = exchange.prepared
+        if exchange.first_byte_ns == MISSING:
+            source = StampSource.NONE
+        else:
+            source = StampSource.KERNEL if exchange.kernel_stamped else StampSource.USER
+        setup_ns = exchange.dns_ns + exchange.connect_ns + exchange.tls_ns
+        blocked_ns = MISSING
+        if exchange.start_ns != MISSING:
+            blocked_ns = max(0, exchange.start_ns - exchange.submitted_ns - setup_ns)
+        lower_ns = folded.lower_ns if folded.chunks else exchange.before_body_ns
+        _ROW.pack_into(
+            self._rows, self._count * RECORD_DTYPE.itemsize,
+            exchange.index, exchange.attempt, self._worker, self.phase, 0, exchange.index,
+            prepared.entry, prepared.url, exchange.conn_id, exchange.conn_reused,
+            exchange.intended_ns, exchange.start_ns, exchange.sent_ns, exchange.first_byte_ns,
+            folded.first_token_ns, folded.first_output_ns, folded.second_token_ns,
+            folded.last_token_ns, exchange.end_ns, lower_ns, source, folded.coalesced,
+            folded.chunks, tokens[3], tokens[0], tokens[1], tokens[2], folded.usage.cached_tokens,
+            prepared.requested_output_tokens, prepared.client_input_tokens, tokens[4],
+            exchange.status, exchange.error, exchange.cancelled, len(exchange.request),
+            exchange.bytes_received, blocked_ns, exchange.dns_ns, exchange.connect_ns,
+            exchange.tls_ns, exchange.lag_ns, folded.max_gap_ns,
+        )  # fmt: skip
+        self._count += 1
+
+    def flush(self) -> None:
+        """Hand over what is packed, as one batch."""
+        if not self._count:
+            return
+        data = bytes(memoryview(self._rows)[: self._count * RECORD_DTYPE.itemsize])
+        rows = np.frombuffer(data, RECORD_DTYPE)
+        started = rows[rows["start_ns"] != MISSING]
+        self._lags.append(started["start_ns"] - started["intended_ns"])
+        batch = RecordBatch(
+            worker=self._worker,
+            epoch=self.phase,
+            batch_seq=self._batch_seq,
+            rows=self._count,
+            data=data,
+            messages=self._messages,
+            gaps=self._gaps.tobytes(),
+        )
+        self._batch_seq += 1
+        self._count = 0
+        self._messages = {}
+        self._gaps = array("q")
+        self._send(batch)
+
+    def take_send_lag_ns(self) -> tuple[int, int]:
+        """Return (p99, max) of start minus intended since the last call; zeros without rows."""
+        lags = np.concatenate(self._lags) if self._lags else np.empty(0, np.int64)
+        self._lags.clear()
+        if not lags.size:
+            return 0, 0
+        return int(np.percentile(lags, 99)), int(lags.max())

@@ -1,0 +1,109 @@
+"""Requests before they are due: each entry of the dataset is shaped once and kept as bytes."""
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from steelyard.domain.bench.conversation import Conversation
+from steelyard.domain.bench.plan import Plan
+from steelyard.domain.bench.ports import Endpoint
+from steelyard.domain.bench.response import RequestContext, WireRequest
+from steelyard.domain.bench.sampling import entry_of
+from steelyard.domain.bench.targets import Target
+from steelyard.runtime.exchange import Prepared
+
+CACHE_BYTES_MAX = 64 * 1024 * 1024
+
+
+class EntrySource(Protocol):
+    """Where conversations are read from; `DatasetStoreReader` is one."""
+
+    def read(self, entry: int) -> Conversation:
+        """Return an entry."""
+        ...
+
+
+class RequestFactory:
+    """Gives the bytes of any schedule index.
+
+    Args:
+        plan: models, sampling and seed.
+        endpoint: shapes the entries.
+        targets: the servers; index `i` goes to `targets[i % len(targets)]`.
+        secret_headers: added to each request; kept nowhere else.
+
+    Shaped entries are kept up to `CACHE_BYTES_MAX`, the least recently used going first.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        endpoint: Endpoint,
+        targets: Sequence[Target],
+        secret_headers: Mapping[str, str],
+    ) -> None:
+        self._plan = plan
+        self._endpoint = endpoint
+        self._targets = targets
+        self._secrets = tuple(secret_headers.items())
+        self._models = plan.models
+        self._period = len(plan.models) * len(targets)
+        self._source: EntrySource | None = None
+        self._ready = 0
+        self._complete = False
+        self._cache: OrderedDict[tuple[int, int], Prepared] = OrderedDict()
+        self._cache_bytes = 0
+
+    def provide(self, source: EntrySource, ready: int, *, complete: bool) -> None:
+        """Note that entries `0..ready` may be read now."""
+        self._source, self._ready, self._complete = source, ready, complete
+
+    def prepare(self, index: int) -> Prepared | None:
+        """Return what index sends, or None while its entry is not there yet."""
+        dataset = self._plan.dataset
+        if self._complete:
+            entry = entry_of(index, self._ready, dataset.sampling, self._plan.seed)
+        elif dataset.sampling == "sequential" and index < self._ready:
+            entry = index
+        else:
+            return None
+        key = (entry, index % self._period)
+        prepared = self._cache.get(key)
+        if prepared is None:
+            return self._shape(key, index)
+        self._cache.move_to_end(key)
+        return prepared
+
+    def _shape(self, key: tuple[int, int], index: int) -> Prepared:
+        if self._source is None:
+            message = "an entry was asked for before the dataset store was provided"
+            raise RuntimeError(message)
+        entry = key[0]
+        turns = self._source.read(entry).turns[:1]
+        turn = turns[-1]
+        model = self._models[index % len(self._models)]
+        url = index % len(self._targets)
+        context = RequestContext(model=model, streaming=self._plan.endpoint.streaming)
+        head, tail = self._bytes(self._endpoint.build(turns, context), self._targets[url])
+        prepared = Prepared(entry, url, head, tail)
+        if turn.max_tokens is not None:
+            prepared.requested_output_tokens = turn.max_tokens
+        prepared.client_input_tokens = turn.input_tokens
+        self._keep(key, prepared)
+        return prepared
+
+    def _bytes(self, wire: WireRequest, target: Target) -> tuple[bytes, bytes]:
+        """Return the request split at its id: RFC 9112 head lines, then the body."""
+        lines = [f"{wire.method} {target.path(wire.path)} HTTP/1.1", f"Host: {target.authority}"]
+        lines += [f"{name}: {value}" for name, value in (*wire.headers, *self._secrets)]
+        if self._plan.endpoint.connection_reuse == "never":
+            lines.append("Connection: close")
+        lines += [f"Content-Length: {len(wire.body)}", "X-Request-ID: "]
+        return "\r\n".join(lines).encode("utf-8"), b"\r\n\r\n" + wire.body
+
+    def _keep(self, key: tuple[int, int], prepared: Prepared) -> None:
+        self._cache[key] = prepared
+        self._cache_bytes += len(prepared.head) + len(prepared.tail)
+        while self._cache_bytes > CACHE_BYTES_MAX and len(self._cache) > 1:
+            _, old = self._cache.popitem(last=False)
+            self._cache_bytes -= len(old.head) + len(old.tail)
