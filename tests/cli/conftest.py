@@ -12,6 +12,8 @@ class Outcome:
     """What a run hands back to the command line."""
 
     exit_code = 0
+    summary = None
+    directory = "artifacts"
 
     def summary_json(self):
         return b'{"schema_version":"1.0"}'
@@ -49,4 +51,5 @@ def runs(monkeypatch, outcome):
     module = ModuleType("steelyard.app.profile")
     module.run_profile = run_profile
     monkeypatch.setitem(sys.modules, "steelyard.app.profile", module)
+    monkeypatch.setattr("steelyard.cli.result_page.print_result", lambda *_: None)
     return seen

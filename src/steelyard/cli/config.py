@@ -23,7 +23,10 @@ File = Annotated[Path, Parameter(help="A configuration, as YAML.")]
 
 @app.command
 def init(
-    path: Annotated[Path, Parameter(help="Where to write; `-` prints.")] = Path("steelyard.yaml"),
+    path: Annotated[
+        Path, Parameter(help="Where to write; `-` prints.", allow_leading_hyphen=True)
+    ] = Path("steelyard.yaml"),
+    /,
     *,
     force: Annotated[bool, Parameter(help="Replace a file that is there.", negative="")] = False,
 ) -> int:

@@ -77,7 +77,7 @@ def build_app() -> "App":
 
     app = App(name="steelyard", version=__version__, help=_ABOUT, help_format="plaintext")
     for command in COMMANDS:
-        app.command(command.target, name=command.name, help=command.summary)
+        app.command(command.target, name=command.name)
     app.default(run_plan)
     return app
 

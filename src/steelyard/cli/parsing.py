@@ -39,8 +39,8 @@ def refusal(error: "CycloptsError", argv: Sequence[str]) -> UsageError:
     if isinstance(error, MissingArgumentError) and flag:
         what = "is required" if not _is_given(error, argv) else "needs a value"
         return UsageError(f"{flag} {what}", next_step=see)
-    if isinstance(error, RepeatArgumentError) and flag:
-        return UsageError(f"{flag} is given more than once", expected="it once", next_step=see)
+    if isinstance(error, RepeatArgumentError):
+        return UsageError(f"{error.token.keyword} is given more than once", next_step=see)
     if error.unused_tokens:
         return UsageError("Unexpected words", got=" ".join(error.unused_tokens), next_step=see)
     return UsageError(str(error).strip(), next_step=see)

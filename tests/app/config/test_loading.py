@@ -70,6 +70,10 @@ def test_without_a_url_the_embedded_server_is_measured(plan_of):
     assert "embedded_mock" not in plan_of(None, {}, url="h:1", model="m").options
 
 
+def test_a_section_with_all_its_keys_commented_out_says_nothing(plan_of):
+    assert plan_of("endpoint:\n  # type: chat\nload:\n").phases[0].concurrency == 1
+
+
 def test_a_key_in_the_wrong_section_is_sent_to_the_right_one(plan_of):
     with pytest.raises(ConfigError, match=r"run.yaml:1:1: concurrency: .*'load.concurrency'"):
         plan_of("concurrency: 4")
@@ -187,7 +191,9 @@ def test_a_plugins_own_schema_is_enforced_at_the_line_of_its_config(plan_of, hos
     schema = {"level": {"type": "integer", "required": True}}
     with host.replaced("phase_hook", "leveller", Hook, config_schema=schema):
         text = "plugins:\n  phase_hooks:\n    - name: leveller\n      config: {level: high}\n"
-        with pytest.raises(ConfigError, match=r"run.yaml:4:23: plugins.phase_hooks\[0\].config.lev"):
+        with pytest.raises(
+            ConfigError, match=r"run.yaml:4:23: plugins.phase_hooks\[0\].config.lev"
+        ):
             plan_of(text)
         plan = plan_of(text.replace("high", "3"))
     assert plan.phase_hooks[0].config == {"level": 3}

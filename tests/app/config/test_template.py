@@ -19,7 +19,9 @@ def test_every_commented_line_of_the_starter_is_right_too(plan_of):
                   r"\1\2:", STARTER)  # fmt: skip
     assert text != STARTER
     plan = plan_of(text)
-    assert plan.goodput and plan.endpoint.headers and plan.phases[-1].duration_s == 60
+    assert plan.goodput == {"time_to_first_token": 200, "inter_token_latency": 20}
+    assert plan.endpoint.headers == (("X-Team", "bench"),)
+    assert plan.phases[-1].duration_s == 60
 
 
 @pytest.mark.parametrize(

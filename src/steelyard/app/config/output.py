@@ -91,9 +91,7 @@ class PluginsConfig(Section):
         tuple[str, ...],
         BeforeValidator(split_paths),
         Flag(("--plugin-dir",), Groups.PLUGINS, metavar="DIR", env="STEELYARD_PLUGIN_DIRS"),
-        Field(
-            description="Directories searched for plugins; colons separate several."
-        ),
+        Field(description="Directories searched for plugins; colons separate several."),
     ] = ()
     phase_hooks: Annotated[
         tuple[PluginUse, ...],

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from steelyard.app.config.parsing import duration, grace
 from steelyard.kernel.finite import FiniteFloat
@@ -14,6 +14,12 @@ class Section(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, coerce_numbers_to_str=True, use_attribute_docstrings=False
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_as_nothing(cls, data: Any) -> Any:
+        """Take a section whose keys are all commented out as one that says nothing."""
+        return {} if data is None else data
 
 
 def _no_bool(value: Any) -> Any:
