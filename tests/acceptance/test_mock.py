@@ -131,10 +131,9 @@ def test_the_truth_log_agrees_with_what_the_client_saw(tmp_path: Path) -> None:
 def test_ctrl_c_writes_out_rows_of_the_last_second(tmp_path: Path) -> None:
     """Nothing logged is lost at the end, and a hung request is logged too."""
     log = tmp_path / "truth.csv"
-    with mock("--faults", "hang", "--truth-log", str(log)) as port:
-        with connect(port) as connection:
-            connection.request("POST", "/v1/chat/completions", body(), {"X-Request-ID": "h"})
-            time.sleep(0.2)
+    with mock("--faults", "hang", "--truth-log", str(log)) as port, connect(port) as connection:
+        connection.request("POST", "/v1/chat/completions", body(), {"X-Request-ID": "h"})
+        time.sleep(0.2)
     row = truth(log)["h"]
     assert (row["status"], row["fault"], row["first_send_ns"]) == ("0", "hang", "-1")
 
