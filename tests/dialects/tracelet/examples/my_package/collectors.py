@@ -5,7 +5,7 @@
 
 import contextlib
 import time
-from typing import Any, Dict  # noqa: UP035  as the document writes it
+from typing import Any
 
 import psutil
 
@@ -31,7 +31,7 @@ class AdvancedSystemCollectorPlugin(CollectorPlugin):
             },
         )
 
-    def initialize(self, config: Dict[str, Any]) -> None:  # noqa: UP006
+    def initialize(self, config: dict[str, Any]) -> None:
         self.include_processes = config.get("include_processes", False)
         self.process_limit = config.get("process_limit", 10)
         self.include_network = config.get("include_network", True)
@@ -45,7 +45,7 @@ class AdvancedSystemCollectorPlugin(CollectorPlugin):
     def stop(self) -> None:
         pass
 
-    def collect(self) -> Dict[str, Any]:  # noqa: UP006
+    def collect(self) -> dict[str, Any]:
         metrics = {"timestamp": time.time(), "uptime": time.time() - self.start_time}
         metrics.update(
             {
@@ -92,7 +92,7 @@ class AdvancedSystemCollectorPlugin(CollectorPlugin):
             self.last_network = now
         if self.include_processes:
             metrics["top_processes"] = self._top_processes()
-        try:
+        with contextlib.suppress(ImportError):
             import GPUtil
 
             metrics["gpu"] = [
@@ -105,8 +105,6 @@ class AdvancedSystemCollectorPlugin(CollectorPlugin):
                 }
                 for gpu in GPUtil.getGPUs()
             ]
-        except ImportError:
-            pass
         return metrics
 
     def _top_processes(self):
@@ -117,7 +115,7 @@ class AdvancedSystemCollectorPlugin(CollectorPlugin):
         processes.sort(key=lambda x: x["cpu_percent"] or 0, reverse=True)
         return processes[: self.process_limit]
 
-    def get_status(self) -> Dict[str, Any]:  # noqa: UP006
+    def get_status(self) -> dict[str, Any]:
         return {
             "collector_name": "advanced_system_collector",
             "active": True,

@@ -3,7 +3,7 @@
 # mypy: ignore-errors
 # Written the way the document writes it, which states few types.
 
-from typing import Any, Dict, Optional  # noqa: UP035  as the document writes it
+from typing import Any
 
 from steelyard.dialects.tracelet.core.plugins import BackendPlugin, PluginMetadata
 
@@ -27,7 +27,7 @@ class CustomBackendPlugin(BackendPlugin):
             },
         )
 
-    def initialize(self, config: Dict[str, Any]) -> None:  # noqa: UP006
+    def initialize(self, config: dict[str, Any]) -> None:
         self.server_url = config["server_url"]
         self.project_id = config["project_id"]
         self.api_token = config["api_token"]
@@ -49,11 +49,11 @@ class CustomBackendPlugin(BackendPlugin):
             self.experiment.finish()
             self.experiment = None
 
-    def log_metric(self, name: str, value: float, iteration: Optional[int] = None) -> None:  # noqa: UP045
+    def log_metric(self, name: str, value: float, iteration: int | None = None) -> None:
         if self.experiment:
             self.experiment.log_metric(name=name, value=value, step=iteration)
 
-    def log_params(self, params: Dict[str, Any]) -> None:  # noqa: UP006
+    def log_params(self, params: dict[str, Any]) -> None:
         if self.experiment:
             self.experiment.log_params(params)
 
@@ -61,7 +61,7 @@ class CustomBackendPlugin(BackendPlugin):
         if self.experiment:
             self.experiment.upload_artifact(local_path, artifact_path)
 
-    def get_status(self) -> Dict[str, Any]:  # noqa: UP006
+    def get_status(self) -> dict[str, Any]:
         return {
             "backend_name": "custom_backend",
             "connected": self.experiment is not None,
