@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from steelyard import __version__
-from steelyard.cli.main import COMMANDS
+from steelyard.cli.commands import COMMANDS
 
 
 @pytest.mark.parametrize("words", [(), ("--help",), ("-h",)])

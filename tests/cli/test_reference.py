@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from steelyard.app.config.fields import flag_fields
-from steelyard.cli.main import COMMANDS
+from steelyard.cli.commands import COMMANDS
 from steelyard.cli.reference import cli_page
 
 ROOT = Path(__file__).parents[2]

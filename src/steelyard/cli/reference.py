@@ -8,8 +8,8 @@ from steelyard.app.config.fields import flag_fields
 from steelyard.app.config.flag import GROUP_ORDER
 from steelyard.app.config.reference import NOTICE, code, table
 from steelyard.app.config.unsupported import UNSUPPORTED
+from steelyard.cli.commands import COMMANDS, help_page
 from steelyard.cli.flags import help_text, shown_default
-from steelyard.cli.main import COMMANDS, help_page
 
 if TYPE_CHECKING:
     from cyclopts import App

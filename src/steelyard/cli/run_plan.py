@@ -27,7 +27,7 @@ def run_plan(
 
         return run_profile_command(config=config, flags=given)
     from steelyard.app.config import check_flags
-    from steelyard.cli.main import help_page
+    from steelyard.cli.commands import help_page
 
     check_flags(given)
     print(help_page(), end="")

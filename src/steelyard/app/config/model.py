@@ -22,15 +22,17 @@ class BenchmarkConfig(Section):
         Flag(("--model", "--model-names", "-m"), Groups.ENDPOINT, metavar="NAME"),
         Field(description="Models asked for, used in turn by conversation."),
     ] = ()
-    endpoint: Annotated[EndpointConfig, Field(description="The server under test.")] = (
-        EndpointConfig()
+    endpoint: Annotated[EndpointConfig, Field(description="The server under test.")] = Field(
+        default_factory=EndpointConfig
     )
-    input: Annotated[InputConfig, Field(description="Where prompts come from.")] = InputConfig()
-    tokenizer: Annotated[TokenizerConfig, Field(description="What counts tokens.")] = (
-        TokenizerConfig()
+    input: Annotated[InputConfig, Field(description="Where prompts come from.")] = Field(
+        default_factory=InputConfig
     )
-    load: Annotated[LoadConfig, Field(description="The load of the one profiling phase.")] = (
-        LoadConfig()
+    tokenizer: Annotated[TokenizerConfig, Field(description="What counts tokens.")] = Field(
+        default_factory=TokenizerConfig
+    )
+    load: Annotated[LoadConfig, Field(description="The load of the one profiling phase.")] = Field(
+        default_factory=LoadConfig
     )
     warmup: Annotated[
         LoadConfig,
@@ -38,7 +40,7 @@ class BenchmarkConfig(Section):
             description="The warm-up before it; there is one when it has a request count or a "
             "duration."
         ),
-    ] = LoadConfig()
+    ] = Field(default_factory=LoadConfig)
     phases: Annotated[
         tuple[PhaseConfig, ...],
         Field(
@@ -55,9 +57,11 @@ class BenchmarkConfig(Section):
             "`time_to_first_token:200 inter_token_latency:20`; a request that meets all is good.",
         ),
     ] = Field(default_factory=dict)
-    output: Annotated[OutputConfig, Field(description="What a run leaves behind.")] = OutputConfig()
-    service: Annotated[ServiceConfig, Field(description="How Steelyard itself runs.")] = (
-        ServiceConfig()
+    output: Annotated[OutputConfig, Field(description="What a run leaves behind.")] = Field(
+        default_factory=OutputConfig
+    )
+    service: Annotated[ServiceConfig, Field(description="How Steelyard itself runs.")] = Field(
+        default_factory=ServiceConfig
     )
     ui: Annotated[
         str,
@@ -66,4 +70,6 @@ class BenchmarkConfig(Section):
         Flag(("--ui", "--ui-type"), Groups.UI, metavar="NAME"),
         Field(description="Name of the ui plugin that shows progress: simple or none."),
     ] = "simple"
-    plugins: Annotated[PluginsConfig, Field(description="Plugins of the run.")] = PluginsConfig()
+    plugins: Annotated[PluginsConfig, Field(description="Plugins of the run.")] = Field(
+        default_factory=PluginsConfig
+    )

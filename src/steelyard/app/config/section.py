@@ -11,9 +11,7 @@ from steelyard.kernel.finite import FiniteFloat
 class Section(BaseModel):
     """A frozen group of fields; a key it does not know is a mistake."""
 
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, coerce_numbers_to_str=True, use_attribute_docstrings=False
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
 
     @model_validator(mode="before")
     @classmethod
