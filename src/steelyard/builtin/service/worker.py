@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from steelyard.domain.bench.headers import fill_headers
 from steelyard.domain.bench.messages import (
     BeginPhase,
     ConfigureRun,
@@ -80,7 +81,10 @@ class Worker(Service):
         loop = asyncio.get_running_loop()
         host = self.context.host
         targets = [parse_target(url) for url in plan.endpoint.urls]
-        endpoint = host.create("endpoint", plan.endpoint.type, plan.endpoint)
+        # A header names the variable of its secret; the value is in this process and no plan.
+        headers = fill_headers(plan.endpoint.headers, os.environ)
+        shaped = msgspec.structs.replace(plan.endpoint, headers=headers)
+        endpoint = host.create("endpoint", plan.endpoint.type, shaped)
         self._board = Board(board_path(Path(plan.artifact_dir)), plan.workers)
         cells = self._board.row(self._number)
         tokenizer = partial(
