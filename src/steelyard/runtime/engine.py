@@ -60,7 +60,7 @@ class Engine:
         self._lease_cells = board.lease_cells(worker)
         self._attention = attention
         self._timer = DeadlineTimer(loop, self._pump)
-        self._book = LeaseBook(lease_cells)
+        self._book = LeaseBook(self._lease_cells)
         self._phase = -1
         self._arrival: Arrival | None = None
         self._id_prefix = b""

@@ -77,7 +77,10 @@ class Recorder:
         self.completed = self.failed = self.cancelled = 0
 
     def begin(self, phase: int, *, streaming: bool) -> None:
-        """Count a new phase from zero."""
+        """Hand over the phase before, and count a new one from zero."""
+        self.drain()
+        self.flush()
+        self._batch_seq = 0
         self.phase, self.streaming = phase, streaming
         self.completed = self.failed = self.cancelled = 0
 

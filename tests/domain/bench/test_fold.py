@@ -1,0 +1,96 @@
+"""From stamped bytes to first token, last token and counts."""
+
+import json
+
+from steelyard.builtin.endpoint.chat import ChatEndpoint
+from steelyard.domain.bench.fold import fold_body, fold_stream, status_error
+from steelyard.domain.bench.plan import EndpointPlan
+from steelyard.domain.bench.records import MISSING, ErrorKind
+from steelyard.domain.bench.response import Usage
+
+ENDPOINT = ChatEndpoint(EndpointPlan())
+
+
+def event(**delta: object) -> bytes:
+    return b"data: " + json.dumps({"choices": [{"delta": delta}]}).encode() + b"\n\n"
+
+
+ROLE = event(role="assistant", content=None)
+USAGE = b'data: {"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": 3}}\n\n'
+DONE = b"data: [DONE]\n\n"
+
+
+def test_the_first_token_is_the_first_content_not_the_role() -> None:
+    """A role chunk with null content stamps nothing."""
+    pieces = [ROLE, event(content="a"), event(content="b"), event(content="c"), USAGE, DONE]
+    folded = fold_stream(ENDPOINT, pieces, [10, 20, 35, 55, 60, 61], before_ns=5)
+    assert (folded.first_token_ns, folded.second_token_ns, folded.last_token_ns) == (20, 35, 55)
+    assert folded.lower_ns == 10
+    assert folded.gaps_ns == [15, 20]
+    assert folded.max_gap_ns == 20
+    assert folded.chunks == 3
+    assert folded.coalesced == 0
+    assert folded.usage == Usage(input_tokens=7, output_tokens=3)
+    assert folded.texts == ["a", "b", "c"]
+
+
+def test_chunks_of_one_read_are_counted_not_timed() -> None:
+    """Two chunks with one stamp have no gap: the count says that time was not seen."""
+    piece = event(content="a") + event(content="b")
+    folded = fold_stream(ENDPOINT, [piece, event(content="c"), DONE], [20, 30, 30], before_ns=5)
+    assert folded.coalesced == 1
+    assert folded.gaps_ns == [MISSING, 10]
+    assert folded.lower_ns == 5
+
+
+def test_reasoning_is_a_token_but_not_output() -> None:
+    """Thinking stamps the first token; the answer stamps the first output."""
+    pieces = [event(reasoning_content="hm"), event(content="yes"), DONE]
+    folded = fold_stream(ENDPOINT, pieces, [20, 30, 31], before_ns=5)
+    assert (folded.first_token_ns, folded.first_output_ns) == (20, 30)
+
+
+def test_a_malformed_event_fails_the_request_and_keeps_what_came_before() -> None:
+    """Broken JSON in mid-stream is a failure of kind MALFORMED; the first token stays known."""
+    pieces = [event(content="a"), b'data: {"choices": [{"del\n\n', DONE]
+    folded = fold_stream(ENDPOINT, pieces, [20, 30, 31], before_ns=5)
+    assert folded.error == ErrorKind.MALFORMED
+    assert folded.first_token_ns == 20
+    assert '{"choices": [{"del' in folded.error_text
+
+
+def test_an_error_inside_a_200_stream_fails_the_request() -> None:
+    """The server's own words are kept."""
+    pieces = [b'data: {"error": {"message": "out of memory"}}\n\n']
+    folded = fold_stream(ENDPOINT, pieces, [20], before_ns=5)
+    assert (folded.error, folded.error_text) == (ErrorKind.SERVER_ERROR, "out of memory")
+
+
+def test_a_stream_without_content_is_a_failure() -> None:
+    """A role chunk and an end are no answer."""
+    folded = fold_stream(ENDPOINT, [ROLE, DONE], [10, 11], before_ns=5)
+    assert folded.error == ErrorKind.EMPTY
+
+
+def test_a_whole_body_gives_usage_and_text() -> None:
+    """Not streamed: the same counts, no first token."""
+    body = {
+        "choices": [{"message": {"content": "hello"}}],
+        "usage": {"prompt_tokens": 2, "completion_tokens": 1},
+    }
+    folded = fold_body(ENDPOINT, json.dumps(body).encode())
+    assert folded.usage == Usage(2, 1)
+    assert folded.texts == ["hello"]
+    assert folded.first_token_ns == MISSING
+
+
+def test_a_body_that_is_no_answer_is_malformed() -> None:
+    """HTML with status 200, say."""
+    assert fold_body(ENDPOINT, b"<html>").error == ErrorKind.MALFORMED
+    assert fold_body(ENDPOINT, b"{}").error == ErrorKind.MALFORMED
+
+
+def test_an_http_error_shows_the_bodys_beginning() -> None:
+    """Status and text, bounded."""
+    assert status_error(503, b"busy") == "HTTP 503: busy"
+    assert len(status_error(500, b"x" * 10_000)) < 400
