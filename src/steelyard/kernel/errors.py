@@ -44,7 +44,8 @@ class SteelyardError(Exception):
             parts.append(f"got {self.got!r}")
         if self.expected is not None:
             parts.append(f"expected {self.expected.rstrip('.')}")
-        text = "; ".join(parts) + "."
+        text = "; ".join(parts)
+        text += "" if text.endswith("?") else "."
         return f"{text} {self.next_step}" if self.next_step else text
 
 
