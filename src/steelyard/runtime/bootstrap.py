@@ -149,7 +149,7 @@ async def _live_as_role(assignment: RoleAssignment, host: "PluginHost | None") -
     peer = assignment.peer
     client = ZmqClient(ipc_address(assignment.socket_dir), peer.service_id, peer.service_type)
     try:
-        service = cls(
+        service = cls.build(
             ServiceContext(
                 service_id=peer.service_id,
                 bus=client.port,
@@ -219,7 +219,7 @@ async def _live_alone(service_class: type[Service], config: ServiceConfig, name:
         else None
     )
     try:
-        service = service_class(
+        service = service_class.build(
             ServiceContext(
                 service_id=name,
                 bus=client.port if client else hub.connect(name, service_type),

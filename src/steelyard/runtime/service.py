@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 import msgspec
 
@@ -137,12 +137,17 @@ class Service:
         self.service_id = context.service_id
         self.log = LazyLogger(logging.getLogger(f"steelyard.service.{context.service_id}"))
         self.state = ServiceState.CREATED
-        self.error: BaseException | None = None
+        self.failure: BaseException | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._step: asyncio.Task[None] | None = None
         self._ending = asyncio.Event()
         self._beat = 0
         self._beat_timer: asyncio.TimerHandle | None = None
+
+    @classmethod
+    def build(cls, context: ServiceContext) -> Self:
+        """Return a service for `context`; a class with another constructor overrides this."""
+        return cls(context)
 
     async def initialize(self) -> None:
         """Subscribe the message handlers and call the `on_init` hooks.
@@ -220,8 +225,8 @@ class Service:
             self.fail(error)
         await ending
         await self._end()
-        if self.error is not None:
-            raise self.error
+        if self.failure is not None:
+            raise self.failure
 
     def request_stop(self) -> None:
         """Make `serve` stop and clean up; callable from any coroutine or callback of the loop."""
@@ -229,9 +234,9 @@ class Service:
 
     def fail(self, error: BaseException) -> None:
         """Give up because of `error`: the controller is told at once. Only the first counts."""
-        if self.error is not None or self.state is ServiceState.CLOSED:
+        if self.failure is not None or self.state is ServiceState.CLOSED:
             return
-        self.error = error
+        self.failure = error
         self.log.error(lambda: f"failed: {describe_error(error)}", error)
         self._advance(Step.FAIL)
         self._ending.set()
@@ -272,7 +277,7 @@ class Service:
         self.state = advance(self.service_id, self.state, step)
         if not self.context.controller_id:
             return
-        error = describe_error(self.error) if self.error is not None else ""
+        error = describe_error(self.failure) if self.failure is not None else ""
         self.bus.post(
             self.context.controller_id,
             ServiceStatus(self.service_id, self.service_type, self.state, error),
