@@ -47,8 +47,7 @@ class ZmqNet:
     async def connect(self, service_id, service_type):
         client = ZmqClient(self.hub.address, service_id, service_type, registry=self.registry)
         self.clients.append(client)
-        while service_id not in self.hub.switchboard.members:
-            await asyncio.sleep(0.002)
+        await until(lambda: service_id in self.hub.switchboard.members)
         return client.port
 
     async def close(self):
@@ -67,7 +66,9 @@ async def net(request, tmp_path_factory):
 
 async def until(condition, timeout_s=5.0):
     async with asyncio.timeout(timeout_s):
-        while not condition():
+        while True:
+            if condition():
+                return
             await asyncio.sleep(0.002)
 
 
@@ -317,7 +318,7 @@ async def test_a_way_that_stays_full_is_an_error_for_the_sender(monkeypatch):
     await sender.send("b1", Ping(0))
     await begun.wait()
     await sender.send("b1", Ping(1))
-    with pytest.raises(BusError, match="'b1' took in no message for 0.05 s"):
+    with pytest.raises(BusError, match=r"'b1' took in no message for 0.05 s"):
         await sender.send("b1", Ping(2))
     await hub.close()
 

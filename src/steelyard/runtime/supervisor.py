@@ -1,6 +1,7 @@
 """The service manager: starts the roles of a run, watches them, and ends them."""
 
 import asyncio
+import contextlib
 import gc
 import logging
 import os
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 REGISTER_TIMEOUT_S = 30.0
 STEP_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 8.0
+END_WAIT_MIN_S = 0.5
 WATCH_S = 0.25
 
 __all__ = ["ManagedService", "RoleSpec", "ServiceDeath", "Supervisor", "SupervisorError"]
@@ -252,7 +254,7 @@ class Supervisor:
             controller_id=self.controller_id,
             given_host=self._host,
         )
-        await cls(context).serve()
+        await cls.build(context).serve()
 
     async def _wait_registered(self) -> None:
         while self._missing():
@@ -264,33 +266,34 @@ class Supervisor:
     def _missing(self) -> list[str]:
         return [sid for sid, s in self.services.items() if s.alive and not s.registered]
 
+    async def _command_each(
+        self, asked: Sequence[ManagedService], message: msgspec.Struct, timeout_s: float
+    ) -> list[object]:
+        commands = [
+            self.bus.command(service.peer.service_id, message, timeout_s=timeout_s)
+            for service in asked
+        ]
+        return list(await asyncio.gather(*commands, return_exceptions=True))
+
     async def _command_all(self, message: msgspec.Struct, timeout_s: float) -> None:
         asked = [s for s in self.services.values() if s.alive]
-        answers = await asyncio.gather(
-            *(self.bus.command(s.peer.service_id, message, timeout_s=timeout_s) for s in asked),
-            return_exceptions=True,
-        )
-        refusals = refusals_of(asked, answers)
+        refusals = refusals_of(asked, await self._command_each(asked, message, timeout_s))
         if refusals:
             raise SupervisorError("; ".join(text.rstrip(".") for text in refusals))
 
     async def _ask_to_stop(self, timeout_s: float) -> None:
+        deadline = asyncio.get_running_loop().time() + timeout_s
         asked = [s for s in self.services.values() if s.alive and s.registered]
-        answers = await asyncio.gather(
-            *(
-                self.bus.command(s.peer.service_id, StopService(), timeout_s=timeout_s)
-                for s in asked
-            ),
-            return_exceptions=True,
-        )
-        for answer in answers:
+        for answer in await self._command_each(asked, StopService(), timeout_s):
             if isinstance(answer, BaseException):
                 _log.warning("%s", answer)
-        ends = [asyncio.ensure_future(s.ended.wait()) for s in asked]
-        if ends:
-            _, late = await asyncio.wait(ends, timeout=timeout_s / 2)
-            for end in late:
-                end.cancel()
+        # A role that failed is not asked, but it too may be busy with its cleanup.
+        left_s = max(deadline - asyncio.get_running_loop().time(), END_WAIT_MIN_S)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(left_s):
+                for service in self.services.values():
+                    if service.registered or service.death:
+                        await service.ended.wait()
 
     def _end_the_rest(self) -> None:
         for service in self.services.values():

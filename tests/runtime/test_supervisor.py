@@ -1,0 +1,383 @@
+"""Supervision of real processes: killed, stopped, stuck, failing and orphaned roles."""
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from steelyard.runtime.process import sample_process
+
+ZOO = Path(__file__).parent / "zoo"
+pytestmark = pytest.mark.acceptance
+BOTH = pytest.mark.parametrize("mode", ["process", "inline"])
+
+
+def role(name, count=1, **rest):
+    words = "".join("_" + c.lower() if c.isupper() else c for c in name).lstrip("_")
+    return {"service_type": words, "target": f"zoo_roles:{name}", "count": count, **rest}
+
+
+class Controller:
+    """A running `zoo_controller.py`."""
+
+    def __init__(self, mode, run_dir, *roles, timeout_s=20.0, tmpdir=None):
+        self.run_dir = run_dir
+        self.tmpdir = tmpdir or run_dir / "t"
+        self.tmpdir.mkdir(exist_ok=True)
+        arguments = [mode, str(run_dir), json.dumps(roles), str(timeout_s)]
+        self.process = subprocess.Popen(
+            [sys.executable, str(ZOO / "zoo_controller.py"), *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "TMPDIR": str(self.tmpdir)},
+        )
+        self.buffer = b""
+        self.services = {}
+
+    def order(self, **what):
+        self.process.stdin.write(json.dumps(what).encode() + b"\n")
+        self.process.stdin.flush()
+
+    def event(self, name, timeout_s=15.0):
+        """Return the next event, which must be called `name`."""
+        event = self.event_any(timeout_s)
+        assert event["event"] == name, event
+        return event
+
+    def event_any(self, timeout_s=15.0):
+        """Return the next event."""
+        deadline = time.monotonic() + timeout_s
+        while b"\n" not in self.buffer:
+            left = deadline - time.monotonic()
+            assert left > 0, f"no event in {timeout_s} s"
+            if select.select([self.process.stdout], [], [], left)[0]:
+                more = os.read(self.process.stdout.fileno(), 65536)
+                assert more, self.process.stderr.read().decode()
+                self.buffer += more
+        line, _, self.buffer = self.buffer.partition(b"\n")
+        return json.loads(line)
+
+    def ready(self):
+        event = self.event("ready")
+        self.services = event["services"]
+        return event
+
+    def do(self, **what):
+        self.order(**what)
+        return self.event("done")["result"]
+
+    def one(self, service_type):
+        """Return id and pid of the first service of a type."""
+        return next(
+            (sid, pid) for sid, (kind, pid) in self.services.items() if kind == service_type
+        )
+
+    def notes(self, service_id):
+        path = self.run_dir / f"{service_id}.notes"
+        return path.read_text().split("\n")[:-1] if path.exists() else []
+
+    def log(self):
+        return (self.run_dir / "logs/steelyard.log").read_text()
+
+    def finish(self):
+        """End it; return what it wrote to the terminal."""
+        self.process.stdin.close()
+        self.event("end")
+        assert self.process.wait(10) == 0
+        return self.process.stderr.read().decode()
+
+
+@pytest.fixture
+def controller(tmp_path, tmp_path_factory):
+    started = []
+
+    def start(mode, *roles, **rest):
+        run_dir = tmp_path / f"run{len(started)}"
+        run_dir.mkdir()
+        rest.setdefault("tmpdir", tmp_path_factory.mktemp("s"))
+        started.append(Controller(mode, run_dir, *roles, **rest))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.process.kill()
+        one.process.wait(5)
+        for stream in (one.process.stdin, one.process.stdout, one.process.stderr):
+            stream.close()
+
+
+def gone_within(pids, seconds):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        samples = [sample_process(pid) for pid in pids]
+        if all(sample is None or sample.state == "Z" for sample in samples):
+            return True
+        time.sleep(0.02)
+    return False
+
+
+@BOTH
+def test_roles_live_a_whole_life_behind_one_interface(controller, mode):
+    run = controller(mode, role("Idle", 2, options={"x": 1}))
+    run.ready()
+    assert run.do(do="configure") == {}
+    assert run.do(do="start") == {}
+    ids = list(run.services)
+    facts = [run.do(do="ask", target=sid, what="facts") for sid in ids]
+    assert [fact["index"] for fact in facts] == [0, 1]
+    assert facts[0]["options"] == {"x": 1}
+    assert facts[0]["peers"] == ["idle", "idle"]
+    assert facts[0]["loop"].startswith("uvloop")
+    assert (facts[0]["pid"] == run.process.pid) is (mode == "inline")
+    assert run.do(do="stop")["took_s"] < 2
+    assert [run.notes(sid) for sid in ids] == [["stop", "cleanup"]] * 2
+    run.finish()
+    assert list(run.tmpdir.iterdir()) == [], "the socket's directory is removed"
+
+
+def test_each_process_shows_its_service_id_as_its_title(controller):
+    run = controller("process", role("Idle", 2))
+    me = run.ready()["me"]
+    shown = subprocess.run(["pgrep", "-a", "steelyard"], capture_output=True, text=True, check=True)
+    lines = shown.stdout.splitlines()
+    for service_id, (_, pid) in run.services.items():
+        assert f"{pid} steelyard {service_id}" in lines
+    assert f"{run.process.pid} steelyard {me}" in lines
+    run.finish()
+
+
+def test_eight_roles_are_up_well_under_half_a_second(controller):
+    run = controller("process", role("Idle", 8))
+    assert run.ready()["took_s"] < 0.5
+    run.finish()
+
+
+@pytest.mark.parametrize(
+    ("number", "reason", "limit_s"),
+    [
+        (signal.SIGKILL, "killed by SIGKILL", 0.5),
+        (signal.SIGTERM, "killed by SIGTERM", 1.0),
+        (signal.SIGSEGV, "killed by SIGSEGV", 0.5),
+        (signal.SIGSTOP, "its process is stopped", 2.0),
+    ],
+)
+def test_a_role_that_dies_or_stops_is_noticed_in_time_and_the_others_are_told(
+    controller, number, reason, limit_s
+):
+    run = controller("process", role("Idle"), role("FailsStart"))
+    run.ready()
+    victim, pid = run.one("idle")
+    witness, _ = run.one("fails_start")
+    struck_ns = time.monotonic_ns()
+    os.kill(pid, number)
+    death = run.event("death")
+    assert (death["service_id"], death["service_type"], death["index"]) == (victim, "idle", 0)
+    assert death["reason"].endswith(reason)
+    assert (death["mono_ns"] - struck_ns) / 1e9 < limit_s
+    assert run.do(do="ask", target=witness, what="facts")["lost"] == ["idle"]
+    assert gone_within([pid], 1.0), "a hung role is killed, no corpse is kept"
+    if number is signal.SIGTERM:
+        assert run.notes(victim) == ["stop", "cleanup"]
+    run.finish()
+
+
+def test_an_interrupt_from_the_terminal_reaches_the_controller_only(controller):
+    run = controller("process", role("Idle"))
+    run.ready()
+    service_id, pid = run.one("idle")
+    os.kill(pid, signal.SIGINT)
+    assert run.do(do="ask", target=service_id, what="facts")["pid"] == pid
+    run.finish()
+
+
+@BOTH
+@pytest.mark.parametrize("what", ["task", "leave"])
+def test_a_role_that_fails_or_leaves_is_reported_with_its_reason(controller, mode, what):
+    run = controller(mode, role("Idle"))
+    run.ready()
+    service_id, _ = run.one("idle")
+    run.order(do="ask", target=service_id, what=what)
+    events = [run.event_any() for _ in range(2)]
+    death = next(event for event in events if event["event"] == "death")
+    expected = {
+        "task": "ValueError: asked to fail (zoo_roles.py:",
+        "leave": "exit code 0" if mode == "process" else "ended without being asked to",
+    }
+    assert death["reason"].startswith(expected[what])
+    assert death["required"] is True
+    run.finish()
+    assert run.notes(service_id)[-1] == "cleanup"
+
+
+@BOTH
+def test_a_role_that_fails_while_starting_up_is_named_with_its_error(controller, mode):
+    run = controller(mode, role("Idle"), role("FailsInit"))
+    death = run.event("death")
+    assert death["reason"].startswith("RuntimeError: no dataset here (zoo_roles.py:")
+    error = run.event("refused")["error"]
+    assert "roles ended while starting: fails_init_" in error
+    assert "RuntimeError: no dataset here" in error
+    run.event("end")
+
+
+def test_a_role_whose_module_is_missing_leaves_its_error_behind(controller):
+    run = controller("process", {"service_type": "ghost", "target": "no_such_module:Ghost"})
+    assert run.event("death")["reason"] == (
+        "exit code 1: ModuleNotFoundError: No module named 'no_such_module'"
+        " (<frozen importlib._bootstrap>:1140 in _find_and_load_unlocked)"
+    )
+
+
+@BOTH
+def test_a_role_that_never_registers_is_named_when_time_is_up(controller, mode):
+    run = controller(mode, role("Idle"), role("HangsInit"), timeout_s=0.5)
+    error = run.event("refused")["error"]
+    assert error.startswith("not registered within 0.5 s: hangs_init_")
+    assert "idle_" not in error.partition("See")[0]
+    run.event("end")
+    assert run.process.wait(5) == 0
+
+
+@BOTH
+def test_a_step_that_fails_is_reported_with_service_and_reason(controller, mode):
+    run = controller(mode, role("FailsStart"))
+    run.ready()
+    run.do(do="configure")
+    run.order(do="start")
+    events = {event["event"]: event for event in (run.event_any(), run.event_any())}
+    assert "ValueError: port 80 is taken" in events["error"]["error"]
+    assert "fails_start_" in events["error"]["error"]
+    assert events["death"]["reason"].startswith("ValueError: port 80 is taken")
+    assert run.notes(run.one("fails_start")[0])[0] == "seed 5"
+
+
+def test_a_failure_of_a_role_that_is_not_required_does_not_stop_the_others(controller):
+    run = controller("process", role("Idle"), role("FailsInit", required=False))
+    assert run.event("death")["required"] is False
+    run.ready()
+    assert run.do(do="configure") == {}
+    run.finish()
+
+
+def test_a_command_to_a_role_that_dies_meanwhile_fails_at_once(controller):
+    run = controller("process", role("Idle"))
+    run.ready()
+    service_id, _ = run.one("idle")
+    run.order(do="ask", target=service_id, what="exit", timeout_s=60)
+    assert run.event("death")["reason"] == "exit code 7"
+    assert f"{service_id} is gone: exit code 7" in run.event("error", 5)["error"]
+    run.finish()
+
+
+def test_a_busy_role_is_not_taken_for_dead_and_a_blocked_one_is(controller):
+    run = controller("process", role("Idle", 2))
+    run.ready()
+    busy, blocked = run.services
+    assert run.do(do="ask", target=busy, what="burn", seconds=3, timeout_s=10) == {}
+    assert "busy" in run.process.stderr.read1(4096).decode()
+    began_ns = time.monotonic_ns()
+    run.order(do="ask", target=blocked, what="block", seconds=60, timeout_s=10)
+    death = run.event("death")
+    assert death["service_id"] == blocked
+    assert death["reason"].endswith("its process sleeps")
+    assert (death["mono_ns"] - began_ns) / 1e9 < 2.2
+    run.event("error")
+    run.finish()
+
+
+def test_a_controller_that_was_busy_itself_blames_nobody(controller):
+    run = controller("process", role("Idle", 2))
+    run.ready()
+    run.do(do="block", seconds=3)
+    assert len(run.services) == 2
+    for service_id in run.services:
+        assert run.do(do="ask", target=service_id, what="facts")["lost"] == []
+    run.finish()
+
+
+def test_a_role_that_will_not_stop_is_killed_within_the_bound(controller):
+    run = controller("process", role("HangsStop"), role("Idle"))
+    run.ready()
+    stubborn, pid = run.one("hangs_stop")
+    took_s = run.do(do="stop", timeout_s=1)["took_s"]
+    assert took_s < 2.5
+    assert gone_within([pid], 0.5)
+    assert run.notes(run.one("idle")[0]) == ["stop", "cleanup"]
+    assert f"killed {stubborn}, which did not stop" in run.finish()
+
+
+def test_no_role_outlives_a_killed_controller_and_each_cleans_up(controller):
+    run = controller("process", role("Idle", 3), role("HangsStop"))
+    run.ready()
+    pids = [pid for _, pid in run.services.values()]
+    run.process.kill()
+    assert gone_within(pids, 2.0), [sample_process(pid) for pid in pids]
+    for service_id, (kind, _) in run.services.items():
+        if kind == "idle":
+            assert run.notes(service_id) == ["stop", "cleanup"]
+    assert list(run.tmpdir.iterdir()) == [], "the roles tidy up for it"
+
+
+def test_two_runs_at_once_do_not_meet(controller):
+    first, second = (controller("process", role("Idle", 2)) for _ in range(2))
+    for run in (first, second):
+        run.ready()
+    first.do(do="stop")
+    first.finish()
+    for service_id in second.services:
+        assert second.do(do="ask", target=service_id, what="facts")["lost"] == []
+    second.finish()
+
+
+def test_a_long_path_for_temporary_files_does_not_keep_roles_from_their_bus(controller, tmp_path):
+    deep = tmp_path / ("d" * 90)
+    run = controller("process", role("Idle"), tmpdir=deep)
+    run.ready()
+    run.finish()
+    assert list(deep.iterdir()) == []
+
+
+def test_roles_hold_no_file_of_their_parent(controller):
+    run = controller("process", role("Idle"))
+    run.ready()
+    fds = run.do(do="ask", target=run.one("idle")[0], what="facts")["fds"]
+    assert fds["0"] == "/dev/null"
+    assert fds["1"] == fds["2"] == str(run.run_dir / "logs/steelyard.log")
+    parent = Path(f"/proc/{run.process.pid}/fd")
+    theirs = {str(entry.readlink()) for entry in parent.iterdir()}
+    shared = {link for link in fds.values() if link in theirs and not link.startswith("anon_")}
+    shared -= {"/dev/null", str((parent / "2").readlink())}
+    assert len(shared) == 1, "the pipe of its last words, and nothing else"
+    assert shared.pop().startswith("pipe:")
+    run.finish()
+
+
+def test_only_warnings_reach_the_terminal_and_the_log_names_who_spoke(controller):
+    run = controller("process", role("Idle"))
+    run.ready()
+    service_id, _ = run.one("idle")
+    run.do(do="ask", target=service_id, what="print")
+    terminal = run.finish()
+    assert f"WARNING {service_id}: words for the terminal" in terminal
+    assert "words on stdout" not in terminal
+    log = run.log()
+    assert "words on stdout" in log
+    assert f"WARNING {service_id} steelyard.service" in log
+
+
+def test_idle_roles_cost_next_to_nothing(controller):
+    run = controller("process", role("Idle", 4))
+    run.ready()
+    pids = [pid for _, pid in run.services.values()]
+    before = [sample_process(pid).cpu_ticks for pid in pids]
+    time.sleep(2)
+    used = [sample_process(pid).cpu_ticks - was for pid, was in zip(pids, before, strict=True)]
+    assert sum(used) <= 0.01 * 2 * 100 * len(pids), "1 % of a core each, in ticks of 10 ms"
+    run.finish()
