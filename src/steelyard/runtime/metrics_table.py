@@ -77,11 +77,11 @@ class MetricsTable:
             if metric.count
             and metric.flags & self.require_flags == self.require_flags
             and not metric.flags & self.exclude_flags
-            and (groups is None or metric.group in groups)
+            and (groups is None or _place(metric) in groups)
         ]
         if groups is None:
             return kept
-        return sorted(kept, key=lambda metric: list(groups).index(MetricGroup(metric.group)))
+        return sorted(kept, key=lambda metric: groups.index(_place(metric)))
 
     def render(self, view: RunView) -> Any:
         """Return the tables as a rich renderable; they fit 80 columns.
@@ -113,6 +113,12 @@ class MetricsTable:
         for group in dict.fromkeys(metric.group for metric in metrics):
             title = f"{self.title}: {group}" if self.title else group
             yield title, [metric for metric in metrics if metric.group == group]
+
+
+def _place(metric: MetricSummary) -> MetricGroup:
+    """Return where a metric is shown; one of a stranger's own group stands with the requests."""
+    known = {str(group): group for group in MetricGroup}
+    return known.get(metric.group, MetricGroup.REQUESTS)
 
 
 def _new_table(title: str | None, *, show_header: bool = True) -> Table:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from steelyard.domain.bench.document import metric_document
 from steelyard.domain.bench.ports import RunView
+from steelyard.domain.bench.summary import MetricSummary
 from steelyard.runtime.files import write_atomic
 
 FILE_NAME = "profile_export.csv"
@@ -22,15 +23,12 @@ class CsvMetricsExporter:
         """
         path = Path(view.directory) / FILE_NAME
         out = io.StringIO()
-        writer: csv.DictWriter[str] | None = None
+        columns = ["tag", *metric_document(MetricSummary(tag="", header="", unit=""))]
+        writer = csv.DictWriter(out, columns)
+        writer.writeheader()
         for tag, metric in view.summary.metrics.items():
-            row = {"tag": tag} | {
-                name: value["non_finite"] if isinstance(value, dict) else value
-                for name, value in metric_document(metric).items()
-            }
-            if writer is None:
-                writer = csv.DictWriter(out, list(row))
-                writer.writeheader()
-            writer.writerow(row)
+            shown = metric_document(metric).items()
+            row = {name: v["non_finite"] if isinstance(v, dict) else v for name, v in shown}
+            writer.writerow({"tag": tag, **row})
         write_atomic(path, out.getvalue().encode())
         return [str(path)]

@@ -77,7 +77,7 @@ class RequestCount:
 
     def value(self, totals: Mapping[str, float]) -> float | None:
         """Return the count."""
-        return totals["succeeded"]
+        return totals.get("succeeded")
 
 
 class ErrorRequestCount:
@@ -94,7 +94,7 @@ class ErrorRequestCount:
 
     def value(self, totals: Mapping[str, float]) -> float | None:
         """Return the count."""
-        return totals["failed"]
+        return totals.get("failed")
 
 
 class CancelledRequestCount:
@@ -111,7 +111,7 @@ class CancelledRequestCount:
 
     def value(self, totals: Mapping[str, float]) -> float | None:
         """Return the count."""
-        return totals["cancelled"]
+        return totals.get("cancelled")
 
 
 class ErrorRate:
@@ -128,8 +128,9 @@ class ErrorRate:
 
     def value(self, totals: Mapping[str, float]) -> float | None:
         """Return percent; None when nothing ended."""
-        ended = totals["failed"] + totals["succeeded"]
-        return 100.0 * totals["failed"] / ended if ended else None
+        failed = totals.get("failed", 0.0)
+        ended = failed + totals.get("succeeded", 0.0)
+        return 100.0 * failed / ended if ended else None
 
 
 class GoodRequestCount:
@@ -197,7 +198,7 @@ class OslMismatchCount:
 
     def value(self, totals: Mapping[str, float]) -> float | None:
         """Return the count; None when no lengths were asked for."""
-        return totals["osl_mismatched"] if totals.get("osl_compared") else None
+        return totals.get("osl_mismatched") if totals.get("osl_compared") else None
 
 
 class BenchmarkDuration:

@@ -38,14 +38,19 @@ def metric_document(metric: MetricSummary) -> dict[str, Any]:
     }
 
 
+def _plain(value: Any) -> Any:
+    """Return what a JSON reader would get: lists for tuples, None for what is not finite."""
+    return msgspec.json.decode(msgspec.json.encode(value))
+
+
 def summary_document(summary: Summary) -> dict[str, Any]:
     """Return the document whose keys others script against, in the order people read."""
     return {
         "schema_version": summary.schema_version,
-        "verdict": msgspec.to_builtins(summary.verdict),
+        "verdict": _plain(summary.verdict),
         "metrics": {tag: metric_document(m) for tag, m in summary.metrics.items()},
-        "config": scrub_non_finite(summary.config),
-        "run": scrub_non_finite(msgspec.to_builtins(summary.run)),
-        "errors": msgspec.to_builtins(summary.errors),
-        "phases": scrub_non_finite(msgspec.to_builtins(summary.phases)),
+        "config": _plain(summary.config),
+        "run": _plain(summary.run),
+        "errors": _plain(summary.errors),
+        "phases": _plain(summary.phases),
     }

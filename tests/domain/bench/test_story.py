@@ -1,0 +1,67 @@
+"""A run's story out of its events."""
+
+import msgspec
+import pytest
+
+from steelyard.domain.bench.messages import PhaseStats
+from steelyard.domain.bench.story import Story
+from steelyard.kernel.events import Event
+from steelyard.testing.journals import fake_plan, worker_facts
+
+
+def event(type, payload, at=0):
+    return Event(
+        run_id="r", stream_id="controller", seq=at, mono_ns=1_000 + at, wall_ns=9_000 + at,
+        host_id="h", boot_id="b", type=type, payload=payload,
+    )  # fmt: skip
+
+
+def told(*events):
+    story = Story()
+    for number, (name, payload) in enumerate(events):
+        story.fold(event(name, payload, number))
+    return story
+
+
+STARTED = ("bench.run.started", {"plan": msgspec.to_builtins(fake_plan("/x"))})
+
+
+def test_a_run_that_says_how_it_ended_is_believed():
+    story = told(STARTED, ("bench.run.ended", {"status": "cancelled"}))
+    assert story.status == "cancelled"
+    assert story.plan == fake_plan("/x")
+    assert story.wall_offset_ns == 8_000
+    assert (story.started_wall_ns, story.last_wall_ns) == (9_000, 9_001)
+
+
+def test_a_journal_that_just_ends_was_interrupted():
+    assert told(STARTED).status == "interrupted"
+
+
+def test_a_lost_service_is_remembered_once():
+    loss = ("bench.service.lost", {"service_id": "worker_1", "service_type": "worker"})
+    assert told(STARTED, loss, loss).lost == [("worker_1", "worker")]
+
+
+def test_a_workers_load_is_added_up_over_its_reports():
+    """0.9 of 1 s and 0.3 of 2 s: 1.2 of 3 s is 40 %, at most 90 %."""
+    facts = [worker_facts(cpu_s=0.9, span_s=1.0), worker_facts(cpu_s=0.3, span_s=2.0)]
+    story = told(*(("bench.worker.facts", msgspec.to_builtins(fact)) for fact in facts))
+    assert story.workers[0].share == pytest.approx(0.4)
+    assert story.workers[0].busiest == pytest.approx(0.9)
+
+
+def test_a_phase_keeps_its_last_stats_and_that_it_timed_out():
+    early = PhaseStats(phase="profiling", phase_index=0, sent=5, in_flight=2)
+    late = msgspec.structs.replace(early, in_flight=0, cancelled=2)
+    story = told(
+        ("bench.phase.timeout", {"stats": msgspec.to_builtins(early)}),
+        ("bench.phase.completed", {"stats": msgspec.to_builtins(late)}),
+    )
+    assert story.phases[0]["timed_out"] is True
+    assert story.phases[0]["cancelled"] == 2
+
+
+def test_events_of_others_are_passed_over():
+    story = told(STARTED, ("track.param", {"a": 1}), ("bench.phase.odd", {"no": "index"}))
+    assert story.phases == {}

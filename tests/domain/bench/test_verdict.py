@@ -1,0 +1,125 @@
+"""When a run is not to be believed, each with real numbers."""
+
+import msgspec
+import pytest
+
+from steelyard.domain.bench.verdict import PhaseRate, RunNumbers, judge
+
+GOOD = RunNumbers(
+    requests=1000,
+    succeeded=1000,
+    latency_p50_ms=50.0,
+    send_lag_p50_ms=0.02,
+    send_lag_p99_ms=0.3,
+    cpu_share={0: 0.35, 1: 0.4},
+    chunks=64_000,
+    coalesced_events=600,
+    osl_compared=1000,
+    osl_mismatched=90,
+    rates=(
+        PhaseRate(
+            name="profiling",
+            requested_per_s=100.0,
+            intended_span_ns=9_990_000_000,
+            actual_span_ns=10_000_000_000,
+        ),
+    ),
+)
+
+
+def rate(actual_s: float) -> tuple[PhaseRate, ...]:
+    return (
+        PhaseRate(
+            name="profiling",
+            requested_per_s=100.0,
+            intended_span_ns=10_000_000_000,
+            actual_span_ns=round(actual_s * 1e9),
+        ),
+    )
+
+
+def causes(**changes):
+    verdict = judge(msgspec.structs.replace(GOOD, **changes))
+    return verdict.status, [(cause.code, cause.status) for cause in verdict.causes]
+
+
+def test_a_run_without_a_fault_is_valid():
+    verdict = judge(GOOD)
+    assert (verdict.status, verdict.causes) == ("VALID", ())
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "status"),
+    [
+        ({"requests": 0, "succeeded": 0}, "no_records", "INVALID"),
+        ({"succeeded": 0, "failed": 1000}, "all_failed", "INVALID"),
+        # 11 of 1000 is 1.1 %; 501 of 1000 is over half.
+        ({"succeeded": 989, "failed": 11}, "high_error_rate", "SUSPECT"),
+        ({"succeeded": 499, "failed": 501}, "high_error_rate", "INVALID"),
+        ({"requests": 99, "succeeded": 99}, "too_few_samples", "SUSPECT"),
+        # 10 s of schedule took 10.3 s: 97.1 %; 11.2 s: 89.3 %.
+        ({"rates": rate(10.3)}, "rate_missed", "SUSPECT"),
+        ({"rates": rate(11.2)}, "rate_missed", "INVALID"),
+        # A tenth of the median latency of 50 ms is 5 ms; half of it is 25 ms.
+        ({"send_lag_p99_ms": 5.1}, "send_lag", "SUSPECT"),
+        ({"send_lag_p50_ms": 25.1, "send_lag_p99_ms": 80.0}, "send_lag", "INVALID"),
+        ({"cpu_share": {0: 0.4, 1: 0.81}}, "client_cpu", "SUSPECT"),
+        ({"cpu_share": {0: 0.98}}, "client_cpu", "INVALID"),
+        # 641 of 64,000 chunks is just over 1 %.
+        ({"coalesced_events": 641}, "coalesced_stamps", "SUSPECT"),
+        ({"clock_steps": 1}, "clock_stepped", "SUSPECT"),
+        ({"osl_mismatched": 101}, "token_mismatch", "SUSPECT"),
+        ({"lost": {"worker_1": "worker"}}, "worker_lost", "INVALID"),
+        ({"lost": {"records_manager_a": "records_manager"}}, "service_lost", "INVALID"),
+        ({"lost": {"ppm": "post_processor_manager"}}, "service_lost", "SUSPECT"),
+        ({"status": "interrupted"}, "interrupted", "SUSPECT"),
+        ({"status": "failed"}, "ended_early", "SUSPECT"),
+        ({"status": "cancelled"}, "cancelled_by_user", "SUSPECT"),
+        ({"timed_out": {"profiling": 4}}, "phase_timeout", "SUSPECT"),
+        ({"damage": ("records.journal was cut at 4096",)}, "journal_damaged", "SUSPECT"),
+    ],
+)
+def test_each_fault_is_named(changes, code, status):
+    assert causes(**changes) == (status, [(code, status)])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"succeeded": 990, "failed": 10},
+        {"requests": 100, "succeeded": 100},
+        {"rates": rate(10.2)},
+        {"rates": rate(9.8)},
+        {"send_lag_p99_ms": 5.0},
+        {"cpu_share": {0: 0.8}},
+        {"coalesced_events": 640},
+        {"osl_mismatched": 100},
+    ],
+)
+def test_at_the_limit_is_within_it(changes):
+    assert causes(**changes) == ("VALID", [])
+
+
+def test_a_millisecond_of_lag_is_the_kernels_not_ours():
+    """With a median latency of 1 ms, a tenth would be 0.1 ms: the floor of 1 ms holds."""
+    assert causes(latency_p50_ms=1.0, send_lag_p99_ms=0.9) == ("VALID", [])
+    assert causes(latency_p50_ms=1.0, send_lag_p99_ms=1.1)[0] == "SUSPECT"
+
+
+def test_the_worst_cause_comes_first_and_is_the_verdict():
+    status, found = causes(status="cancelled", clock_steps=2, lost={"worker_3": "worker"})
+    assert status == "INVALID"
+    assert [code for code, _ in found] == ["worker_lost", "cancelled_by_user", "clock_stepped"]
+
+
+def test_sentences_hold_the_numbers_a_person_needs():
+    few = judge(msgspec.structs.replace(GOOD, requests=40, succeeded=40))
+    assert few.causes[0].message == "40 successful requests; a p99 needs at least 100"
+    lost = judge(msgspec.structs.replace(GOOD, lost={"worker_1": "worker"}))
+    assert lost.causes[0].message.startswith("worker_1 died")
+    missed = judge(msgspec.structs.replace(GOOD, rates=rate(12.5)))
+    assert "sent 80 requests/s of 100 asked for (80 %)" in missed.causes[0].message
+    dead = judge(msgspec.structs.replace(GOOD, succeeded=0, failed=1000, commonest_error="connect"))
+    assert (
+        dead.causes[0].message == "None of 1000 requests succeeded: 1000 failed, most with connect"
+    )
