@@ -133,6 +133,7 @@ def test_roles_live_a_whole_life_behind_one_interface(controller, mode):
     facts = [run.do(do="ask", target=sid, what="facts") for sid in ids]
     assert [fact["index"] for fact in facts] == [0, 1]
     assert facts[0]["options"] == {"x": 1}
+    assert facts[0]["built_by"] == "build"
     assert facts[0]["peers"] == ["idle", "idle"]
     assert facts[0]["loop"].startswith("uvloop")
     assert (facts[0]["pid"] == run.process.pid) is (mode == "inline")

@@ -119,14 +119,14 @@ def run_role(assignment: RoleAssignment, host: "PluginHost | None", child: Child
         point_output_at(handler.fileno())
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         error, terminated = runner.run(_outcome(_live_as_role(assignment, host)))
+    if os.getppid() != assignment.controller_pid:
+        # The controller is dead and can't tidy up; every role tries, one succeeds.
+        remove_socket_dir(assignment.socket_dir)
     if error is not None:
         child.last_words(describe_error(error))
         logging.getLogger("steelyard.role").error("ended: %s", error, exc_info=error)
         return EXIT_CHILD_FAILED
     if terminated:
-        if os.getppid() != assignment.controller_pid:
-            # The controller is dead and can't tidy up; every role tries, one succeeds.
-            remove_socket_dir(assignment.socket_dir)
         # End by the signal that was sent, so that the parent sees what happened.
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGTERM)

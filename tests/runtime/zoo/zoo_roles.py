@@ -40,6 +40,14 @@ class Idle(Service):
     def __init__(self, context):
         super().__init__(context)
         self.lost = []
+        self.built_by = "constructor"
+
+    @classmethod
+    def build(cls, context):
+        """Be built as a plugin with a constructor of its own is."""
+        service = cls(context)
+        service.built_by = "build"
+        return service
 
     def note(self, word):
         """Leave a mark that outlives the process."""
@@ -82,6 +90,7 @@ class Idle(Service):
                 descriptors[entry.name] = str(entry.readlink())
         return {
             "pid": os.getpid(),
+            "built_by": self.built_by,
             "lost": self.lost,
             "index": self.context.index,
             "options": self.context.options,
