@@ -10,9 +10,9 @@ from steelyard.runtime.mock.server import serve
 
 _HELP = """Serve a simulated server that answers at known times, until Ctrl-C.
 
-It speaks OpenAI's chat and text completions, streamed and not, with /v1/models, /health and
-/metrics. Use it to try a command line, to test a client, or to check an instrument: the truth log
-says when each request arrived (stamped by the kernel) and when its chunks left.
+It speaks OpenAI's chat and text completions, streamed and not, with /v1/models, /health and \
+/metrics. Use it to try a command line, to test a client, or to check an instrument: the truth \
+log says when each request arrived (stamped by the kernel) and when its chunks left.
 
 Examples:
 

@@ -1,11 +1,13 @@
 """One request being answered: what is written when, and what the truth log says of it."""
 
 import time
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from steelyard.kernel.units import NS_PER_MS
 from steelyard.runtime.mock.asked import Asked
-from steelyard.runtime.mock.reactor import Action
+from steelyard.runtime.mock.draws import Draws
+from steelyard.runtime.mock.options import MockOptions
+from steelyard.runtime.mock.reactor import Action, Reactor
 from steelyard.runtime.mock.script import (
     STREAM_END,
     Script,
@@ -14,10 +16,6 @@ from steelyard.runtime.mock.script import (
     stream_head,
 )
 from steelyard.runtime.mock.wire import error_body, response
-
-if TYPE_CHECKING:
-    from steelyard.runtime.mock.connection import Connection
-    from steelyard.runtime.mock.server import MockServer
 
 CLIENT_LEFT = 499
 
@@ -29,6 +27,36 @@ _OPEN_HEAD = stream_head(close=False)
 _CLOSE_HEAD = stream_head(close=True)
 _GARBAGE = b"\x16\x03\x01\x00 this is not HTTP\r\n\r\n"
 _LATE_ERROR = error_body("The simulated server failed while it answered.", "server_error")
+
+
+class Pipe(Protocol):
+    """What an answer is written through; a connection is one."""
+
+    open: bool
+
+    def write(self, data: bytes) -> None:
+        """Send now, or as soon as the kernel takes it."""
+
+    def finish(self, *, close: bool) -> None:
+        """The answer is complete."""
+
+    def close_when_flushed(self) -> None:
+        """End once everything has left."""
+
+    def reset(self) -> None:
+        """End with a TCP reset."""
+
+
+class Server(Protocol):
+    """What an answer needs of the server it belongs to."""
+
+    options: MockOptions
+    draws: Draws
+    reactor: Reactor
+    role_chunks: bool
+
+    def account(self, answer: "Answer", prompt_tokens: int) -> None:
+        """Take note of an answer that ended."""
 
 
 class Answer:
@@ -45,8 +73,8 @@ class Answer:
 
     def __init__(
         self,
-        server: "MockServer",
-        conn: "Connection",
+        server: Server,
+        conn: Pipe,
         script: Script,
         asked: Asked,
         *,

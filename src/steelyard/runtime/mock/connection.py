@@ -5,21 +5,20 @@ import select
 import socket
 import struct
 import time
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from steelyard.kernel.units import NS_PER_S
 from steelyard.runtime.mock.answer import Answer
+from steelyard.runtime.mock.reactor import Reactor
 from steelyard.runtime.mock.wire import (
     BODY_MAX,
     HEAD_MAX,
     BadRequestError,
+    Request,
     error_body,
     read_request,
     response,
 )
-
-if TYPE_CHECKING:
-    from steelyard.runtime.mock.server import MockServer
 
 SO_TIMESTAMPNS = 35
 """Socket option and control message type (asm-generic/socket.h); Python has no name for it."""
@@ -31,6 +30,19 @@ _OUT_MAX = 256 * 1024 * 1024
 _SPLIT_SIZES = (1, 2, 3, 5, 7, 11, 13, 17, 23, 64, 251)
 _SPLIT_PAUSE_NS = 100_000
 _LINGER_NONE = struct.pack("ii", 1, 0)
+
+
+class Server(Protocol):
+    """What a connection needs of its server; `wall_offset_ns` turns Unix time monotonic."""
+
+    reactor: Reactor
+    wall_offset_ns: int
+
+    def answer(self, conn: "Connection", request: Request, received: tuple[int, bool]) -> None:
+        """Answer a request that arrived at (CLOCK_MONOTONIC ns, stamped by the kernel)."""
+
+    def forget(self, conn: "Connection", fd: int) -> None:
+        """Stop watching a connection that closes."""
 
 
 class Connection:
@@ -59,7 +71,7 @@ class Connection:
         "split",
     )  # fmt: skip
 
-    def __init__(self, server: "MockServer", sock: socket.socket) -> None:
+    def __init__(self, server: Server, sock: socket.socket) -> None:
         """Take over an accepted, non-blocking socket."""
         self._server = server
         self._sock = sock
