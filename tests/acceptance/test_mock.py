@@ -311,3 +311,16 @@ def test_a_wrong_flag_is_a_usage_error() -> None:
     )
     assert done.returncode == 2
     assert "reset" in done.stderr
+
+
+def test_help_teaches_by_example() -> None:
+    """The page ends with command lines to copy."""
+    done = subprocess.run(
+        [sys.executable, "-m", "steelyard", "mock", "--help"],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=True,
+    )
+    assert "--truth-log" in done.stdout
+    assert "steelyard mock --port 8000 --ttft-ms 200" in done.stdout.split("Examples:")[1]

@@ -13,17 +13,15 @@ _HELP = """Serve a simulated server that answers at known times, until Ctrl-C.
 It speaks OpenAI's chat and text completions, streamed and not, with /v1/models, /health and \
 /metrics. Use it to try a command line, to test a client, or to check an instrument: the truth \
 log says when each request arrived (stamped by the kernel) and when its chunks left.
-
-Examples:
-
-  steelyard mock --port 8000 --ttft-ms 200 --itl-ms 20 --tokens 64
-
-  steelyard mock --port 0 --ttft-ms 50 --ttft-dist lognormal --sigma 0.4 --truth-log truth.csv
-
-  steelyard mock --fail-rate 0.02 --faults reset=0.01,truncated=0.01 --faults split=1
 """
 
-app = App(name="mock", help=_HELP, help_format="plaintext")
+_EXAMPLES = """Examples:
+  steelyard mock --port 8000 --ttft-ms 200 --itl-ms 20 --tokens 64
+  steelyard mock --port 0 --ttft-ms 50 --ttft-dist lognormal --truth-log t.csv
+  steelyard mock --fail-rate 0.02 --faults reset=0.01,truncated=0.01,split=1
+"""
+
+app = App(name="mock", help=_HELP, help_epilogue=_EXAMPLES, help_format="plaintext")
 
 Dist = Literal["const", "lognormal"]
 
