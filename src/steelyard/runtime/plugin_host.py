@@ -336,7 +336,11 @@ class PluginHost:
     def reset(self, kind: str, name: str) -> None:
         """Forget how a plugin did, so that it is tried anew; this enables a disabled one."""
         self.set_state(kind, name, PluginState.DISCOVERED)
-        self._entry(self.spec(kind, name)).cls = None
+        spec = self.spec(kind, name)
+        if spec.origin == "registered":  # there is nothing to import it from again
+            self.set_state(kind, name, PluginState.LOADED)
+        else:
+            self._entry(spec).cls = None
 
     # Order
 
