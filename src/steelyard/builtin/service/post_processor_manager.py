@@ -17,7 +17,7 @@ class PostProcessorManager(Service):
     service_type: ClassVar[str] = "post_processor_manager"
 
     @on_message(BuildReport)
-    async def build(self, message: BuildReport) -> ReportBuilt:
+    async def make_report(self, message: BuildReport) -> ReportBuilt:
         """Write all that the plan asks for.
 
         Raises:
