@@ -126,7 +126,9 @@ class RecordsManager(Service):
     @on_stop
     async def finish(self) -> None:
         """Write the totals behind the last batch, and make all of it durable."""
-        journal = self._open()
+        journal = self._journal
+        if journal is None:
+            return  # stopped before it was configured: nothing came
         journal.event(CLOSED_EVENT, msgspec.to_builtins(self._totals()))
         await asyncio.to_thread(journal.sync)
 
