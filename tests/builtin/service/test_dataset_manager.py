@@ -1,6 +1,7 @@
 """The dataset manager: entries are readable early, all at the end, and trouble is said."""
 
 import asyncio
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -99,11 +100,11 @@ async def test_the_loop_is_not_held_while_prompts_are_made(tmp_path: Path) -> No
     gaps: list[float] = []
 
     async def tick() -> None:
-        loop = asyncio.get_running_loop()
-        last = loop.time()
+        # CPU time, not wall time: another process on this core is not our doing.
+        last = time.thread_time()
         while True:
             await asyncio.sleep(0)
-            now = loop.time()
+            now = time.thread_time()
             gaps.append(now - last)
             last = now
 
@@ -111,7 +112,8 @@ async def test_the_loop_is_not_held_while_prompts_are_made(tmp_path: Path) -> No
     await progress_of(tmp_path, entries=2000, isl_mean=50)
     ticker.cancel()
     gaps.sort()
-    # A slice is 0.2 ms and a prompt 0.05 ms; the bound leaves room for a busy machine.
+    # A slice is 0.2 ms and one prompt 0.05 ms; the bound leaves room for a slow machine.
+    assert len(gaps) > 100
     assert gaps[int(len(gaps) * 0.99)] < 0.005
 
 
