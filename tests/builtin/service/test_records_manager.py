@@ -166,8 +166,8 @@ async def test_an_append_that_fails_fails_the_service_and_is_not_acknowledged(be
     await bench.worker.send("records", make_batch(0))
     await bench.worker.send("records", bad)
     assert await bench.acked(1) == [0]
-    await until(lambda: bench.manager.error)
-    assert isinstance(bench.manager.error, JournalError)
+    await until(lambda: bench.manager.failure)
+    assert isinstance(bench.manager.failure, JournalError)
     await bench.manager.cleanup()
     assert len(bench.acks) == 1
     assert JournalReader(bench.directory).verify() == []
