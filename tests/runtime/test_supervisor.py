@@ -326,6 +326,19 @@ def test_no_role_outlives_a_killed_controller_and_each_cleans_up(controller):
     assert list(run.tmpdir.iterdir()) == [], "the roles tidy up for it"
 
 
+def test_roles_of_a_controller_that_crashes_end_whole_although_each_of_its_threads_tells_them(
+    controller,
+):
+    run = controller("process", role("Idle", 3))
+    run.ready()
+    pids = [pid for _, pid in run.services.values()]
+    run.order(do="crash")
+    assert run.process.wait(5) == 1
+    assert gone_within(pids, 2.0)
+    assert [run.notes(sid) for sid in run.services] == [["stop", "cleanup"]] * 3
+    assert list(run.tmpdir.iterdir()) == []
+
+
 def test_two_runs_at_once_do_not_meet(controller):
     first, second = (controller("process", role("Idle", 2)) for _ in range(2))
     for run in (first, second):

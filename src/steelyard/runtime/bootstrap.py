@@ -5,6 +5,7 @@ import importlib
 import logging
 import os
 import signal
+import time
 from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from steelyard.runtime.plugin_host import PluginHost
 
 TERM_LIMIT_S = 1.5
+PARENT_LOOKS = 20
+PARENT_LOOK_S = 0.01
 
 
 class ServiceConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,8 +122,8 @@ def run_role(assignment: RoleAssignment, host: "PluginHost | None", child: Child
         point_output_at(handler.fileno())
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         error, terminated = runner.run(_outcome(_live_as_role(assignment, host)))
-    if os.getppid() != assignment.controller_pid:
-        # The controller is dead and can't tidy up; every role tries, one succeeds.
+    if terminated and _parent_is_gone(assignment.controller_pid):
+        # The controller can't tidy up; every role tries, one succeeds.
         remove_socket_dir(assignment.socket_dir)
     if error is not None:
         child.last_words(describe_error(error))
@@ -131,6 +134,15 @@ def run_role(assignment: RoleAssignment, host: "PluginHost | None", child: Child
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGTERM)
     return 0
+
+
+def _parent_is_gone(parent_pid: int) -> bool:
+    """Wait a moment for it: while a parent's threads end one by one, it is still the parent."""
+    for _ in range(PARENT_LOOKS):
+        if os.getppid() != parent_pid:
+            return True
+        time.sleep(PARENT_LOOK_S)
+    return False
 
 
 async def _outcome(life: Coroutine[Any, Any, bool]) -> tuple[BaseException | None, bool]:
@@ -176,16 +188,20 @@ def _ended_by_signals(service: Service, numbers: tuple[signal.Signals, ...]) -> 
     received: list[int] = []
 
     def on_signal(number: int, _frame: object) -> None:
+        if not received:
+            signal.setitimer(signal.ITIMER_REAL, TERM_LIMIT_S)
         received.append(number)
-        signal.setitimer(signal.ITIMER_REAL, TERM_LIMIT_S)
         loop.call_soon_threadsafe(service.request_stop)
 
-    before = {number: signal.signal(number, on_signal) for number in numbers}
+    for number in numbers:
+        signal.signal(number, on_signal)
     try:
         yield received
     finally:
-        for number, action in before.items():
-            signal.signal(number, action)
+        # A dying parent sends SIGTERM once per thread of it; the later ones must not cut the
+        # rest of a graceful end short. The alarm still bounds it.
+        for number in numbers:
+            signal.signal(number, signal.SIG_IGN)
 
 
 def bootstrap_and_run_service(
@@ -206,8 +222,14 @@ def bootstrap_and_run_service(
     set_title(name)
     path = log_path(Path(config.artifact_dir)) if config.artifact_dir else None
     configure_role_logging(name, path, config.log_level, None)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_live_alone(service_class, config, name))
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_live_alone(service_class, config, name))
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, action in before.items():
+            signal.signal(number, action)
 
 
 async def _live_alone(service_class: type[Service], config: ServiceConfig, name: str) -> None:
@@ -234,4 +256,3 @@ async def _live_alone(service_class: type[Service], config: ServiceConfig, name:
             await service.serve(None if client else ConfigureRun(config.plan))
     finally:
         await (client.close() if client else hub.close())
-        signal.setitimer(signal.ITIMER_REAL, 0)

@@ -40,6 +40,8 @@ async def act(supervisor: Supervisor, order: dict[str, object]) -> dict[str, obj
             return answer.facts if isinstance(answer, Told) else {}
         case "block":
             time.sleep(float(order["seconds"]))  # noqa: ASYNC251 - the controller itself is late
+        case "crash":
+            raise ZeroDivisionError
         case "stop":
             began = time.monotonic()
             await supervisor.stop(float(order.get("timeout_s", 5)))
