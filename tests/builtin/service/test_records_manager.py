@@ -1,6 +1,7 @@
 import asyncio
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -38,7 +39,7 @@ def make_batch(batch_seq: int, worker: int = 0, rows: int = 4) -> RecordBatch:
 
 async def until(happened: Callable[[], object]) -> None:
     async with asyncio.timeout(5):
-        while not happened():  # noqa: ASYNC110 - what is waited for has no event to set
+        while not happened():
             await asyncio.sleep(0.001)
 
 
@@ -50,6 +51,8 @@ class Bench:
     acks: list[RecordBatchAck]
     live: list[LiveStats]
     directory: object
+    worker: Any = None
+    controller: Any = None
 
     async def flushed(self) -> RecordsFlushed:
         return await self.controller.command("records", FlushRecords(), timeout_s=5)
