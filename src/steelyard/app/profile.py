@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -61,7 +61,11 @@ class Outcome:
 
 
 def run_profile(
-    plan: Plan, *, api_key: str | None = None, host: PluginHost | None = None
+    plan: Plan,
+    *,
+    api_key: str | None = None,
+    host: PluginHost | None = None,
+    phase_hooks: Iterable[object] = (),
 ) -> Outcome:
     """Run `plan` from this process, which becomes the system controller.
 
@@ -72,6 +76,7 @@ def run_profile(
         plan: complete; see `app.config.load_plan`.
         api_key: sent as a bearer token; kept in this process's memory and its children's only.
         host: the plugins; the standard host when None.
+        phase_hooks: hooks that are there already, told of the phases besides those of the plan.
 
     Raises:
         UsageError: the plan can't be run as it is.
@@ -96,6 +101,8 @@ def run_profile(
         if api_key is not None and plan.endpoint.api_key_env:
             os.environ[plan.endpoint.api_key_env] = api_key
         hooks = PhaseHooks(host, plan.phase_hooks)
+        for hook in phase_hooks:
+            hooks.add(hook)
         live = LiveView(plan, host.create("ui", plan.ui))
         stack.callback(live.close)
         controller = _execute(plan, host, hooks, live)
