@@ -7,13 +7,14 @@ import pytest
 from steelyard.domain.bench import ports
 from steelyard.plugins.kinds import PORTS, Port, class_problems, port_for, split_method
 from steelyard.plugins.spec import KINDS, PluginSpec
+from steelyard.runtime import exchange
 
 _PROTOCOLS = {
     kind: [
         word for word in port.protocol.partition(":")[2].replace(",", " ").split() if word != "or"
     ]
     for kind, port in PORTS.items()
-    if port.protocol.startswith(ports.__name__)
+    if port.protocol.startswith((ports.__name__, exchange.__name__))
 }
 
 
@@ -30,7 +31,8 @@ def test_a_port_is_its_protocol(kind):
     """Methods and arguments are the same in both places, shape by shape."""
     port = PORTS[kind]
     shapes = [tuple(shape) + port.optional for shape in port.shapes]
-    protocols = [getattr(ports, name) for name in _PROTOCOLS[kind]]
+    module = ports if port.protocol.startswith(ports.__name__) else exchange
+    protocols = [getattr(module, name) for name in _PROTOCOLS[kind]]
     assert [dict(split_method(m) for m in shape) for shape in shapes] == [
         methods_of(p) for p in protocols
     ]

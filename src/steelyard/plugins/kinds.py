@@ -38,6 +38,19 @@ PORTS: dict[str, Port] = {
     "endpoint": Port(
         _BENCH + "Endpoint", (("build(history, context)", "read_event(data)", "read_body(body)"),)
     ),
+    "transport": Port(
+        "steelyard.runtime.exchange:Transport",
+        (
+            (
+                "open(connections)",
+                "submit(exchange)",
+                "cancel_all(text)",
+                "sweep(now_ns)",
+                "set_wall_offset(offset_ns)",
+                "close()",
+            ),
+        ),
+    ),
     "tokenizer": Port(
         _BENCH + "Tokenizer", (("count(text)", "text_of(tokens, rng)"),), attributes=("name",)
     ),
@@ -62,7 +75,11 @@ PORTS: dict[str, Port] = {
         (("values(batch)",), ("chunk_values(gaps_ns)",), ("value(totals)",)),
         attributes=_METRIC_FACTS,
     ),
-    "service": Port("steelyard.runtime.service:Service", attributes=("service_type",)),
+    "service": Port(
+        "steelyard.runtime.service:Service",
+        (("initialize()", "run()", "configure(message)", "start()", "stop()", "cleanup()"),),
+        attributes=("service_type",),
+    ),
 }
 """Kinds with a port. A kind that is not here yet accepts any class."""
 

@@ -1,0 +1,111 @@
+"""Our own batteries keep the contracts that strangers must keep."""
+
+import json
+
+import pytest
+
+from steelyard.domain.bench.plan import PhasePlan
+from steelyard.runtime.discovery import builtin_manifest
+from steelyard.runtime.plugin_host import PluginHost
+from steelyard.testing.contracts.arrival import ArrivalContract, ArrivalSubject
+from steelyard.testing.contracts.console import ConsoleContract, ConsoleSubject
+from steelyard.testing.contracts.endpoint import EndpointContract, EndpointSubject
+from steelyard.testing.contracts.exporter import ExporterContract, ExporterSubject
+from steelyard.testing.contracts.metric import MetricContract, MetricSubject
+from steelyard.testing.contracts.phase_hook import PhaseHookContract, PhaseHookSubject
+from steelyard.testing.contracts.service import ServiceContract, ServiceSubject
+from steelyard.testing.contracts.transport import TransportContract, TransportSubject
+from steelyard.testing.contracts.ui import UiContract, UiSubject
+
+HOST = PluginHost.standard()
+
+
+def names(kind):
+    return [s.name for s in builtin_manifest().specs if s.kind == kind]
+
+
+def chunk(**delta):
+    return json.dumps({"choices": [{"index": 0, "delta": delta}]}).encode()
+
+
+CHAT = {
+    "body": b'{"choices": [{"index": 0, "message": {"role": "assistant", "content": "one two"}}],'
+    b' "usage": {"prompt_tokens": 3, "completion_tokens": 2}}',
+    "events": (
+        chunk(role="assistant", content=None),
+        chunk(content="one"),
+        chunk(content=" two"),
+        b'{"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 2}}',
+        b"[DONE]",
+    ),
+    "text": "one two",
+}
+COMPLETIONS = {
+    "body": b'{"choices": [{"index": 0, "text": "one two"}]}',
+    "events": (b'{"choices": [{"text": "one"}]}', b'{"choices": [{"text": " two"}]}', b"[DONE]"),
+    "text": "one two",
+}
+
+
+@pytest.mark.parametrize("name", names("endpoint"))
+class TestEndpoints(EndpointContract):
+    @pytest.fixture
+    def subject(self, name):
+        samples = {"chat": CHAT, "completions": COMPLETIONS}
+        return EndpointSubject(HOST.load("endpoint", name), **samples[name])
+
+
+@pytest.mark.parametrize("name", names("arrival"))
+class TestArrivals(ArrivalContract):
+    @pytest.fixture
+    def subject(self, name):
+        plan = PhasePlan(name="profiling", request_rate=50.0, smoothness=2.0)
+        return ArrivalSubject(HOST.load("arrival", name), plan)
+
+
+@pytest.mark.parametrize("name", names("exporter"))
+class TestExporters(ExporterContract):
+    @pytest.fixture
+    def subject(self, name):
+        return ExporterSubject(HOST.load("exporter", name))
+
+
+class TestSummaryConsole(ConsoleContract):
+    @pytest.fixture
+    def subject(self):
+        return ConsoleSubject(HOST.load("console", "summary"))
+
+
+@pytest.mark.parametrize("name", names("ui"))
+class TestUis(UiContract):
+    @pytest.fixture
+    def subject(self, name):
+        return UiSubject(HOST.load("ui", name))
+
+
+@pytest.mark.parametrize("name", names("metric"))
+class TestMetrics(MetricContract):
+    @pytest.fixture
+    def subject(self, name):
+        return MetricSubject(HOST.load("metric", name))
+
+
+@pytest.mark.parametrize("name", names("phase_hook"))
+class TestPhaseHooks(PhaseHookContract):
+    @pytest.fixture
+    def subject(self, name):
+        return PhaseHookSubject(HOST.load("phase_hook", name))
+
+
+@pytest.mark.parametrize("name", names("service"))
+class TestServices(ServiceContract):
+    @pytest.fixture
+    def subject(self, name):
+        return ServiceSubject(HOST.load("service", name), name)
+
+
+@pytest.mark.parametrize("name", names("transport"))
+class TestTransports(TransportContract):
+    @pytest.fixture
+    def subject(self, name):
+        return TransportSubject(HOST.load("transport", name))
