@@ -6,6 +6,7 @@ on (another worker), the run ends early (records or timing), or this process wri
 
 import asyncio
 import signal
+import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -30,7 +31,7 @@ from steelyard.domain.bench.messages import (
     StopRun,
 )
 from steelyard.domain.bench.plan import Plan
-from steelyard.kernel.errors import SteelyardError
+from steelyard.kernel.errors import SteelyardError, UsageError
 from steelyard.runtime.bus_port import BusPort
 from steelyard.runtime.journal import JournalWriter
 from steelyard.runtime.phase_hooks import PhaseHooks
@@ -96,7 +97,7 @@ class RunController:
         loop = asyncio.get_running_loop()
         await supervisor.start()
         try:
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in self._signals():
                 loop.add_signal_handler(number, self._interrupted, number)
             self._subscribe()
             await supervisor.configure_all(ConfigureRun(msgspec.to_builtins(self._plan)))
@@ -104,9 +105,15 @@ class RunController:
             await self._follow()
             await self._write_down()
         finally:
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in self._signals():
                 loop.remove_signal_handler(number)
             await supervisor.stop()
+
+    @staticmethod
+    def _signals() -> tuple[signal.Signals, ...]:
+        """Return the signals that end a run; a run beside somebody else's main thread has none."""
+        in_charge = threading.current_thread() is threading.main_thread()
+        return (signal.SIGINT, signal.SIGTERM) if in_charge else ()
 
     def _subscribe(self) -> None:
         for message_type in _PHASE_EVENTS:
@@ -138,7 +145,7 @@ class RunController:
     async def _dataset_progress(self, message: DatasetProgress) -> None:
         self._entries_complete = self._entries_complete or message.complete
         if message.error:
-            self._end_early(SteelyardError(f"The dataset can't be used: {message.error}"))
+            self._end_early(UsageError(message.error))
 
     def service_died(self, death: ServiceDeath) -> None:
         """Note the loss; end the run when it can't go on without that role."""

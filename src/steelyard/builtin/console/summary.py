@@ -94,4 +94,5 @@ def _where(view: RunView) -> Text:
     report = Path(view.directory) / _REPORT
     # The page may be printed by `report --export csv`, or with exporters of the user's choice.
     shown = report if report.exists() else Path(view.directory)
-    return Text(f"Report: {shown}", overflow="fold", no_wrap=False)
+    # A path that is cut or folded can be neither clicked nor copied.
+    return Text(f"Report: {shown}", overflow="ignore", no_wrap=True)

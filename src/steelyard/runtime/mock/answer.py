@@ -110,7 +110,8 @@ class Answer:
         if self.fault in _BEFORE_CONTENT:
             self._at(self._refuse, now_ns)
         elif asked.stream:
-            if self._server.role_chunks and self._due_ns > now_ns:
+            opens_ahead = self._server.role_chunks and self._script.role
+            if opens_ahead and self._due_ns > now_ns:
                 self._conn.write(stamp(self._opening(), self.number))
             self._at(self._stream, now_ns)
         else:

@@ -64,7 +64,8 @@ class Script:
         self._whole: dict[int, bytes] = {}
         self._finish_usage: dict[tuple[str, int, int], bytes] = {}
         self._responses: dict[tuple[str, int, int], bytes] = {}
-        self.role = event(self._json({"role": "assistant", "content": ""}, None))
+        # Completions have no roles: there the stream begins with its first content.
+        self.role = event(self._json({"role": "assistant", "content": ""}, None)) if chat else b""
         self._finish = {
             reason: event(self._json({} if chat else "", reason)) + STREAM_END
             for reason in ("stop", "length")

@@ -1,0 +1,137 @@
+"""Whatever is killed, the run is written down and the summary says what was lost."""
+
+import json
+import os
+import signal
+import time
+
+import psutil
+import pytest
+
+from acceptance_runs import ROLES, Run, mock_server, report
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.network, pytest.mark.slow]
+
+LOAD = ("--endpoint-type", "chat", "--streaming", "--isl", "20", "--osl", "8", "--concurrency", "8")
+
+
+@pytest.fixture(scope="module")
+def server():
+    with mock_server("--ttft-ms", "10", "--itl-ms", "1") as url:
+        yield url
+
+
+def test_each_role_is_a_titled_process(server, tmp_path):
+    """`pgrep -a steelyard` shows the controller and every role by name."""
+    run = Run(server, tmp_path, *LOAD, "--benchmark-duration", "2", "--workers", "2")
+    run.wait_until_sending()
+    titles = [name.rpartition("_")[0] for name in run.roles()]
+    assert sorted(titles) == sorted([*ROLES, "worker"])
+    controller = " ".join(psutil.Process(run.process.pid).cmdline())
+    assert controller.startswith("steelyard system_controller_")
+    run.wait()
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_killed_role_is_named_and_the_run_ends_with_a_summary(server, tmp_path, role):
+    """SIGKILL one role in mid-run: noticed within 2 s, named by the verdict, files written."""
+    run = Run(server, tmp_path, *LOAD, "--benchmark-duration", "3", "--workers", "2")
+    run.wait_until_sending()
+    os.kill(run.role_pid(role), signal.SIGKILL)
+    code = run.wait(40)
+    assert code in {0, 1}, run.err
+    named = {code: text for code, text in run.causes().items() if code.endswith("_lost")}
+    assert named, run.causes()
+    assert any(role in text for text in named.values()), named
+    assert run.summary["metrics"]["request_count"]["avg"] > 0
+    assert len(run.rows) >= run.summary["metrics"]["request_count"]["avg"]
+    events = (tmp_path / "journal" / "controller.journal").read_bytes()
+    assert b"bench.service.lost" in events
+
+
+def test_a_lost_worker_leaves_its_unsent_indices_to_the_others(server, tmp_path):
+    """Of 3,000 indices none is sent twice; only those in flight at the kill are missing."""
+    flags = ("--request-count", "3000", "--workers", "2")
+    run = Run(server, tmp_path, *LOAD, *flags)
+    run.wait_until_sending()
+    os.kill(run.role_pid("worker"), signal.SIGKILL)
+    assert run.wait(60) in {0, 1}, run.err
+    indices = [row["schedule_index"] for row in run.rows]
+    assert len(indices) == len(set(indices))
+    lost = 3000 - len(indices)
+    phase = run.summary["phases"][0]
+    assert phase["sent"] == 3000
+    assert 0 < lost < 1000
+    assert "worker_lost" in run.causes()
+
+
+def test_killing_the_controller_leaves_a_run_that_reports(server, tmp_path):
+    """`kill -9` of the controller: no role survives it, and `report` writes every output."""
+    run = Run(server, tmp_path, *LOAD, "--benchmark-duration", "20")
+    run.wait_until_sending()
+    pids = list(run.roles().values())
+    os.kill(run.process.pid, signal.SIGKILL)
+    run.wait()
+    deadline = time.monotonic() + 5
+    while any(map(psutil.pid_exists, pids)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(map(psutil.pid_exists, pids))
+    assert not (tmp_path / "profile_export.json").exists()
+    done = report(tmp_path)
+    assert done.returncode in {0, 1}, done.stderr
+    assert run.summary["run"]["status"] == "interrupted"
+    assert "interrupted" in run.causes()
+    assert run.summary["metrics"]["request_count"]["avg"] == len(run.rows) > 0
+    for name in ("profile_export.csv", "profile_export.parquet"):
+        assert (tmp_path / name).stat().st_size > 0
+
+
+def test_a_torn_journal_reports_what_is_whole(server, tmp_path):
+    """A cut in the last frame costs that frame and is named."""
+    run = Run(server, tmp_path, *LOAD, "--request-count", "2000")
+    assert run.wait() in {0, 1}
+    before = len(run.rows)
+    records = tmp_path / "journal" / "records.journal"
+    with records.open("r+b") as file:
+        file.truncate(records.stat().st_size * 2 // 3)
+    assert report(tmp_path).returncode in {0, 1}
+    assert 0 < len(run.rows) < before
+    assert "records.journal" in json.dumps(run.summary)
+
+
+def test_control_c_drains_and_writes(server, tmp_path):
+    """SIGINT: nothing new is sent, what is in flight finishes, exit code 130, files written."""
+    run = Run(server, tmp_path, *LOAD, "--benchmark-duration", "30")
+    run.wait_until_sending()
+    os.killpg(run.process.pid, signal.SIGINT)
+    began = time.monotonic()
+    assert run.wait(30) == 130, run.err
+    assert time.monotonic() - began < 10
+    assert run.summary["run"]["status"] == "cancelled"
+    assert run.summary["metrics"]["cancelled_request_count"]["avg"] == 0
+    assert run.summary["metrics"]["request_count"]["avg"] == len(run.rows) > 0
+    assert "Traceback" not in run.err
+
+
+def test_control_c_twice_cancels_what_is_in_flight(tmp_path):
+    """A server that answers in 20 s keeps nobody waiting."""
+    with mock_server("--ttft-ms", "20000") as url:
+        run = Run(url, tmp_path, *LOAD, "--benchmark-duration", "60")
+        deadline = time.monotonic() + 20
+        while not run.roles() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        time.sleep(2)
+        for _ in range(2):
+            os.kill(run.process.pid, signal.SIGINT)
+            time.sleep(0.5)
+        assert run.wait(15) == 130, run.err
+    assert {row["error_kind"] for row in run.rows} == {"cancelled"}
+
+
+def test_a_stopped_role_is_noticed(server, tmp_path):
+    """SIGSTOP is no death, but no heartbeat either: the role is given up and named."""
+    run = Run(server, tmp_path, *LOAD, "--benchmark-duration", "4", "--workers", "2")
+    run.wait_until_sending()
+    os.kill(run.role_pid("worker"), signal.SIGSTOP)
+    assert run.wait(40) in {0, 1}, run.err
+    assert "worker_lost" in run.causes()

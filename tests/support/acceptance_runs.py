@@ -1,0 +1,124 @@
+"""Real `steelyard` processes for the acceptance tests: the simulated server, runs, their roles."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+STEELYARD = (sys.executable, "-m", "steelyard")
+ROLES = (
+    "dataset_manager", "timing_manager", "worker_manager", "worker", "records_manager",
+    "post_processor_manager",
+)  # fmt: skip
+
+
+@contextlib.contextmanager
+def mock_server(*flags: str) -> Iterator[str]:
+    """Run `steelyard mock` on a free port; yield its URL."""
+    process = subprocess.Popen(
+        [*STEELYARD, "mock", "--port", "0", *flags],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdout is not None
+    try:
+        yield process.stdout.readline().split("listening on ", 1)[1].split()[0]
+    finally:
+        process.terminate()
+        process.wait(10)
+        process.stdout.close()
+
+
+class Run:
+    """A `steelyard profile` process and what it leaves."""
+
+    def __init__(self, url: str, folder: Path, *flags: str) -> None:
+        self.folder = folder
+        command = [*STEELYARD, "profile", "-m", "mock", "--artifact-dir", str(folder)]
+        command += ["--ui", "none"] * ("--ui" not in flags)
+        command += ["-u", url] * bool(url)
+        self.process = subprocess.Popen(
+            [*command, *flags],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        self.out = self.err = ""
+
+    def wait(self, timeout_s: float = 60) -> int:
+        """Return the exit code; what was printed is in `out` and `err`."""
+        try:
+            self.out, self.err = self.process.communicate(timeout=timeout_s)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.out, self.err = self.process.communicate()
+            raise AssertionError(f"the run did not end in {timeout_s} s\n{self.err}") from None
+        return self.process.returncode
+
+    def roles(self) -> dict[str, int]:
+        """Return service id -> pid of the roles that run now, read from the process titles."""
+        found = {}
+        for child in psutil.Process(self.process.pid).children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                title = " ".join(child.cmdline())
+                if title.startswith("steelyard ") and title.count(" ") == 1:
+                    found[title.split()[1]] = child.pid
+        return found
+
+    def role_pid(self, service_type: str) -> int:
+        """Return the pid of the first role of a type."""
+        roles = self.roles()
+        return next(
+            pid for name, pid in sorted(roles.items()) if name.rpartition("_")[0] == service_type
+        )
+
+    def wait_until_sending(self, timeout_s: float = 20) -> None:
+        """Wait until records have reached the journal."""
+        records = self.folder / "journal" / "records.journal"
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            if records.exists() and records.stat().st_size > 20_000:
+                return
+            assert self.process.poll() is None, self.wait()
+            time.sleep(0.02)
+        raise AssertionError(f"no records within {timeout_s} s: {self.roles()}")
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """Return profile_export.json."""
+        document: dict[str, Any] = json.loads((self.folder / "profile_export.json").read_text())
+        return document
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """Return profile_export.jsonl."""
+        text = (self.folder / "profile_export.jsonl").read_text()
+        return [json.loads(line) for line in text.splitlines()]
+
+    def causes(self) -> dict[str, str]:
+        """Return the verdict's causes: code -> message."""
+        return {cause["code"]: cause["message"] for cause in self.summary["verdict"]["causes"]}
+
+
+def run(url: str, folder: Path, *flags: str, timeout_s: float = 60) -> Run:
+    """Run to the end."""
+    result = Run(url, folder, *flags)
+    result.wait(timeout_s)
+    return result
+
+
+def report(folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run `steelyard report` on what a run left."""
+    return subprocess.run(
+        [*STEELYARD, "report", str(folder)], capture_output=True, text=True, timeout=60, check=False
+    )
