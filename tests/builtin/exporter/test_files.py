@@ -1,0 +1,63 @@
+"""The files that others script against."""
+
+import csv
+import json
+
+import pytest
+
+from steelyard.builtin.exporter.csv_metrics import CsvMetricsExporter
+from steelyard.builtin.exporter.json_summary import JsonSummaryExporter
+from steelyard.builtin.exporter.jsonl_records import JsonlRecordsExporter
+from steelyard.builtin.exporter.parquet_records import ParquetRecordsExporter
+from steelyard.runtime.plugin_host import PluginHost
+from steelyard.runtime.results import open_run
+from steelyard.testing.journals import answered, fake_plan, record_batch, refused, write_journal
+
+STATISTICS = {
+    "unit", "avg", "min", "max", "std", "p1", "p5", "p10", "p25", "p50", "p75", "p90", "p95",
+    "p99", "count", "error_bar",
+}  # fmt: skip
+PROMISED = (
+    "time_to_first_token", "inter_token_latency", "request_latency", "request_throughput",
+    "output_token_throughput", "request_count", "error_request_count",
+)  # fmt: skip
+
+
+@pytest.fixture
+def view(tmp_path):
+    rows = [answered(i, start_ms=i, ttft_ms=20, itl_ms=5, tokens=4) for i in range(3)]
+    write_journal(tmp_path, fake_plan(tmp_path), [record_batch([*rows, refused(3, start_ms=3)])])
+    with open_run(tmp_path, PluginHost.standard()) as opened:
+        yield opened
+
+
+def test_the_summary_has_the_promised_tags_units_and_numbers(view, tmp_path):
+    assert JsonSummaryExporter().export(view) == [str(tmp_path / "profile_export.json")]
+    document = json.loads((tmp_path / "profile_export.json").read_text())
+    assert set(PROMISED) <= set(document["metrics"])
+    for metric in document["metrics"].values():
+        assert set(metric) >= STATISTICS
+    assert document["metrics"]["request_latency"]["unit"] == "ms"
+    assert document["metrics"]["request_latency"]["p99"] == 35
+    assert document["metrics"]["request_count"]["avg"] == 3
+    assert document["errors"] == [{"kind": "http_status", "count": 1, "status": 500, "example": ""}]
+    assert document["verdict"]["status"] == "SUSPECT"
+    assert document["config"]["models"] == ["fake-model"]
+    assert document["run"]["status"] == "completed"
+
+
+def test_the_table_has_a_row_per_metric(view, tmp_path):
+    assert CsvMetricsExporter().export(view) == [str(tmp_path / "profile_export.csv")]
+    with (tmp_path / "profile_export.csv").open(newline="") as file:
+        rows = {row["tag"]: row for row in csv.DictReader(file)}
+    assert list(rows) == list(view.summary.metrics)
+    assert rows["inter_token_latency"]["p50"] == "5.0"
+    assert rows["request_throughput"]["p50"] == ""
+
+
+def test_records_are_written_with_their_failures(view, tmp_path):
+    assert JsonlRecordsExporter().export(view) == [str(tmp_path / "profile_export.jsonl")]
+    lines = [json.loads(x) for x in (tmp_path / "profile_export.jsonl").read_text().splitlines()]
+    assert [line["error_kind"] for line in lines] == ["none"] * 3 + ["http_status"]
+    assert ParquetRecordsExporter().export(view) == [str(tmp_path / "profile_export.parquet")]
+    assert (tmp_path / "profile_export.parquet").read_bytes()[:4] == b"PAR1"

@@ -1,0 +1,75 @@
+"""Progress on a terminal and in a log."""
+
+import io
+
+import msgspec
+
+from steelyard.builtin.ui.simple import SimpleUi
+from steelyard.domain.bench.messages import PhaseStats
+
+S = 1_000_000_000
+STATS = PhaseStats(phase="profiling", phase_index=0, sent=5, in_flight=5, start_ns=1)
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+class Clock:
+    now_ns = 0
+
+    def __call__(self):
+        return self.now_ns
+
+
+def test_a_terminal_has_one_line_rewritten():
+    out = Terminal()
+    ui = SimpleUi(out, Clock())
+    for sent in (1, 2, 3):
+        ui.update(msgspec.structs.replace(STATS, sent=sent), {})
+    ui.close()
+    text = out.getvalue()
+    assert text.count("\r\x1b[K") == 3
+    assert text.count("\n") == 1
+    assert text.endswith("sent 3 | done 0 | in flight 5\n")
+
+
+def test_a_log_gets_a_line_each_few_seconds_and_the_last():
+    """Updates each half second for 12 s: at 0, 5 and 10 s, and when the phase ends."""
+    out, clock = io.StringIO(), Clock()
+    clock.now_ns = 100 * S
+    stats = msgspec.structs.replace(STATS, start_ns=100 * S)
+    ui = SimpleUi(out, clock)
+    for half in range(24):
+        clock.now_ns = 100 * S + half * S // 2
+        ui.update(msgspec.structs.replace(stats, sent=half), {})
+    ui.update(msgspec.structs.replace(stats, sent=24, end_ns=112 * S), {})
+    ui.close()
+    lines = out.getvalue().splitlines()
+    assert [line.split(" | ")[1] for line in lines] == ["sent 0", "sent 10", "sent 20", "sent 24"]
+    assert "\x1b" not in out.getvalue()
+
+
+def test_what_a_log_has_not_seen_yet_is_written_at_the_end():
+    out, clock = io.StringIO(), Clock()
+    ui = SimpleUi(out, clock)
+    ui.update(STATS, {})
+    ui.update(msgspec.structs.replace(STATS, sent=9), {})
+    ui.close()
+    assert out.getvalue().splitlines()[-1].startswith("profiling 0:00 | sent 9")
+
+
+def test_a_note_is_said_at_once_and_the_line_comes_back():
+    out = Terminal()
+    ui = SimpleUi(out, Clock())
+    ui.update(STATS, {"notes": ["lost worker_1: killed"]})
+    assert "\r\x1b[Klost worker_1: killed\n\r\x1b[Kprofiling" in out.getvalue()
+
+
+def test_each_phase_has_a_line_of_its_own():
+    out = Terminal()
+    ui = SimpleUi(out, Clock())
+    ui.update(msgspec.structs.replace(STATS, phase="warmup"), {})
+    ui.update(msgspec.structs.replace(STATS, phase_index=1), {})
+    assert out.getvalue().count("\n") == 1
