@@ -59,6 +59,7 @@ def test_every_kind_with_a_port_has_a_kit_with_three_saboteurs(kind):
 
 
 def test_a_kit_without_a_subject_says_what_to_write(pytester):
+    pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
     pytester.makepyfile("""
         from steelyard.testing.contracts.arrival import ArrivalContract
 

@@ -41,7 +41,7 @@ class LeavesATask(Idle):
     """Starts a task behind the service's back."""
 
     @on_init
-    async def _begin(self) -> None:
+    async def _start_forgotten(self) -> None:
         self.task = asyncio.get_running_loop().create_task(asyncio.sleep(3600), name="forgotten")
 
 
