@@ -10,6 +10,7 @@ import urllib.request
 from dataclasses import dataclass
 
 import pytest
+from acceptance_runs import end_all
 
 from steelyard.testing.components import require_component
 
@@ -101,3 +102,10 @@ def llama_server(tmp_path_factory):
         process.kill()
         process.wait()
         model.unlink(missing_ok=True)  # 253 MB, and pytest keeps the folders of three sessions
+
+
+@pytest.fixture(autouse=True)
+def no_runs_left_behind():
+    """A failed test leaves no process to the next one."""
+    yield
+    end_all()

@@ -5,7 +5,6 @@ import json
 
 import duckdb
 import pytest
-
 from acceptance_runs import Run, mock_server, run
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.network]

@@ -7,7 +7,6 @@ import time
 
 import psutil
 import pytest
-
 from acceptance_runs import ROLES, Run, mock_server, report
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.network, pytest.mark.slow]
