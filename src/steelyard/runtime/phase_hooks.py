@@ -21,6 +21,22 @@ EVENTS = tuple(
 """The four events of a phase; arguments and meaning are those of the port."""
 
 
+class PhaseName(str):
+    """A phase's name as hooks get it: text, with `name` and `value` as an enumeration has them."""
+
+    __slots__ = ()
+
+    @property
+    def name(self) -> str:
+        """The name in capitals: `WARMUP`."""
+        return self.upper()
+
+    @property
+    def value(self) -> str:
+        """The name as text."""
+        return str(self)
+
+
 class PhaseHooks:
     """The hooks that a run notifies.
 
@@ -57,4 +73,4 @@ class PhaseHooks:
 
     async def fire(self, event: str, phase: Any, tracker: PhaseTracker) -> list[HookResult]:
         """Tell every hook of `event` (`on_phase_start`, ...); failures come back as results."""
-        return await self._runner.fire(event, phase, tracker)
+        return await self._runner.fire(event, PhaseName(phase), tracker)

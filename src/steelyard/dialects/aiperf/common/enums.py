@@ -1,7 +1,31 @@
 """The enumerations of `aiperf`, their values being the names the core uses."""
 
 from enum import StrEnum
-from typing import Self
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from steelyard.domain.bench.metrics import MetricFlags
+    from steelyard.domain.bench.metrics import MetricGroup as MetricConsoleGroup
+
+__all__ = [
+    "CaseInsensitiveStrEnum",
+    "CreditPhase",
+    "MessageType",
+    "MetricConsoleGroup",
+    "MetricFlags",
+    "ServiceRunType",
+    "ServiceType",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Return the metrics' enumerations, which bring numpy along, only when they are asked for."""
+    if name not in ("MetricFlags", "MetricConsoleGroup"):
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message)
+    from steelyard.domain.bench import metrics
+
+    return metrics.MetricFlags if name == "MetricFlags" else metrics.MetricGroup
 
 
 class CaseInsensitiveStrEnum(StrEnum):
@@ -49,19 +73,6 @@ class ServiceType(CaseInsensitiveStrEnum):
         if value == "dataset":
             return cls("dataset_manager")
         return super()._missing_(value)
-
-
-class LifecycleState(CaseInsensitiveStrEnum):
-    """Where a service stands in its life."""
-
-    CREATED = "created"
-    INITIALIZING = "initializing"
-    INITIALIZED = "initialized"
-    CONFIGURED = "configured"
-    RUNNING = "running"
-    STOPPING = "stopping"
-    STOPPED = "stopped"
-    FAILED = "failed"
 
 
 class _OpenNames(type):

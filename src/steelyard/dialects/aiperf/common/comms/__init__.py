@@ -1,0 +1,1 @@
+"""How services talk to each other."""

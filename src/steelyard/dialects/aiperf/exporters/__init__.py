@@ -1,0 +1,1 @@
+"""Consoles that declare what they show."""

@@ -1,0 +1,1 @@
+"""The roles of a run, under the folders of the developers' guide."""
