@@ -61,6 +61,13 @@ def test_an_answer_without_later_or_counted_tokens_has_no_pace(tokens):
     assert np.isnan(InterTokenLatency().values(row)).all()
 
 
+def test_tokens_of_one_read_are_not_zero_apart():
+    """Their one stamp says nothing of the time between them."""
+    row = answered(0, start_ms=0, ttft_ms=20, itl_ms=0, tokens=4)
+    assert np.isnan(TimeToSecondToken().values(row)).all()
+    assert np.isnan(InterTokenLatency().values(row)).all()
+
+
 def test_reasoning_delays_the_first_output_token_only():
     row = answered(0, start_ms=0, ttft_ms=10, first_output_ns=T0_NS + 70 * MS)
     assert TimeToFirstToken().values(row).tolist() == [10]

@@ -6,6 +6,7 @@ from steelyard.domain.bench.metrics import (
     MetricFlags,
     MetricGroup,
     amount,
+    apart_ms,
     elapsed_ms,
     first_token_stamp_width_ms,
     ratio,
@@ -70,8 +71,8 @@ class TimeToSecondToken:
     group = MetricGroup.LATENCY
 
     def values(self, batch: np.ndarray) -> np.ndarray:
-        """Return ms per request; NaN below two content chunks."""
-        return elapsed_ms(batch, "first_token_ns", "second_token_ns")
+        """Return ms per request; NaN below two content chunks, or when one read brought both."""
+        return apart_ms(batch, "first_token_ns", "second_token_ns")
 
 
 class TimeToFirstOutputToken:
@@ -126,8 +127,8 @@ class InterTokenLatency:
     group = MetricGroup.LATENCY
 
     def values(self, batch: np.ndarray) -> np.ndarray:
-        """Return ms per request; NaN where the OSL is unknown or came in the first chunk."""
-        return ratio(elapsed_ms(batch, "first_token_ns", "last_token_ns"), _later_tokens(batch))
+        """Return ms per request; NaN where the OSL is unknown, or all came in the first read."""
+        return ratio(apart_ms(batch, "first_token_ns", "last_token_ns"), _later_tokens(batch))
 
 
 def _later_tokens(batch: np.ndarray) -> np.ndarray:

@@ -67,6 +67,15 @@ def elapsed_ms(batch: np.ndarray, start: str, end: str) -> np.ndarray:
     return np.where(known, (ended - begun) / NS_PER_MS, np.nan)
 
 
+def apart_ms(batch: np.ndarray, start: str, end: str) -> np.ndarray:
+    """Return `elapsed_ms` between two contents; NaN where one read brought both.
+
+    They share a stamp then: how far apart they came is not known, and it was not zero.
+    """
+    elapsed = elapsed_ms(batch, start, end)
+    return np.where(elapsed > 0, elapsed, np.nan)
+
+
 def amount(batch: np.ndarray, column: str) -> np.ndarray:
     """Return a column as float64; NaN where it is missing."""
     values = batch[column]
