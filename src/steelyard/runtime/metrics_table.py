@@ -31,9 +31,9 @@ def short_number(value: float | None) -> str:
         return f"{value:.0f}"
     for limit, text in (
         (0.0005, f"{value:.0e}"),
-        (10, f"{value:.3f}"),
-        (100, f"{value:.2f}"),
-        (1_000, f"{value:.1f}"),
+        (9.9995, f"{value:.3f}"),
+        (99.995, f"{value:.2f}"),
+        (999.95, f"{value:.1f}"),
         (99_999.5, f"{value:.0f}"),
         (999_500, f"{value / 1e3:.0f}k"),
         (999_500_000, f"{value / 1e6:.1f}M"),
