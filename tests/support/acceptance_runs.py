@@ -38,6 +38,15 @@ def mock_server(*flags: str) -> Iterator[str]:
         process.stdout.close()
 
 
+_begun: list["Run"] = []
+
+
+def end_all() -> None:
+    """Kill the runs that a failed test left behind."""
+    while _begun:
+        _begun.pop().end()
+
+
 class Run:
     """A `steelyard profile` process and what it leaves."""
 
@@ -54,6 +63,14 @@ class Run:
             start_new_session=True,
         )
         self.out = self.err = ""
+        _begun.append(self)
+
+    def end(self) -> None:
+        """Kill the run with all its roles, if it still lives, and collect what is left of it."""
+        if self.process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.communicate()
 
     def wait(self, timeout_s: float = 60) -> int:
         """Return the exit code; what was printed is in `out` and `err`."""
