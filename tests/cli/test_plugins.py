@@ -17,6 +17,12 @@ class Ui:
 """
 
 
+@pytest.fixture(autouse=True)
+def _wide(monkeypatch):
+    """A test runner may itself have said how wide the terminal is."""
+    monkeypatch.setenv("COLUMNS", "160")
+
+
 @pytest.fixture
 def plugin_dir(tmp_path, monkeypatch):
     """Return a function that writes a plugin file into a directory that Steelyard searches."""
@@ -132,9 +138,7 @@ def test_doctor_is_content_when_all_is_well(steelyard, plugin_dir):
     assert "0 broken" in out
 
 
-def test_new_writes_a_package_that_installs_and_passes_its_tests(
-    steelyard, tmp_path, monkeypatch
-):
+def test_new_writes_a_package_that_installs_and_passes_its_tests(steelyard, tmp_path, monkeypatch):
     """The taste test: a stranger's endpoint, below 80 lines, with the contract's tests."""
     code, out, _ = steelyard("plugins", "new", "endpoint", "hello")
     assert code == 0

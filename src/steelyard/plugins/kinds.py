@@ -44,6 +44,7 @@ PORTS: dict[str, Port] = {
             (
                 "open(connections)",
                 "submit(exchange)",
+                "end_session(session)",
                 "cancel_all(text)",
                 "sweep(now_ns)",
                 "set_wall_offset(offset_ns)",

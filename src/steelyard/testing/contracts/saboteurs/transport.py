@@ -31,6 +31,9 @@ class Plain:
     def set_wall_offset(self, offset_ns: int) -> None:
         """Need no offset."""
 
+    def end_session(self, session: int) -> None:
+        """Keep nothing for a session."""
+
     def submit(self, exchange: Exchange) -> None:
         """Carry it in a task."""
         exchange.submitted_ns = time.monotonic_ns()
