@@ -39,6 +39,8 @@ class Exchange:
         head: the first bytes of the response, bounded, for what the parser does not tell.
         before_body_ns: stamp of the read before the first body bytes, or of the send.
         lag_ns: wait between the kernel's stamp of the first body bytes and our reading them.
+        session: number of the conversation; without turns, the schedule index.
+        session_over: nothing of this session follows, so a connection of its own may be closed.
 
     All times are CLOCK_MONOTONIC nanoseconds.
     """
@@ -47,7 +49,7 @@ class Exchange:
         "attempt", "before_body_ns", "bytes_received", "cancelled", "conn_id", "conn_reused",
         "connect_ns", "dns_ns", "end_ns", "error", "error_text", "first_byte_ns", "head", "index",
         "intended_ns", "kernel_stamped", "lag_ns", "pieces", "prepared", "request", "sent_ns",
-        "stamps", "start_ns", "status", "submitted_ns", "tls_ns", "url",
+        "session", "session_over", "stamps", "start_ns", "status", "submitted_ns", "tls_ns", "url",
     )  # fmt: skip
 
     def __init__(self, index: int, prepared: Prepared, request: bytes, intended_ns: int) -> None:
@@ -56,6 +58,8 @@ class Exchange:
         self.url = prepared.url
         self.request = request
         self.intended_ns = intended_ns
+        self.session = index
+        self.session_over = True
         self.attempt = 0
         self.submitted_ns = self.start_ns = self.sent_ns = self.first_byte_ns = MISSING
         self.end_ns = self.before_body_ns = self.lag_ns = MISSING
@@ -110,6 +114,9 @@ class Transport(Protocol):
 
     def submit(self, exchange: Exchange) -> None:
         """Send it, at once if a connection is free, else on a new one."""
+
+    def end_session(self, session: int) -> None:
+        """Free what is kept for a session whose last exchange was not marked `session_over`."""
 
     def cancel_all(self, text: str) -> None:
         """End everything in flight as cancelled."""

@@ -20,7 +20,10 @@ class EndpointPlan(msgspec.Struct, frozen=True, kw_only=True):
         transport: name of the transport plugin.
         connection_reuse: `pooled`, `never` or `sticky-user-sessions`.
         connect_timeout_s, request_timeout_s: bounds on one request.
+        first_byte_timeout_s: bound on the wait for an answer to begin; 0 sets none.
+        idle_timeout_s: bound on the silence within an answer; 0 sets none.
         insecure: TLS certificates are not checked; the report says so.
+        ca_file: PEM file of the certificates to believe; empty believes those of the system.
         use_server_token_count: ask a streaming server for its usage and prefer it.
     """
 
@@ -36,7 +39,10 @@ class EndpointPlan(msgspec.Struct, frozen=True, kw_only=True):
     connection_reuse: str = "pooled"
     connect_timeout_s: float = 10.0
     request_timeout_s: float = 6 * 3600.0
+    first_byte_timeout_s: float = 0.0
+    idle_timeout_s: float = 0.0
     insecure: bool = False
+    ca_file: str = ""
     use_server_token_count: bool = True
     options: dict[str, Any] = {}
 
