@@ -87,9 +87,9 @@ class Run:
         found = {}
         for child in psutil.Process(self.process.pid).children(recursive=True):
             with contextlib.suppress(psutil.Error):
-                title = " ".join(child.cmdline())
-                if title.startswith("steelyard ") and title.count(" ") == 1:
-                    found[title.split()[1]] = child.pid
+                match " ".join(child.cmdline()).split():
+                    case ["steelyard", service_id]:
+                        found[service_id] = child.pid
         return found
 
     def role_pid(self, service_type: str) -> int:

@@ -15,4 +15,4 @@ def print_result(summary: "Summary", directory: str, host: "PluginHost") -> None
 
     out = Console(highlight=False)
     for page in pages(summary, directory, host):
-        out.print(page, markup=False)
+        out.print(page, markup=False, crop=False)
