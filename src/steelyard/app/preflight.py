@@ -2,25 +2,32 @@
 
 import os
 import socket
+import ssl
 from collections.abc import Sequence
 from pathlib import Path
 
+from steelyard.domain.bench.plan import EndpointPlan
 from steelyard.domain.bench.targets import Target
 from steelyard.kernel.errors import EndpointUnreachableError, UsageError
+from steelyard.runtime.tls import client_context, explain
 
 JOURNAL_DIR = "journal"
 
 
-def require_reachable(targets: Sequence[Target], timeout_s: float) -> None:
-    """Connect to each server once, and close again.
+def require_reachable(targets: Sequence[Target], plan: EndpointPlan) -> None:
+    """Connect to each server once, TLS included, and close again.
 
     Raises:
         EndpointUnreachableError: none of them takes a connection; the first one's reason is given.
+        UsageError: the file of CA certificates can't be read.
     """
+    context = client_context(plan) if any(target.tls for target in targets) else None
     reasons = []
     for target in targets:
         try:
-            _connect(target, timeout_s)
+            _connect(target, plan.connect_timeout_s or None, context)
+        except ssl.SSLError as error:
+            reasons.append((target.url, f"tls: {explain(error)}"))
         except OSError as error:
             reasons.append((target.url, error.strerror or str(error)))
         else:
@@ -32,13 +39,15 @@ def require_reachable(targets: Sequence[Target], timeout_s: float) -> None:
     )
 
 
-def _connect(target: Target, timeout_s: float) -> None:
+def _connect(target: Target, timeout_s: float | None, context: ssl.SSLContext | None) -> None:
     if target.unix_path:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
             sock.settimeout(timeout_s)
             sock.connect(target.unix_path)
     else:
-        socket.create_connection((target.host, target.port), timeout_s).close()
+        with socket.create_connection((target.host, target.port), timeout_s) as sock:
+            if target.tls and context is not None:
+                context.wrap_socket(sock, server_hostname=target.host).close()
 
 
 def prepare_directory(directory: Path) -> None:

@@ -20,13 +20,14 @@ from steelyard.domain.bench.messages import ReportBuilt
 from steelyard.domain.bench.plan import Plan
 from steelyard.domain.bench.summary import Summary
 from steelyard.domain.bench.targets import parse_target
-from steelyard.kernel.errors import EXIT_OK, EXIT_VERDICT, UsageError
+from steelyard.kernel.errors import EXIT_OK, EXIT_VERDICT
 from steelyard.runtime.clock import SystemClock
 from steelyard.runtime.host_facts import host_facts
 from steelyard.runtime.journal import JournalWriter, journal_directory
 from steelyard.runtime.phase_hooks import PhaseHooks
 from steelyard.runtime.plugin_host import PluginHost
 from steelyard.runtime.report import build_report
+from steelyard.runtime.service_log import log_path, logging_to
 from steelyard.runtime.supervisor import RoleSpec, ServiceDeath, Supervisor
 
 EXIT_INTERRUPTED = 130
@@ -92,9 +93,7 @@ def run_profile(
                 plan, endpoint=msgspec.structs.replace(plan.endpoint, urls=(url,))
             )
         targets = [parse_target(url) for url in plan.endpoint.urls]
-        if any(target.tls for target in targets):
-            raise UsageError("https is not supported yet", expected="an http:// or unix: URL")
-        require_reachable(targets, plan.endpoint.connect_timeout_s)
+        require_reachable(targets, plan.endpoint)
         plan = _fit_workers(plan)
         directory = Path(plan.artifact_dir)
         prepare_directory(directory)
@@ -105,7 +104,7 @@ def run_profile(
             hooks.add(hook)
         live = LiveView(plan, host.create("ui", plan.ui))
         stack.callback(live.close)
-        controller = _execute(plan, host, hooks, live)
+        controller = _execute(plan, host, hooks, live, stack)
     report = controller.report or build_report(directory, host)
     if controller.failure is not None and not _measured(report):
         raise controller.failure
@@ -132,7 +131,9 @@ def _roles(plan: Plan, host: PluginHost) -> list[RoleSpec]:
     ]
 
 
-def _execute(plan: Plan, host: PluginHost, hooks: PhaseHooks, live: LiveView) -> RunController:
+def _execute(
+    plan: Plan, host: PluginHost, hooks: PhaseHooks, live: LiveView, stack: ExitStack
+) -> RunController:
     """Fork the roles, then follow the run on an event loop of its own."""
     directory = Path(plan.artifact_dir)
     deaths: list[Callable[[ServiceDeath], None]] = []
@@ -151,6 +152,8 @@ def _execute(plan: Plan, host: PluginHost, hooks: PhaseHooks, live: LiveView) ->
         log_level=plan.log_level,
     )
     supervisor.fork()
+    log = log_path(directory)
+    stack.enter_context(logging_to(log, supervisor.controller_id, plan.log_level))
     try:
         clock = SystemClock()
         with JournalWriter(

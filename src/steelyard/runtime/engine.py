@@ -54,6 +54,7 @@ class Engine:
         self._worker = worker
         self._run_id = run_id
         self._factory = factory
+        self._loads = factory.in_flight
         self._recorder = recorder
         self._arrivals = arrivals
         self._cells = board.row(worker)
@@ -142,6 +143,7 @@ class Engine:
     def finished(self, exchange: Exchange) -> None:
         """Take an exchange back from the transport."""
         self._in_flight -= 1
+        self._loads[exchange.url] -= 1
         self._cells[Cell.IN_FLIGHT] = self._in_flight
         self._recorder.add(exchange)
         if self._book.unsent:
@@ -212,6 +214,7 @@ class Engine:
         self._book.take()  # before the send: what was sent is never unsent on the board
         self._sent += 1
         self._in_flight += 1
+        self._loads[prepared.url] += 1
         cells = self._cells
         cells[Cell.SENT] = self._sent
         cells[Cell.IN_FLIGHT] = self._in_flight

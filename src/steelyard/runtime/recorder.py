@@ -12,6 +12,7 @@ import numpy as np
 from steelyard.domain.bench.fold import Folded, fold_body, fold_stream, status_error
 from steelyard.domain.bench.messages import RecordBatch
 from steelyard.domain.bench.ports import Endpoint, Tokenizer
+from steelyard.domain.bench.protocol.http_head import content_coding, redirect_target
 from steelyard.domain.bench.records import (
     MISSING,
     RECORD_DTYPE,
@@ -25,6 +26,7 @@ from steelyard.runtime.exchange import Exchange
 SLICE_NS = 200_000
 BACKLOG_MAX = 512
 BATCH_ROWS = 1024
+_NOT_SUCCESS = 300
 _HTTP_ERROR = 400
 _CODES = {"<i8": "q", "<i4": "i", "<i2": "h", "|i1": "b", "|b1": "?"}
 _ROW = struct.Struct(
@@ -136,20 +138,24 @@ class Recorder:
         if exchange.error != ErrorKind.NONE:
             return self._partial(exchange)
         pieces = exchange.pieces
-        if exchange.status >= _HTTP_ERROR:
-            exchange.fail(ErrorKind.HTTP_STATUS, status_error(exchange.status, b"".join(pieces)))
+        if exchange.status >= _NOT_SUCCESS:
+            exchange.fail(ErrorKind.HTTP_STATUS, _status_text(exchange))
             return _NOTHING
         if self.streaming and not (pieces and pieces[0][:1] in b"{["):
             folded = fold_stream(self._endpoint, pieces, exchange.stamps, exchange.before_body_ns)
         else:
             folded = fold_body(self._endpoint, pieces[0] if len(pieces) == 1 else b"".join(pieces))
         if folded.error:
+            coding = content_coding(exchange.head)
+            if coding:
+                text = f"the body is encoded ({coding}), for which no request asked"
+                exchange.fail(ErrorKind.MALFORMED, text)
             exchange.fail(folded.error, folded.error_text)
         return folded
 
     def _partial(self, exchange: Exchange) -> Folded:
         """Read how far a broken stream came; what it lacks is no further error."""
-        if not self.streaming or not exchange.pieces or exchange.status >= _HTTP_ERROR:
+        if not self.streaming or not exchange.pieces or exchange.status >= _NOT_SUCCESS:
             return _NOTHING
         return fold_stream(
             self._endpoint, exchange.pieces, exchange.stamps, exchange.before_body_ns
@@ -242,3 +248,10 @@ class Recorder:
         if not lags.size:
             return 0, 0
         return int(np.percentile(lags, 99)), int(lags.max())
+
+
+def _status_text(exchange: Exchange) -> str:
+    text = status_error(exchange.status, b"".join(exchange.pieces))
+    if exchange.status < _HTTP_ERROR and (target := redirect_target(exchange.head)):
+        text = f"HTTP {exchange.status}: a redirect to {target}, which is not followed"
+    return text

@@ -4,6 +4,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from steelyard.domain.bench.balance import chooser
 from steelyard.domain.bench.conversation import Conversation
 from steelyard.domain.bench.plan import Plan
 from steelyard.domain.bench.ports import Endpoint
@@ -29,10 +30,13 @@ class RequestFactory:
     Args:
         plan: models, sampling and seed.
         endpoint: shapes the entries.
-        targets: the servers; index `i` goes to `targets[i % len(targets)]`.
+        targets: the servers; the plan's `url_strategy` says which an index goes to.
         secret_headers: added to each request; kept nowhere else.
 
     Shaped entries are kept up to `CACHE_BYTES_MAX`, the least recently used going first.
+
+    Attributes:
+        in_flight: requests under way per target; kept by who sends and receives them.
     """
 
     def __init__(
@@ -47,11 +51,14 @@ class RequestFactory:
         self._targets = targets
         self._secrets = tuple(secret_headers.items())
         self._models = plan.models
-        self._period = len(plan.models) * len(targets)
+        self.in_flight = [0] * len(targets)
+        self._target_of = chooser(
+            plan.endpoint.url_strategy, len(targets), plan.seed, self.in_flight
+        )
         self._source: EntrySource | None = None
         self._ready = 0
         self._complete = False
-        self._cache: OrderedDict[tuple[int, int], Prepared] = OrderedDict()
+        self._cache: OrderedDict[tuple[int, int, int], Prepared] = OrderedDict()
         self._cache_bytes = 0
 
     def provide(self, source: EntrySource, ready: int, *, complete: bool) -> None:
@@ -67,23 +74,21 @@ class RequestFactory:
             entry = index
         else:
             return None
-        key = (entry, index % self._period)
+        key = (entry, index % len(self._models), self._target_of(index))
         prepared = self._cache.get(key)
         if prepared is None:
-            return self._shape(key, index)
+            return self._shape(key)
         self._cache.move_to_end(key)
         return prepared
 
-    def _shape(self, key: tuple[int, int], index: int) -> Prepared:
+    def _shape(self, key: tuple[int, int, int]) -> Prepared:
         if self._source is None:
             message = "an entry was asked for before the dataset store was provided"
             raise RuntimeError(message)
-        entry = key[0]
+        entry, model, url = key
         turns = self._source.read(entry).turns[:1]
         turn = turns[-1]
-        model = self._models[index % len(self._models)]
-        url = index % len(self._targets)
-        context = RequestContext(model=model, streaming=self._plan.endpoint.streaming)
+        context = RequestContext(model=self._models[model], streaming=self._plan.endpoint.streaming)
         head, tail = self._bytes(self._endpoint.build(turns, context), self._targets[url])
         prepared = Prepared(entry, url, head, tail)
         if turn.max_tokens is not None:
@@ -101,7 +106,7 @@ class RequestFactory:
         lines += [f"Content-Length: {len(wire.body)}", "X-Request-ID: "]
         return "\r\n".join(lines).encode("utf-8"), b"\r\n\r\n" + wire.body
 
-    def _keep(self, key: tuple[int, int], prepared: Prepared) -> None:
+    def _keep(self, key: tuple[int, int, int], prepared: Prepared) -> None:
         self._cache[key] = prepared
         self._cache_bytes += len(prepared.head) + len(prepared.tail)
         while self._cache_bytes > CACHE_BYTES_MAX and len(self._cache) > 1:

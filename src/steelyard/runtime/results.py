@@ -16,6 +16,7 @@ from steelyard import __version__
 from steelyard.domain.bench.messages import RecordBatch
 from steelyard.domain.bench.metrics import counted_gaps_ns, succeeded
 from steelyard.domain.bench.plan import Plan
+from steelyard.domain.bench.plan_notes import endpoint_notes
 from steelyard.domain.bench.records import RECORD_DTYPE
 from steelyard.domain.bench.redact import redacted_url
 from steelyard.domain.bench.story import RUN_STARTED, Story
@@ -160,7 +161,7 @@ def open_run(directory: Path, host: PluginHost) -> Results:
                 "records": totals.records,
             },
             damage=tuple(reader.damage),
-            notes=_notes(metrics, ingest),
+            notes=(*endpoint_notes(plan), *_notes(metrics, ingest)),
         )
     except BaseException:
         view.close()

@@ -6,7 +6,7 @@ from pydantic import BeforeValidator, Field
 
 from steelyard.app.config.flag import Flag, Groups
 from steelyard.app.config.parsing import lower, parse_extra_inputs, parse_headers, split_list
-from steelyard.app.config.section import Seconds, Section
+from steelyard.app.config.section import OptionalSeconds, Seconds, Section
 
 API_KEY_ENV = "STEELYARD_API_KEY"
 """Where `--api-key` puts the key: it is in no plan, no artifact and no process title."""
@@ -44,7 +44,10 @@ class EndpointConfig(Section):
         Literal["round_robin", "random", "least_in_flight"],
         BeforeValidator(lower),
         Flag(("--url-strategy",), Groups.ENDPOINT),
-        Field(description="How several URLs share the load."),
+        Field(
+            description="How several URLs share the load: in turn, by a draw from the seed, or "
+            "each request to the server with the fewest under way, as counted by its worker."
+        ),
     ] = "round_robin"
     transport: Annotated[
         str,
@@ -61,13 +64,23 @@ class EndpointConfig(Section):
         Flag(("--connect-timeout-seconds",), Groups.ENDPOINT, unit="s"),
         Field(description="Bound on opening one connection."),
     ] = 10.0
+    first_byte_timeout: Annotated[
+        OptionalSeconds,
+        Flag(("--first-byte-timeout-seconds",), Groups.ENDPOINT, unit="s"),
+        Field(description="Bound on the wait for a response to begin; 0 sets none."),
+    ] = 0.0
+    idle_timeout: Annotated[
+        OptionalSeconds,
+        Flag(("--idle-timeout-seconds",), Groups.ENDPOINT, unit="s"),
+        Field(description="Bound on the silence between two reads of a response; 0 sets none."),
+    ] = 0.0
     connection_reuse: Annotated[
         Literal["pooled", "never", "sticky-user-sessions"],
         BeforeValidator(lower),
         Flag(("--connection-reuse-strategy",), Groups.ENDPOINT),
         Field(
             description="pooled: connections are kept and shared; never: one per request; "
-            "sticky-user-sessions: one per conversation."
+            "sticky-user-sessions: one per conversation, closed when it is over."
         ),
     ] = "pooled"
     use_server_token_count: Annotated[
@@ -90,6 +103,14 @@ class EndpointConfig(Section):
         Flag(("--insecure",), Groups.ENDPOINT),
         Field(description="Do not check TLS certificates; the report says so."),
     ] = False
+    ca_file: Annotated[
+        str,
+        Flag(("--ca-file",), Groups.ENDPOINT, metavar="PATH"),
+        Field(
+            description="PEM file of the CA certificates to believe, in place of the system's, "
+            "which SSL_CERT_FILE can name too."
+        ),
+    ] = ""
     api_key_env: Annotated[
         str,
         Flag(("--api-key-env",), Groups.ENDPOINT, metavar="NAME"),

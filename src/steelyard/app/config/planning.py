@@ -83,7 +83,10 @@ def _endpoint(config: BenchmarkConfig, *, has_api_key: bool) -> EndpointPlan:
         connection_reuse=given.connection_reuse,
         connect_timeout_s=given.connect_timeout,
         request_timeout_s=given.request_timeout,
+        first_byte_timeout_s=given.first_byte_timeout,
+        idle_timeout_s=given.idle_timeout,
         insecure=given.insecure,
+        ca_file=_absolute(given.ca_file) if given.ca_file else "",
         use_server_token_count=given.use_server_token_count,
         options=options,
     )

@@ -31,6 +31,7 @@ Count = Annotated[int, NotBool, Field(ge=1)]
 Tokens = Annotated[FiniteFloat, NotBool, Field(ge=0)]
 PositiveFloat = Annotated[FiniteFloat, NotBool, Field(gt=0)]
 Seconds = Annotated[FiniteFloat, BeforeValidator(duration), NotBool, Field(gt=0)]
+OptionalSeconds = Annotated[FiniteFloat, BeforeValidator(duration), NotBool, Field(ge=0)]
 GraceSeconds = Annotated[FiniteFloat, BeforeValidator(grace), NotBool, Field(ge=0)]
 
 

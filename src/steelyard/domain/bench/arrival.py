@@ -19,6 +19,7 @@ STREAM_SAMPLING = 2
 STREAM_PROMPT = 3
 STREAM_LENGTH = 4
 STREAM_CANCEL = 5
+STREAM_TARGET = 6
 
 
 def generator(seed: int, stream: int, phase: int, block: int) -> np.random.Generator:

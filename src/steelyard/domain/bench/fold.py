@@ -113,6 +113,9 @@ def _content(folded: Folded, piece: Piece, text: str, stamp: int, lower_ns: int)
 def fold_body(endpoint: Endpoint, body: bytes) -> Folded:
     """Read a whole body; it has no first token, only an end."""
     folded = Folded(gaps_ns=[], texts=[])
+    if not body:
+        _fail(folded, ErrorKind.EMPTY, "the response has no body")
+        return folded
     try:
         piece = endpoint.read_body(body)
     except ValueError as error:

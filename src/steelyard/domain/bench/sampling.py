@@ -22,9 +22,6 @@ _MIX_2 = 0x94D049BB133111EB
 def entry_of(session_index: int, entries: int, sampling: str, seed: int) -> int:
     """Return the entry, 0 to `entries - 1`, of session number `session_index`.
 
-    `random` takes the upper bits of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014) at counter
-    `session_index`; entry counts up to 2**32 are drawn evenly to within 2**-32.
-
     Raises:
         ValueError: there are no entries, or the index is negative.
         UsageError: `sampling` is unknown.
@@ -35,12 +32,21 @@ def entry_of(session_index: int, entries: int, sampling: str, seed: int) -> int:
     if sampling == "sequential":
         return session_index % entries
     if sampling == "random":
-        mixed = _mix((session_index + 1) * _GOLDEN + _mix(seed & _MASK))
-        return ((mixed >> 32) * entries) >> 32
+        return drawn(session_index, entries, seed)
     if sampling == "shuffle":
         turn, place = divmod(session_index, entries)
         return int(_order(entries, seed, turn)[place])
     raise _unknown(sampling)
+
+
+def drawn(index: int, count: int, seed: int) -> int:
+    """Return a number from 0 to `count - 1`: that of `seed` and `index`, whoever draws it.
+
+    The upper bits of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014) at counter `index`; counts up to
+    2**32 are drawn evenly to within 2**-32.
+    """
+    mixed = _mix((index + 1) * _GOLDEN + _mix(seed & _MASK))
+    return ((mixed >> 32) * count) >> 32
 
 
 def entries_of(first: int, count: int, entries: int, sampling: str, seed: int) -> np.ndarray:

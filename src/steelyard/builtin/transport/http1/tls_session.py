@@ -66,7 +66,8 @@ class TlsSession:
         filled = 0
         try:
             while not self.closed:
-                count = tls.read(len(room) - filled, room[filled:])
+                # With a buffer to fill, the answer is how much of it was.
+                count: int = tls.read(len(room) - filled, room[filled:])  # type: ignore[assignment]
                 self.closed = not count
                 filled += count
                 if not incoming.pending and not tls.pending():

@@ -7,6 +7,7 @@ import re
 
 _END = b"\r\n\r\n"
 _INTERIM = re.compile(rb"HTTP/\d\.\d 1\d\d")
+_LOCATION = re.compile(rb"\r\nlocation:[ \t]*([^\r\n]*)", re.IGNORECASE)
 _CODING = re.compile(rb"\r\ncontent-encoding:[ \t]*([^\r\n]*)", re.IGNORECASE)
 
 
@@ -35,6 +36,15 @@ def ends_with_connection(data: bytes) -> bool:
 
 def content_coding(data: bytes) -> str:
     """Return the coding of the body, such as `gzip`; empty when it is plain (RFC 9110, 8.4)."""
-    found = _CODING.search(final_head(data) or b"")
-    coding = found.group(1).decode("latin-1").strip().lower() if found else ""
+    coding = _field(_CODING, data).lower()
     return "" if coding == "identity" else coding
+
+
+def redirect_target(data: bytes) -> str:
+    """Return where the answer points to, empty when it does not say (RFC 9110, 10.2.2)."""
+    return _field(_LOCATION, data)
+
+
+def _field(pattern: re.Pattern[bytes], data: bytes) -> str:
+    found = pattern.search(final_head(data) or b"")
+    return found.group(1).decode("latin-1").strip() if found else ""
