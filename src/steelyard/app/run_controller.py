@@ -204,7 +204,7 @@ class RunController:
         if self._alive("records_manager"):
             await self._ask("records_manager", FlushRecords(), FLUSH_TIMEOUT_S)
         self._journal.event("bench.run.ended", {"status": self.status})
-        self._journal.sync()
+        await asyncio.to_thread(self._journal.sync)
         if self._alive("post_processor_manager"):
             answer = await self._ask(
                 "post_processor_manager", BuildReport(self._plan.artifact_dir), REPORT_TIMEOUT_S

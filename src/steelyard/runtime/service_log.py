@@ -3,13 +3,18 @@
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 LOG_NAME = "steelyard.log"
 _FORMAT = "%(asctime)s.%(msecs)03d %(levelname)s {who} %(name)s: %(message)s"
+_TIME_FORMAT = "%Y-%m-%dT%H:%M:%S"
 _TERMINAL_FORMAT = "%(levelname)s {who}: %(message)s"
+
+TRACE = 5
+"""Level of `--log-level TRACE`: below DEBUG."""
 
 Lazy = str | Callable[[], str]
 
@@ -75,6 +80,28 @@ def log_path(artifact_dir: Path) -> Path:
     return artifact_dir / "logs" / LOG_NAME
 
 
+def level_of(name: str) -> int:
+    """Return the number of a level, `TRACE` included."""
+    return {**logging.getLevelNamesMapping(), "TRACE": TRACE}[name.upper()]
+
+
+@contextmanager
+def logging_to(path: Path, who: str, level: str) -> Iterator[None]:
+    """Append what Steelyard's own loggers say in this block to a file; others are left alone."""
+    logger = logging.getLogger("steelyard")
+    handler = AppendHandler(path)
+    handler.setFormatter(logging.Formatter(_FORMAT.format(who=who), _TIME_FORMAT))
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(level_of(level))
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+        logger.removeHandler(handler)
+        handler.close()
+
+
 def configure_role_logging(
     who: str, path: Path | None, level: str, terminal_fd: int | None
 ) -> AppendHandler | None:
@@ -84,7 +111,7 @@ def configure_role_logging(
     """
     root = logging.getLogger()
     root.handlers.clear()
-    root.setLevel(level.upper())
+    root.setLevel(level_of(level))
     terminal = sys.stderr if terminal_fd is None else os.fdopen(terminal_fd, "w", closefd=False)
     on_terminal = logging.StreamHandler(terminal)
     on_terminal.setLevel(logging.WARNING)
@@ -93,6 +120,6 @@ def configure_role_logging(
     if path is None:
         return None
     to_file = AppendHandler(path)
-    to_file.setFormatter(logging.Formatter(_FORMAT.format(who=who), "%Y-%m-%dT%H:%M:%S"))
+    to_file.setFormatter(logging.Formatter(_FORMAT.format(who=who), _TIME_FORMAT))
     root.addHandler(to_file)
     return to_file

@@ -69,6 +69,7 @@ class Worker(Service):
         self._steps: ClockStepWatch | None = None
         self._store: DatasetStoreReader | None = None
         self._clock_steps = 0
+        self._handed_over = False
         self._unacknowledged = 0
         self._all_acknowledged = asyncio.Event()
         self._all_acknowledged.set()
@@ -192,7 +193,7 @@ class Worker(Service):
 
     async def _tick(self) -> None:
         ticks = 0
-        while True:
+        while not self._handed_over:
             await asyncio.sleep(TICK_S)
             ticks += 1
             self._engine.tick(time.monotonic_ns())
@@ -231,6 +232,9 @@ class Worker(Service):
     @on_message(HandOverRecords)
     async def _hand_over(self, _: HandOverRecords) -> None:
         """Cancel what is in flight, hand over every record, wait (bounded) for the receipts."""
+        if self._handed_over:
+            return
+        self._handed_over = True
         self._engine.stop_sending(time.monotonic_ns())
         self._recorder.drain()
         self._recorder.flush()
