@@ -177,12 +177,12 @@ class Recorder:
             if input_tokens < 0:
                 input_tokens = client_input
             if output_tokens < 0 and exchange.error == ErrorKind.NONE:
-                output_tokens = self._count_tokens("".join(folded.texts))
+                output_tokens = self._count_tokens("".join(folded.texts()))
             if input_tokens < 0 and output_tokens < 0:
                 provenance = TokenProvenance.NONE
         first = MISSING
         if folded.chunks:
-            first = 1 if folded.chunks == output_tokens else self._count_tokens(folded.texts[0])
+            first = 1 if folded.chunks == output_tokens else self._count_tokens(folded.texts()[0])
         return input_tokens, output_tokens, usage.reasoning_tokens, max(first, -1), provenance
 
     def _count_tokens(self, text: str) -> int:

@@ -2,11 +2,14 @@
 
 import json
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from steelyard.builtin.endpoint.chat import ChatEndpoint
 from steelyard.domain.bench.fold import fold_body, fold_stream, status_error
 from steelyard.domain.bench.plan import EndpointPlan
 from steelyard.domain.bench.records import MISSING, ErrorKind
-from steelyard.domain.bench.response import Usage
+from steelyard.domain.bench.response import Piece, Usage
 
 ENDPOINT = ChatEndpoint(EndpointPlan())
 
@@ -31,7 +34,7 @@ def test_the_first_token_is_the_first_content_not_the_role() -> None:
     assert folded.chunks == 3
     assert folded.coalesced == 0
     assert folded.usage == Usage(input_tokens=7, output_tokens=3)
-    assert folded.texts == ["a", "b", "c"]
+    assert folded.texts() == ["a", "b", "c"]
 
 
 def test_chunks_of_one_read_are_counted_not_timed() -> None:
@@ -80,7 +83,7 @@ def test_a_whole_body_gives_usage_and_text() -> None:
     }
     folded = fold_body(ENDPOINT, json.dumps(body).encode())
     assert folded.usage == Usage(2, 1)
-    assert folded.texts == ["hello"]
+    assert folded.texts() == ["hello"]
     assert folded.first_token_ns == MISSING
 
 
@@ -94,3 +97,54 @@ def test_an_http_error_shows_the_bodys_beginning() -> None:
     """Status and text, bounded."""
     assert status_error(503, b"busy") == "HTTP 503: busy"
     assert len(status_error(500, b"x" * 10_000)) < 400
+
+
+EVENTS = st.sampled_from(
+    [
+        ROLE,
+        USAGE,
+        DONE,
+        event(content="a"),
+        event(content=""),
+        event(reasoning_content="r"),
+        event(content="c", reasoning_content="r"),
+        event(tool_calls=[{"function": {"arguments": "{}"}}]),
+        event(content=[{"type": "text", "text": "part"}]),
+        b'data: {"choices": [{"text": "plain"}], "usage": {"completion_tokens": 4}}\n\n',
+        b'data: {"choices": [{"delta": {}, "finish_reason": "stop"}], "usage": null}\n\n',
+        b'data: {"error": "overloaded"}\n\n',
+        b"data: {broken\n\n",
+        b": comment\n\n",
+        b'data: {"choices": [\ndata: {"text": "two lines"}]}\n\n',
+    ]
+)
+
+
+class OneByOne:
+    """The chat endpoint without its shortcut."""
+
+    def read_event(self, data: bytes) -> Piece | None:
+        return ENDPOINT.read_event(data)
+
+
+@given(st.lists(EVENTS, max_size=12), st.booleans())
+def test_reading_a_stream_at_once_is_reading_it_event_by_event(
+    events: list[bytes], joined: bool
+) -> None:
+    """The shortcut of an endpoint changes no figure."""
+    pieces = [b"".join(events)] if joined else events
+    stamps = list(range(10, 10 + len(pieces)))
+    fast = fold_stream(ENDPOINT, pieces, stamps, before_ns=5)
+    slow = fold_stream(OneByOne(), pieces, stamps, before_ns=5)  # type: ignore[arg-type]
+    assert fast.texts() == slow.texts()
+    fast.texts = slow.texts
+    assert fast == slow
+
+
+def test_what_follows_a_cut_event_goes_through_the_parser() -> None:
+    """A piece that looks whole may be the end of the event before."""
+    whole = event(content="a")
+    pieces = [whole[:20], whole[20:], event(content="b")]
+    folded = fold_stream(ENDPOINT, pieces, [10, 20, 30], before_ns=5)
+    assert (folded.chunks, folded.first_token_ns, folded.second_token_ns) == (2, 20, 30)
+    assert folded.error == ErrorKind.NONE

@@ -4,8 +4,13 @@ from collections.abc import Sequence
 
 from steelyard.domain.bench.conversation import Turn
 from steelyard.domain.bench.plan import EndpointPlan
-from steelyard.domain.bench.protocol import openai
-from steelyard.domain.bench.response import Piece, RequestContext, WireRequest
+from steelyard.domain.bench.protocol import openai, openai_stream
+from steelyard.domain.bench.response import (
+    Piece,
+    RequestContext,
+    StreamReading,
+    WireRequest,
+)
 
 
 class CompletionsEndpoint:
@@ -28,6 +33,10 @@ class CompletionsEndpoint:
     def read_event(self, data: bytes) -> Piece | None:
         """Read one event of the stream; None ends it."""
         return openai.read_event(data)
+
+    def read_stream(self, events: Sequence[bytes]) -> StreamReading:
+        """Read all events of a stream; as `read_event` on each, but faster."""
+        return openai_stream.read_stream(events)
 
     def read_body(self, body: bytes) -> Piece:
         """Read a whole answer."""

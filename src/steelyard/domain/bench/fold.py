@@ -3,17 +3,23 @@
 Runs after the response, off the timed path.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import msgspec
 
 from steelyard.domain.bench.ports import Endpoint
 from steelyard.domain.bench.protocol.sse import SseParser
 from steelyard.domain.bench.records import MISSING, ErrorKind
-from steelyard.domain.bench.response import Piece, Usage
+from steelyard.domain.bench.response import CONTENT, REASONING, StreamReading, Usage
 
 NO_USAGE = Usage()
 _ERROR_TEXT_MAX = 300
+_SHOWN_MAX = 80
+
+
+def _no_texts() -> list[str]:
+    return []
 
 
 class Folded(msgspec.Struct):
@@ -24,7 +30,7 @@ class Folded(msgspec.Struct):
             read before it.
         coalesced: content chunks that shared a read with the one before.
         gaps_ns: between successive content chunks, `MISSING` where one read brought both.
-        texts: content and reasoning, in order.
+        texts: returns content and reasoning, in order.
     """
 
     first_token_ns: int = MISSING
@@ -39,7 +45,7 @@ class Folded(msgspec.Struct):
     error: ErrorKind = ErrorKind.NONE
     error_text: str = ""
     gaps_ns: list[int] = []
-    texts: list[str] = []
+    texts: Callable[[], list[str]] = _no_texts
 
 
 def fold_stream(
@@ -48,66 +54,111 @@ def fold_stream(
     """Read a streamed body.
 
     Args:
-        endpoint: reads each event's data.
+        endpoint: reads the events' data; all at once by its `read_stream`, when it has one.
         pieces: body bytes in order.
         stamps: the stamp of each piece, ns.
         before_ns: the stamp of the read before the first piece, or of the send.
     """
-    folded = Folded(gaps_ns=[], texts=[])
-    parser = SseParser()
-    stamp = lower_ns = before_ns
-    ended = False
-    for piece, piece_stamp in zip(pieces, stamps, strict=True):
-        if piece_stamp != stamp:
-            lower_ns, stamp = stamp, piece_stamp
-        for data in parser.feed(piece):
-            ended = _event(endpoint, folded, data, stamp, lower_ns) or ended
-            if folded.error:
-                return folded
-    for data in parser.finish():
-        ended = _event(endpoint, folded, data, stamp, lower_ns) or ended
-    if not folded.chunks and not folded.error:
+    events, marks = _events(pieces, stamps)
+    read_stream = getattr(endpoint, "read_stream", None)
+    reading = read_stream(events) if read_stream else read_one_by_one(endpoint, events)
+    folded = _timed(reading, marks, stamps, before_ns)
+    if reading.usage is not None:
+        folded.usage = reading.usage
+    if reading.malformed:
+        _fail(folded, ErrorKind.MALFORMED, reading.malformed)
+    elif reading.error:
+        _fail(folded, ErrorKind.SERVER_ERROR, reading.error)
+    elif not folded.chunks:
         _fail(folded, ErrorKind.EMPTY, "the stream ended without any content")
     return folded
 
 
-def _event(endpoint: Endpoint, folded: Folded, data: bytes, stamp: int, lower_ns: int) -> bool:
-    """Fold one event; return True when it ends the stream."""
-    try:
-        piece = endpoint.read_event(data)
-    except ValueError as error:
-        shown = data[:80].decode("utf-8", "replace")
-        _fail(folded, ErrorKind.MALFORMED, f"an event can't be read ({error}): {shown}")
-        return False
-    if piece is None:
-        return True
-    if piece.usage is not None:
-        folded.usage = piece.usage
-    if piece.error:
-        _fail(folded, ErrorKind.SERVER_ERROR, piece.error)
-    text = piece.content or piece.reasoning
-    if text:
-        _content(folded, piece, text, stamp, lower_ns)
-    return False
+def _events(pieces: Sequence[bytes], stamps: Sequence[int]) -> tuple[list[bytes], list[int]]:
+    """Return each event's data and the stamp of the piece that completed it.
+
+    Nearly always a piece is one event of one `data:` line; the parser sees only the others, and
+    what follows one that is cut.
+    """
+    events: list[bytes] = []
+    marks: list[int] = []
+    parser = SseParser()
+    between = True
+    for piece, stamp in zip(pieces, stamps, strict=True):
+        end = len(piece) - 2
+        one_line = piece[:6] == b"data: " and piece.find(b"\n") == end and piece[end:] == b"\n\n"
+        if one_line and between:
+            events.append(piece[6:end])
+            marks.append(stamp)
+        else:
+            more = parser.feed(piece)
+            events += more
+            marks += [stamp] * len(more)
+            between = parser.between_events
+    rest = parser.finish()
+    return events + rest, marks + [stamps[-1] if stamps else MISSING] * len(rest)
 
 
-def _content(folded: Folded, piece: Piece, text: str, stamp: int, lower_ns: int) -> None:
-    folded.chunks += 1
-    folded.texts.append(text)
-    if folded.chunks == 1:
-        folded.first_token_ns, folded.lower_ns = stamp, lower_ns
-    else:
-        if folded.chunks == 2:
-            folded.second_token_ns = stamp
-        gap_ns = stamp - folded.last_token_ns
-        if gap_ns == 0:
-            folded.coalesced += 1
-            gap_ns = MISSING
-        folded.gaps_ns.append(gap_ns)
-        folded.max_gap_ns = max(folded.max_gap_ns, gap_ns)
-    folded.last_token_ns = stamp
-    if piece.content and folded.first_output_ns == MISSING:
-        folded.first_output_ns = stamp
+def read_one_by_one(endpoint: Endpoint, events: Sequence[bytes]) -> StreamReading:
+    """Read a stream with `read_event` alone; what an endpoint without `read_stream` gets."""
+    texts: list[str] = []
+    reading = StreamReading([], lambda: texts)
+    for data in events:
+        try:
+            piece = endpoint.read_event(data)
+        except ValueError as error:
+            reading.malformed = unreadable(error, data)
+            break
+        if piece is None:
+            reading.kinds.append(0)
+            continue
+        if piece.usage is not None:
+            reading.usage = piece.usage
+        if piece.error:
+            reading.error = piece.error
+            break
+        text = piece.content or piece.reasoning
+        reading.kinds.append((CONTENT if piece.content else REASONING) if text else 0)
+        if text:
+            texts.append(text)
+    return reading
+
+
+def unreadable(error: ValueError, data: bytes) -> str:
+    """Return what to say of an event that can't be read."""
+    shown = data[:_SHOWN_MAX].decode("utf-8", "replace")
+    return f"an event can't be read ({error}): {shown}"
+
+
+def _timed(
+    reading: StreamReading, marks: Sequence[int], stamps: Sequence[int], before_ns: int
+) -> Folded:
+    """Give the content chunks their times."""
+    kinds = reading.kinds
+    times = [mark for kind, mark in zip(kinds, marks, strict=False) if kind]
+    if not times:
+        return Folded(gaps_ns=[])
+    first_ns = times[0]
+    gaps_ns = [b - a if b != a else MISSING for a, b in pairwise(times)]
+    first_output = kinds.index(CONTENT) if CONTENT in kinds else MISSING
+    return Folded(
+        first_token_ns=first_ns,
+        first_output_ns=marks[first_output] if first_output >= 0 else MISSING,
+        second_token_ns=times[1] if len(times) > 1 else MISSING,
+        last_token_ns=times[-1],
+        lower_ns=_stamp_before(first_ns, stamps, before_ns),
+        coalesced=gaps_ns.count(MISSING),
+        chunks=len(times),
+        max_gap_ns=max(gaps_ns, default=MISSING),
+        gaps_ns=gaps_ns,
+        texts=reading.texts,
+    )
+
+
+def _stamp_before(first_ns: int, stamps: Sequence[int], before_ns: int) -> int:
+    """Return the stamp of the read before the one stamped `first_ns`."""
+    at = stamps.index(first_ns)
+    return stamps[at - 1] if at else before_ns
 
 
 def fold_body(endpoint: Endpoint, body: bytes) -> Folded:
@@ -119,14 +170,14 @@ def fold_body(endpoint: Endpoint, body: bytes) -> Folded:
     try:
         piece = endpoint.read_body(body)
     except ValueError as error:
-        shown = body[:80].decode("utf-8", "replace")
+        shown = body[:_SHOWN_MAX].decode("utf-8", "replace")
         _fail(folded, ErrorKind.MALFORMED, f"the body can't be read ({error}): {shown}")
         return folded
     if piece.usage is not None:
         folded.usage = piece.usage
     if piece.error:
         _fail(folded, ErrorKind.SERVER_ERROR, piece.error)
-    folded.texts += [text for text in (piece.reasoning, piece.content) if text]
+    folded.texts = lambda: [text for text in (piece.reasoning, piece.content) if text]
     return folded
 
 

@@ -1,5 +1,7 @@
 """What an endpoint reads out of a server's bytes."""
 
+from collections.abc import Callable
+
 import msgspec
 
 
@@ -49,3 +51,26 @@ class WireRequest(msgspec.Struct, frozen=True):
     headers: tuple[tuple[str, str], ...]
     body: bytes
     method: str = "POST"
+
+
+CONTENT = 1
+REASONING = 2
+
+
+class StreamReading(msgspec.Struct):
+    """What an endpoint read out of the events of one stream, all at once.
+
+    Attributes:
+        kinds: one per event: `CONTENT`, `REASONING` or 0 for neither.
+        usage: the server's token counts, the last that it gave.
+        error: the server's error message inside the stream, empty when there was none.
+        malformed: why an event can't be read, empty when all can; later events have no kind.
+        texts: returns the content and reasoning texts in order; called only when tokens have to
+            be counted here.
+    """
+
+    kinds: list[int]
+    texts: Callable[[], list[str]]
+    usage: Usage | None = None
+    error: str = ""
+    malformed: str = ""

@@ -14,6 +14,11 @@ class SseParser:
         self._data: list[bytes] = []
         self._started = False
 
+    @property
+    def between_events(self) -> bool:
+        """Nothing of an event is held: the next piece may be read without the parser."""
+        return not self._rest and not self._data
+
     def feed(self, piece: bytes) -> list[bytes]:
         """Return the data of each event that `piece` completes, in order."""
         if not self._rest and not self._data and piece[-2:] == b"\n\n" and b"\r" not in piece:

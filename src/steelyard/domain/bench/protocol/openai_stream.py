@@ -1,0 +1,89 @@
+"""A whole OpenAI stream read in one go: the same answers as event by event, at half the cost.
+
+Only what every chunk carries is decoded here; texts are read again by `openai.read_event` in the
+rare case that they are needed.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from steelyard.domain.bench.fold import unreadable
+from steelyard.domain.bench.protocol import openai
+from steelyard.domain.bench.response import CONTENT, REASONING, StreamReading
+
+
+class _Delta(msgspec.Struct, gc=False):
+    content: str | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+
+
+class _Choice(msgspec.Struct, gc=False):
+    delta: _Delta | None = None
+    text: str | None = None
+
+
+class _Chunk(msgspec.Struct, gc=False):
+    """A chunk of the usual shape; anything else is left to `openai.read_event`."""
+
+    choices: tuple[_Choice, ...]
+    usage: Any = None
+    error: Any = None
+
+
+_decode = msgspec.json.Decoder(_Chunk).decode
+
+
+def read_stream(events: Sequence[bytes]) -> StreamReading:
+    """Read the events of one stream."""
+    kinds: list[int] = []
+    reading = StreamReading(kinds, lambda: _texts(events[: len(kinds)]))
+    note = kinds.append
+    for data in events:
+        try:
+            chunk = _decode(data)
+            choice = chunk.choices[0]
+        except (msgspec.DecodeError, IndexError):
+            if not _unusual(data, reading):
+                break
+            continue
+        delta = choice.delta
+        if chunk.usage or chunk.error:
+            if not _unusual(data, reading):
+                break
+        elif delta is None:
+            note(CONTENT if choice.text else 0)
+        elif delta.content:
+            note(CONTENT)
+        elif delta.reasoning_content or delta.reasoning:
+            note(REASONING)
+        elif not _unusual(data, reading):  # a role, an end, usage beside an empty delta, tool calls
+            break
+    return reading
+
+
+def _unusual(data: bytes, reading: StreamReading) -> bool:
+    """Read one event with the full decoder; False when the stream is over because of it."""
+    try:
+        piece = openai.read_event(data)
+    except ValueError as error:
+        reading.malformed = unreadable(error, data)
+        return False
+    if piece is None:
+        reading.kinds.append(0)
+        return True
+    if piece.usage is not None:
+        reading.usage = piece.usage
+    if piece.error:
+        reading.error = piece.error
+        return False
+    reading.kinds.append(CONTENT if piece.content else REASONING if piece.reasoning else 0)
+    return True
+
+
+def _texts(events: Sequence[bytes]) -> list[str]:
+    pieces = [openai.read_event(data) for data in events]
+    texts = [piece.content or piece.reasoning for piece in pieces if piece is not None]
+    return [text for text in texts if text]
