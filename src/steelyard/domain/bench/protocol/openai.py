@@ -11,11 +11,10 @@ import msgspec
 
 from steelyard.domain.bench.conversation import Turn
 from steelyard.domain.bench.plan import EndpointPlan
+from steelyard.domain.bench.protocol.body import error_text, seal
 from steelyard.domain.bench.response import Piece, RequestContext, Usage, WireRequest
 
 DONE = b"[DONE]"
-
-_JSON_HEADERS = (("Content-Type", "application/json"),)
 
 
 class _Text(msgspec.Struct):
@@ -54,7 +53,6 @@ class _Answer(msgspec.Struct):
 
 
 _decoder = msgspec.json.Decoder(_Answer)
-_encode = msgspec.json.encode
 
 
 def read_answer(data: bytes) -> Piece:
@@ -65,7 +63,7 @@ def read_answer(data: bytes) -> Piece:
     """
     answer = _decoder.decode(data)
     if answer.error is not None:
-        return Piece(error=_error_text(answer.error))
+        return Piece(error=error_text(answer.error))
     usage = None if answer.usage is None else _usage(answer.usage)
     if not answer.choices:
         if answer.choices is None and usage is None:
@@ -112,10 +110,20 @@ def _known(count: int | None) -> int:
     return -1 if count is None else count
 
 
-def _error_text(error: Any) -> str:
-    if isinstance(error, Mapping):
-        return str(error.get("message") or error)
-    return str(error)
+def chat_content(history: Sequence[Turn]) -> dict[str, Any]:
+    """Return the messages of a conversation, and its tools.
+
+    Tools are like a system prompt: those that a turn declares hold until a later turn declares
+    others.
+    """
+    content: dict[str, Any] = {"messages": chat_messages(history)}
+    tools = latest_tools(history)
+    return content if tools is None else {**content, "tools": tools}
+
+
+def latest_tools(history: Sequence[Turn]) -> list[dict[str, Any]] | None:
+    """Return the tools that hold at the last turn; None when no turn declares any."""
+    return next((turn.raw_tools for turn in reversed(history) if turn.raw_tools is not None), None)
 
 
 def chat_messages(history: Sequence[Turn]) -> list[dict[str, Any]]:
@@ -151,8 +159,4 @@ def shape_request(
             body["stream_options"] = {"include_usage": True}
     if turn.max_tokens is not None:
         body[plan.options.get("max_tokens_field", "max_tokens")] = turn.max_tokens
-    body.update(plan.extra_inputs)
-    body.update(turn.extra)
-    accept = "text/event-stream" if context.streaming else "application/json"
-    headers = (*_JSON_HEADERS, ("Accept", accept), *plan.headers)
-    return WireRequest(path=plan.path or path, headers=headers, body=_encode(body))
+    return seal(plan, path, body, turn, streaming=context.streaming)
