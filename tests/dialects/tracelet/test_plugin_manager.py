@@ -62,6 +62,7 @@ def test_a_good_life_goes_through_the_states_in_order(manager):
     """Registered, initialized, started, stopped, started again; each step says True."""
     info = manager.register_plugin(make("mine"))
     assert info.state is PluginState.VALIDATED
+    assert info["instance"] is None
     assert manager.load_plugin("mine")
     assert manager.validate_plugin("mine")
     assert manager.get_plugin_instance("mine") is None
@@ -73,6 +74,7 @@ def test_a_good_life_goes_through_the_states_in_order(manager):
     ]:
         assert step("mine") is True
         assert manager.discover_plugins()["mine"].state is state
+        assert info.state is state, "an info shows how things stand now"
     assert manager.get_plugin_instance("mine").get_status() == {"name": "mine"}
     assert PluginState.STARTED > PluginState.LOADED, "states are ordered numbers"
 

@@ -12,6 +12,7 @@ from steelyard.app.composition import standard_host
 from steelyard.dialects.tracelet.core.plugin_models import (
     PluginInfo,
     PluginMetadata,
+    PluginState,
     PluginType,
     state_of,
     type_of,
@@ -223,27 +224,7 @@ class PluginManager:
         return specs.get(name)
 
     def _info(self, spec: PluginSpec) -> PluginInfo:
-        key = (spec.kind, spec.name)
-        module, _, cls = spec.target.partition(":")
-        metadata = PluginMetadata(
-            name=spec.name,
-            version=spec.version,
-            type=PluginType(spec.kind),
-            description=spec.description,
-            author=str(spec.metadata.get("author", "")),
-            dependencies=[*spec.requires],
-            config_schema=spec.config_schema,
-            capabilities=set(spec.capabilities),
-            entry_point=str(spec.metadata.get("entry_point", spec.target)),
-        )
-        return PluginInfo(
-            metadata=metadata,
-            module_path=module,
-            class_name=cls,
-            state=state_of(self.host.state(*key)),
-            instance=self._lifecycle.instance(*key),
-            error=self.host.why(*key) or self._lifecycle.refused.get(key),
-        )
+        return _LiveInfo(self.host, self._lifecycle, spec)
 
     def _tried(self, step: Callable[[], object]) -> bool:
         try:
@@ -298,6 +279,43 @@ class PluginManager:
                 expected="a PluginMetadata",
             )
         return metadata
+
+
+class _LiveInfo(PluginInfo):
+    """A plugin as it stands whenever it is looked at; nothing is kept here."""
+
+    def __init__(self, host: PluginHost, lifecycle: Lifecycle, spec: PluginSpec) -> None:
+        self._host = host
+        self._lifecycle = lifecycle
+        self._key = (spec.kind, spec.name)
+        self.module_path, _, self.class_name = spec.target.partition(":")
+
+    @property
+    def metadata(self) -> PluginMetadata:  # type: ignore[override]
+        spec = self._host.spec(*self._key)
+        return PluginMetadata(
+            name=spec.name,
+            version=spec.version,
+            type=PluginType(spec.kind),
+            description=spec.description,
+            author=str(spec.metadata.get("author", "")),
+            dependencies=spec.requires,
+            config_schema=spec.config_schema,
+            capabilities=spec.capabilities,
+            entry_point=str(spec.metadata.get("entry_point", spec.target)),
+        )
+
+    @property
+    def state(self) -> PluginState:  # type: ignore[override]
+        return state_of(self._host.state(*self._key))
+
+    @property
+    def instance(self) -> Any:
+        return self._lifecycle.instance(*self._key)
+
+    @property
+    def error(self) -> str | None:  # type: ignore[override]
+        return self._host.why(*self._key) or self._lifecycle.refused.get(self._key)
 
 
 def _spec_fields(metadata: PluginMetadata) -> dict[str, Any]:
