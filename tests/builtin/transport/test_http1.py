@@ -7,6 +7,7 @@ from scripted_server import CHUNKED, OK, Rig, always, answering, exchange
 
 from steelyard.domain.bench.records import MISSING, ErrorKind
 
+
 async def test_an_answer_in_one_read() -> None:
     """Status, body, sizes and the order of the stamps."""
     async with Rig(answering(OK, OK)) as rig:

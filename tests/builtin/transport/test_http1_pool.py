@@ -1,0 +1,89 @@
+"""Which connection a request goes out on, and what becomes of it."""
+
+from scripted_server import CHUNKED, OK, Rig, always, exchange
+
+from steelyard.domain.bench.records import ErrorKind
+
+CLOSING = OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1)
+STICKY = {"connection_reuse": "sticky-user-sessions"}
+
+
+async def turn(rig, session, *, over=False, url=0):
+    """Send one turn of a session; return its exchange."""
+    begun = exchange(session, url=url)
+    begun.session, begun.session_over = session, over
+    rig.transport.submit(begun)
+    return await rig.sink.next()
+
+
+async def test_a_session_keeps_its_connection_to_itself() -> None:
+    """Turns of two sessions, taken in turn, use one connection each."""
+    async with Rig(always(OK), **STICKY) as rig:
+        ids = [(await turn(rig, number % 2)).conn_id for number in range(6)]
+    assert ids == ids[:2] * 3
+    assert ids[0] != ids[1]
+
+
+async def test_the_connection_of_a_session_is_closed_when_it_is_over() -> None:
+    """The next session gets a new one, even under the same number."""
+    async with Rig(always(OK), **STICKY) as rig:
+        first = await turn(rig, 7)
+        last = await turn(rig, 7, over=True)
+        other = await turn(rig, 7)
+    assert first.conn_id == last.conn_id != other.conn_id
+    assert last.conn_reused
+    assert not other.conn_reused
+
+
+async def test_a_session_can_be_ended_without_a_last_request() -> None:
+    """One that failed in the middle leaves no connection behind."""
+    async with Rig(always(OK), **STICKY) as rig:
+        first = await turn(rig, 7)
+        rig.transport.end_session(7)
+        rig.transport.end_session(8)
+        second = await turn(rig, 7)
+    assert first.conn_id != second.conn_id
+
+
+async def test_a_session_whose_connection_the_server_closed_gets_another() -> None:
+    """Between turns or at the end of one."""
+    async with Rig(always(CLOSING), **STICKY) as rig:
+        first, second = await turn(rig, 7), await turn(rig, 7)
+    assert first.conn_id != second.conn_id
+    assert (second.error, second.attempt) == (ErrorKind.NONE, 0)
+
+
+async def test_a_session_that_changes_servers_changes_connections() -> None:
+    """A connection is never used for another server than its own."""
+    async with (
+        Rig(always(OK)) as first,
+        Rig(always(CHUNKED)) as second,
+        Rig(always(OK), **STICKY, urls=(first.url, second.url)) as both,
+    ):
+        bodies = [b"".join((await turn(both, 7, url=url)).pieces) for url in (0, 1, 0)]
+    assert bodies == [b"ok", b"hello world", b"ok"]
+
+
+async def test_connections_opened_ahead_serve_sessions_too() -> None:
+    """The first turn of a session waits for no connection."""
+    async with Rig(always(OK), **STICKY) as rig:
+        await rig.transport.open(2)
+        first, second = await turn(rig, 1), await turn(rig, 1)
+    assert first.connect_ns == 0
+    assert first.conn_id == second.conn_id
+
+
+async def test_several_servers_have_pools_of_their_own() -> None:
+    """Each request reaches the server that was chosen for it."""
+    async with (
+        Rig(always(OK)) as first,
+        Rig(always(CHUNKED)) as second,
+        Rig(always(OK), urls=(first.url, second.url)) as both,
+    ):
+        await both.transport.open(2)
+        bodies = []
+        for number in range(4):
+            both.transport.submit(exchange(number, url=number % 2))
+            bodies.append(b"".join((await both.sink.next()).pieces))
+    assert bodies == [b"ok", b"hello world"] * 2
+    assert first.connections == second.connections == 1
