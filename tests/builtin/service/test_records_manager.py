@@ -37,6 +37,13 @@ def make_batch(batch_seq: int, worker: int = 0, rows: int = 4) -> RecordBatch:
     )
 
 
+def make_facts() -> WorkerFacts:
+    return WorkerFacts(
+        worker=0, mono_ns=5, wall_offset_ns=6, cpu_s=0.1, span_s=0.2, send_lag_p99_ns=7,
+        send_lag_max_ns=8, clock_steps=0,
+    )  # fmt: skip
+
+
 async def until(happened: Callable[[], object]) -> None:
     async with asyncio.timeout(5):
         while not happened():
@@ -121,10 +128,7 @@ async def test_a_second_copy_is_acknowledged_and_dropped(bench):
 
 
 async def test_what_workers_say_of_themselves_is_journalled(bench):
-    facts = WorkerFacts(
-        worker=0, mono_ns=5, wall_offset_ns=6, cpu_s=0.1, span_s=0.2, send_lag_p99_ns=7,
-        send_lag_max_ns=8, clock_steps=0,
-    )  # fmt: skip
+    facts = make_facts()
     await bench.worker.send("records", facts)
     await bench.worker.send("records", make_batch(0))
     await bench.acked(1)
@@ -174,6 +178,21 @@ async def test_an_append_that_fails_fails_the_service_and_is_not_acknowledged(be
     await bench.manager.cleanup()
     assert len(bench.acks) == 1
     assert JournalReader(bench.directory).verify() == []
+
+
+async def test_what_comes_after_the_end_is_left_out_and_fails_nothing(bench, caplog):
+    await bench.worker.send("records", make_batch(0))
+    await bench.acked(1)
+    await bench.manager.stop()
+    await bench.manager.cleanup()
+    await bench.manager.note_facts(make_facts())  # a worker stops at the same time as we do
+    await bench.manager.take(make_batch(1))
+    assert bench.manager.failure is None
+    assert await bench.acked(1) == [0]  # so the worker knows that batch 1 is not kept
+    reader = JournalReader(bench.directory)
+    assert list(reader.record_batches()) == [make_batch(0)]
+    assert [event.type for event in reader.events()][-1] == CLOSED_EVENT
+    assert "4 records of worker 0 came after the journal was closed" in caplog.text
 
 
 async def test_an_unknown_policy_is_refused(tmp_path):

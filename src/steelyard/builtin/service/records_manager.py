@@ -66,6 +66,7 @@ class RecordsManager(Service):
         self._batches = 0
         self._rows = 0
         self._fsync: FsyncPolicy = "interval"
+        self._closed = False
 
     @on_configure
     async def open_journal(self, message: ConfigureRun) -> None:
@@ -94,6 +95,13 @@ class RecordsManager(Service):
     @on_message(RecordBatch)
     async def take(self, batch: RecordBatch) -> None:
         """Append a worker's batch unless it is in already, and acknowledge it."""
+        if self._closed:
+            # No receipt: what is not in the journal must not pass for kept.
+            self.log.warning(
+                lambda: f"{batch.rows} records of worker {batch.worker} came after the journal "
+                "was closed"
+            )
+            return
         journal = self._open()
         if batch not in self._seen:
             if self._fsync == "always":
@@ -114,7 +122,12 @@ class RecordsManager(Service):
 
     @on_message(WorkerFacts)
     async def note_facts(self, facts: WorkerFacts) -> None:
-        """Journal what a worker says about itself; the verdict is made of it."""
+        """Journal what a worker says about itself; the verdict is made of it.
+
+        All roles are stopped at once, so a worker's last word may come after our end.
+        """
+        if self._closed:
+            return
         self._open().event(FACTS_EVENT, msgspec.to_builtins(facts))
 
     @on_message(FlushRecords)
@@ -135,6 +148,7 @@ class RecordsManager(Service):
     @on_cleanup
     async def close_journal(self) -> None:
         """Let go of the file; what was appended is in it whatever happened."""
+        self._closed = True
         if self._journal is not None:
             await asyncio.to_thread(self._journal.close)
 
