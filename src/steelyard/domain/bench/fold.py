@@ -163,7 +163,7 @@ def _stamp_before(first_ns: int, stamps: Sequence[int], before_ns: int) -> int:
 
 def fold_body(endpoint: Endpoint, body: bytes) -> Folded:
     """Read a whole body; it has no first token, only an end."""
-    folded = Folded(gaps_ns=[], texts=[])
+    folded = Folded(gaps_ns=[])
     if not body:
         _fail(folded, ErrorKind.EMPTY, "the response has no body")
         return folded
