@@ -98,8 +98,10 @@ class RecordsManager(Service):
         if self._closed:
             # No receipt: what is not in the journal must not pass for kept.
             self.log.warning(
-                lambda: f"{batch.rows} records of worker {batch.worker} came after the journal "
-                "was closed"
+                lambda: (
+                    f"{batch.rows} records of worker {batch.worker} came after the journal "
+                    "was closed"
+                )
             )
             return
         journal = self._open()
