@@ -14,13 +14,13 @@ from steelyard.app.composition import standard_host
 from steelyard.app.embedded_mock import embedded_mock
 from steelyard.app.live_view import LiveView
 from steelyard.app.preflight import prepare_directory, require_reachable
+from steelyard.app.report import verdict_exit_code
 from steelyard.app.run_controller import RunController
 from steelyard.domain.bench.document import summary_document
 from steelyard.domain.bench.messages import ReportBuilt
 from steelyard.domain.bench.plan import Plan
 from steelyard.domain.bench.summary import Summary
 from steelyard.domain.bench.targets import parse_target
-from steelyard.kernel.errors import EXIT_OK, EXIT_VERDICT
 from steelyard.runtime.clock import SystemClock
 from steelyard.runtime.host_facts import host_facts
 from steelyard.runtime.journal import JournalWriter, journal_directory
@@ -195,5 +195,5 @@ def _outcome(plan: Plan, status: str, report: ReportBuilt) -> Outcome:
     if status == "cancelled":
         exit_code = EXIT_INTERRUPTED
     else:
-        exit_code = EXIT_VERDICT if summary.verdict.status in plan.fail_on else EXIT_OK
+        exit_code = verdict_exit_code(summary, plan)
     return Outcome(plan, summary, report.files, report.failures, exit_code)

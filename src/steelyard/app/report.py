@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from steelyard.app.composition import standard_host
 from steelyard.domain.bench.plan import Plan
 from steelyard.domain.bench.summary import Summary
 from steelyard.kernel.errors import EXIT_OK, EXIT_VERDICT, SteelyardError
@@ -47,20 +48,26 @@ def plugin_dirs_of(directory: Path) -> tuple[str, ...]:
     return tuple(read_plan(directory).options.get("plugin_dirs", ()))
 
 
-def rebuild(directory: Path, host: PluginHost, exporters: Sequence[str] | None = None) -> Rebuilt:
+def rebuild(
+    directory: Path | str,
+    host: PluginHost | None = None,
+    exporters: Sequence[str] | None = None,
+) -> Rebuilt:
     """Write every output of the run in `directory` anew, from its journal alone.
 
     Works on a run that was killed: the outputs are those of the journalled part.
 
     Args:
         directory: the artifact directory.
-        host: the plugins.
+        host: the plugins; when None the standard host, with the run's plugin directories.
         exporters: names of exporters; the plan's own when None.
 
     Raises:
         JournalError: there is no run there, or it can't be read.
         PluginError: no exporter has one of these names.
     """
+    directory = Path(directory)
+    host = host or standard_host(plugin_dirs_of(directory))
     for name in exporters or ():
         host.spec("exporter", name)
     with open_run(directory, host) as view:
