@@ -180,6 +180,21 @@ async def test_a_slow_subscriber_loses_the_newest_counted_and_holds_nobody_up(br
     await fast.close()
 
 
+async def test_a_message_for_a_role_that_went_is_counted_and_no_warning(broker, raw, caplog):
+    caplog.set_level("INFO")
+    raw.send(HELLO)
+    await until(lambda: "evil" in broker.switchboard.members)
+    raw.close()  # its end is told by who watches the processes, not by the bus
+    await until(lambda: _lost_to(broker, "evil"))
+    levels = {record.levelname for record in caplog.records if "evil is gone" in record.message}
+    assert levels == {"INFO"}
+
+
+def _lost_to(broker, service_id):
+    broker.post(Parcel(StopRun(drain=True), "ctl", service_id))
+    return broker.counters.unknown_target
+
+
 async def test_a_sender_waits_for_a_slow_role_and_loses_nothing(broker):
     registry = MessageRegistry((Number,))
     slow = ZmqClient(broker.address, "slow", "s", registry=registry, limits=BusLimits(20))
