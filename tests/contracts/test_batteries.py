@@ -1,8 +1,7 @@
 """Our own batteries keep the contracts that strangers must keep."""
 
-import json
-
 import pytest
+from endpoint_samples import SAMPLES
 
 from steelyard.domain.bench.plan import PhasePlan
 from steelyard.runtime.discovery import builtin_manifest
@@ -24,35 +23,11 @@ def names(kind):
     return [s.name for s in builtin_manifest().specs if s.kind == kind]
 
 
-def chunk(**delta):
-    return json.dumps({"choices": [{"index": 0, "delta": delta}]}).encode()
-
-
-CHAT = {
-    "body": b'{"choices": [{"index": 0, "message": {"role": "assistant", "content": "one two"}}],'
-    b' "usage": {"prompt_tokens": 3, "completion_tokens": 2}}',
-    "events": (
-        chunk(role="assistant", content=None),
-        chunk(content="one"),
-        chunk(content=" two"),
-        b'{"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 2}}',
-        b"[DONE]",
-    ),
-    "text": "one two",
-}
-COMPLETIONS = {
-    "body": b'{"choices": [{"index": 0, "text": "one two"}]}',
-    "events": (b'{"choices": [{"text": "one"}]}', b'{"choices": [{"text": " two"}]}', b"[DONE]"),
-    "text": "one two",
-}
-
-
 @pytest.mark.parametrize("name", names("endpoint"))
 class TestEndpoints(EndpointContract):
     @pytest.fixture
     def subject(self, name):
-        samples = {"chat": CHAT, "completions": COMPLETIONS}
-        return EndpointSubject(HOST.load("endpoint", name), **samples[name])
+        return EndpointSubject(HOST.load("endpoint", name), **SAMPLES[name])
 
 
 @pytest.mark.parametrize("name", names("arrival"))

@@ -30,7 +30,12 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     unix_path: str = ""
 
     def path(self, path: str) -> str:
-        """Return the request path: the prefix is not repeated where `path` begins with it."""
+        """Return the request path: the prefix is not repeated where `path` begins with it.
+
+        The path `/` of an endpoint without one of its own means the URL as it is.
+        """
+        if path == "/" and self.prefix:
+            return self.prefix
         if self.prefix and (path == self.prefix or path.startswith(self.prefix + "/")):
             return path
         return self.prefix + path
