@@ -82,7 +82,7 @@ class Rig:
                 await self._handler(reader, writer)
         finally:
             writer.close()
-            with suppress(ConnectionError, ssl.SSLError):
+            with suppress(ConnectionError, ssl.SSLError, asyncio.CancelledError):
                 await writer.wait_closed()
             self._serving.discard(task)
 

@@ -12,8 +12,12 @@ _CODING = re.compile(rb"\r\ncontent-encoding:[ \t]*([^\r\n]*)", re.IGNORECASE)
 
 
 def final_head(data: bytes) -> bytes | None:
-    """Return the head of the final answer, interim (1xx) ones skipped; None when it has no end."""
+    """Return the head of the final answer, interim (1xx) ones skipped; None when it has no end.
+
+    Empty lines before it are no part of it, as the parser has it.
+    """
     while True:
+        data = data.lstrip(b"\r\n")
         head, end, data = data.partition(_END)
         if not end:
             return None
