@@ -192,8 +192,5 @@ def _measured(report: ReportBuilt) -> bool:
 
 def _outcome(plan: Plan, status: str, report: ReportBuilt) -> Outcome:
     summary = msgspec.convert(report.summary, Summary)
-    if status == "cancelled":
-        exit_code = EXIT_INTERRUPTED
-    else:
-        exit_code = verdict_exit_code(summary, plan)
+    exit_code = EXIT_INTERRUPTED if status == "cancelled" else verdict_exit_code(summary, plan)
     return Outcome(plan, summary, report.files, report.failures, exit_code)

@@ -11,11 +11,17 @@ import msgspec
 from steelyard.domain.bench.ports import Endpoint
 from steelyard.domain.bench.protocol.sse import SseParser
 from steelyard.domain.bench.records import MISSING, ErrorKind
-from steelyard.domain.bench.response import CONTENT, REASONING, StreamReading, Usage
+from steelyard.domain.bench.response import (
+    CONTENT,
+    REASONING,
+    SHOWN_BYTES_MAX,
+    StreamReading,
+    Usage,
+    unreadable,
+)
 
 NO_USAGE = Usage()
 _ERROR_TEXT_MAX = 300
-_SHOWN_MAX = 80
 
 
 def _no_texts() -> list[str]:
@@ -124,12 +130,6 @@ def read_one_by_one(endpoint: Endpoint, events: Sequence[bytes]) -> StreamReadin
     return reading
 
 
-def unreadable(error: ValueError, data: bytes) -> str:
-    """Return what to say of an event that can't be read."""
-    shown = data[:_SHOWN_MAX].decode("utf-8", "replace")
-    return f"an event can't be read ({error}): {shown}"
-
-
 def _timed(
     reading: StreamReading, marks: Sequence[int], stamps: Sequence[int], before_ns: int
 ) -> Folded:
@@ -170,7 +170,7 @@ def fold_body(endpoint: Endpoint, body: bytes) -> Folded:
     try:
         piece = endpoint.read_body(body)
     except ValueError as error:
-        shown = body[:_SHOWN_MAX].decode("utf-8", "replace")
+        shown = body[:SHOWN_BYTES_MAX].decode("utf-8", "replace")
         _fail(folded, ErrorKind.MALFORMED, f"the body can't be read ({error}): {shown}")
         return folded
     if piece.usage is not None:

@@ -53,6 +53,8 @@ class WireRequest(msgspec.Struct, frozen=True):
     method: str = "POST"
 
 
+SHOWN_BYTES_MAX = 80
+
 CONTENT = 1
 REASONING = 2
 
@@ -74,3 +76,9 @@ class StreamReading(msgspec.Struct):
     usage: Usage | None = None
     error: str = ""
     malformed: str = ""
+
+
+def unreadable(error: ValueError, data: bytes) -> str:
+    """Return what to say of an event that can't be read."""
+    shown = data[:SHOWN_BYTES_MAX].decode("utf-8", "replace")
+    return f"an event can't be read ({error}): {shown}"

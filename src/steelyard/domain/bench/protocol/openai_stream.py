@@ -9,9 +9,8 @@ from typing import Any
 
 import msgspec
 
-from steelyard.domain.bench.fold import unreadable
 from steelyard.domain.bench.protocol import openai
-from steelyard.domain.bench.response import CONTENT, REASONING, StreamReading
+from steelyard.domain.bench.response import CONTENT, REASONING, StreamReading, unreadable
 
 
 class _Delta(msgspec.Struct, gc=False):
