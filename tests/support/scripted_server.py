@@ -3,16 +3,23 @@
 import asyncio
 import ssl
 import time
+from array import array
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, Self
 
+import numpy as np
 import trustme
 
+from steelyard.builtin.endpoint.chat import ChatEndpoint
 from steelyard.builtin.transport.http1 import Http1Transport
+from steelyard.domain.bench.messages import RecordBatch
 from steelyard.domain.bench.plan import EndpointPlan
+from steelyard.domain.bench.records import RECORD_DTYPE
 from steelyard.domain.bench.targets import parse_target
+from steelyard.runtime.board import Cell
 from steelyard.runtime.exchange import Exchange, Prepared
+from steelyard.runtime.recorder import Recorder
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\nX-Request-ID: r-0\r\n\r\n"
@@ -33,6 +40,29 @@ def server_tls(authority: trustme.CA, *names: str) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert(*names).configure_cert(context)
     return context
+
+
+class OneEach:
+    """A tokenizer for answers whose tokens do not matter."""
+
+    def count(self, text: str) -> int:
+        """Return 1."""
+        return 1
+
+
+def recorded(ended: Exchange, *, streaming: bool) -> tuple[np.void, np.ndarray]:
+    """Return the record of an ended chat exchange, and its gaps, as a worker makes them."""
+    batches: list[RecordBatch] = []
+    cells = memoryview(array("q", [0] * (max(Cell) + 1)))
+    endpoint = ChatEndpoint(EndpointPlan(streaming=streaming))
+    loop = asyncio.get_running_loop()
+    recorder = Recorder(0, endpoint, OneEach, cells, batches.append, loop)
+    recorder.begin(0, streaming=streaming)
+    recorder.add(ended)
+    recorder.drain()
+    recorder.flush()
+    (batch,) = batches
+    return np.frombuffer(batch.data, RECORD_DTYPE)[0], np.frombuffer(batch.gaps, np.int64)
 
 
 class Sink:

@@ -6,7 +6,6 @@ transport and the recorder that runs use.
 
 import asyncio
 import json
-from array import array
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,13 +13,9 @@ import pytest
 import trustme
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from scripted_server import Rig, server_tls
+from scripted_server import Rig, recorded, server_tls
 
-from steelyard.builtin.endpoint.chat import ChatEndpoint
-from steelyard.domain.bench.plan import EndpointPlan
-from steelyard.domain.bench.records import MISSING, RECORD_DTYPE, ErrorKind
-from steelyard.runtime.board import Cell
-from steelyard.runtime.recorder import Recorder
+from steelyard.domain.bench.records import MISSING, ErrorKind
 
 INTERIM = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"
 TEXTS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12)
@@ -142,29 +137,8 @@ class Bench:
         return self._runner.run(self._record())
 
     async def _record(self):
-        batches = []
-        cells = memoryview(array("q", [0] * (max(Cell) + 1)))
-        endpoint = ChatEndpoint(EndpointPlan(streaming=True))
-        loop = asyncio.get_running_loop()
-        recorder = Recorder(0, endpoint, no_tokenizer, cells, batches.append, loop)
-        exchange = await self._rig.send()
-        recorder.add(exchange)
-        recorder.drain()
-        recorder.flush()
-        (batch,) = batches
-        gaps = np.frombuffer(batch.gaps, np.int64)
-        return exchange, np.frombuffer(batch.data, RECORD_DTYPE)[0], gaps
-
-
-class OneEach:
-    """A tokenizer that is only asked where the server's count is not used."""
-
-    def count(self, text):
-        return 1
-
-
-def no_tokenizer():
-    return OneEach()
+        ended = await self._rig.send()
+        return ended, *recorded(ended, streaming=True)
 
 
 @pytest.fixture(scope="module")
