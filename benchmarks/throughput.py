@@ -1,0 +1,208 @@
+"""What a request costs: Steelyard against the bare client (the limit) and AIPerf (the peer).
+
+    python -m benchmarks.throughput [--quick] [--write] [--no-aiperf]
+
+64 requests in flight without server delay, one worker; each tool in a process tree of its own,
+all CPU time of the tree counted. `whole` divides everything, start, report and exports included;
+`in the run` leaves out what a run of few requests costs.
+"""
+
+import json
+import statistics
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.contenders import (
+    AIPERF_NAME,
+    Aiperf,
+    Load,
+    bare_command,
+    install_aiperf,
+    steelyard_command,
+    steelyard_summary,
+)
+from benchmarks.processes import Server, ToolError, build_server, run_tool, serving
+from benchmarks.tables import page, parser, publish, table
+
+CONCURRENCY = 64
+FEW = 200
+ROUNDS = 3
+SERVER_BUSY_MAX = 0.7
+
+
+@dataclass(frozen=True)
+class Case:
+    """One kind of load, and how many requests each tool gets so that it runs for seconds."""
+
+    name: str
+    streaming: bool
+    tokens: int
+    ours: int
+    aiperf: int
+    target_bare: float
+    target_aiperf: float = 40.0
+
+
+CASES = (
+    Case("short requests, not streaming", False, 1, 100_000, 10_000, 3.3),
+    Case("streams of 128 tokens", True, 128, 40_000, 4_000, 2.5),
+)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a tool needed in one case; CPU in milliseconds a request."""
+
+    tool: str
+    requests: int
+    requests_per_s: float
+    whole_ms: float
+    run_ms: float
+    server_share: float
+
+    @property
+    def per_cpu_s(self) -> float:
+        """Completed requests for each CPU second, everything counted."""
+        return 1e3 / self.whole_ms
+
+
+def measure_bare(load: Load, server: Server, seconds: float) -> Cost:
+    """Run the bare client; its start is an interpreter's and is left out of `in the run`."""
+    before = server.cpu_s()
+    run = run_tool(bare_command(load, seconds), timeout_s=seconds + 60)
+    used = server.cpu_s() - before
+    result = json.loads(run.output.splitlines()[-1])
+    return Cost(
+        "bare client",
+        result["requests"],
+        result["requests_per_s"],
+        run.cpu_s * 1e3 / result["requests"],
+        result["cpu_ms_per_request"],
+        used / result["wall_s"],
+    )
+
+
+def measure_tool(
+    name: str,
+    server: Server,
+    requests: int,
+    command: Callable[[int, Path], list[str]],
+    rate: Callable[[Path], float],
+) -> Cost:
+    """Run a tool twice, with few and with many requests."""
+    with tempfile.TemporaryDirectory() as scratch:
+        few = run_tool(command(FEW, Path(scratch) / "few"), timeout_s=300)
+        before = server.cpu_s()
+        many = run_tool(command(requests, Path(scratch) / "many"), timeout_s=600)
+        used = server.cpu_s() - before
+        requests_per_s = rate(Path(scratch) / "many")
+    return Cost(
+        name,
+        requests,
+        requests_per_s,
+        many.cpu_s * 1e3 / requests,
+        (many.cpu_s - few.cpu_s) * 1e3 / (requests - FEW),
+        used * requests_per_s / requests,
+    )
+
+
+def measure(case: Case, server: Server, aiperf: Aiperf | None, *, quick: bool) -> list[Cost]:
+    """Let the tools take turns; return each one's median round, by CPU in the run."""
+    rounds = 1 if quick else ROUNDS
+    scale = 10 if quick else 1
+    bare, ours, theirs = [], [], []
+
+    def load(requests: int) -> Load:
+        return Load(server.url, case.streaming, case.tokens, CONCURRENCY, requests)
+
+    for number in range(rounds):
+        bare.append(measure_bare(load(0), server, 1.0 if quick else 4.0))
+        ours.append(
+            measure_tool(
+                "Steelyard", server, case.ours // scale,
+                lambda n, path: steelyard_command(load(n), path),
+                lambda path: float(steelyard_summary(path)["request_throughput"]["avg"]),
+            )
+        )  # fmt: skip
+        if aiperf is not None and number == 0:
+            theirs.append(
+                measure_tool(
+                    "AIPerf", server, case.aiperf // scale,
+                    lambda n, path: aiperf.command(load(n), path),
+                    lambda path: float(aiperf.summary(path)["request_throughput"]["avg"]),
+                )
+            )  # fmt: skip
+    return [_median(costs) for costs in (bare, ours, theirs) if costs]
+
+
+def _median(costs: list[Cost]) -> Cost:
+    middle = statistics.median_low([cost.run_ms for cost in costs])
+    return next(cost for cost in costs if cost.run_ms == middle)
+
+
+def describe(case: Case, costs: list[Cost]) -> str:
+    """Return a case's table of costs, and its ratios beside their targets."""
+    head = (
+        case.name, "requests", "requests/s", "CPU ms/request, whole", "in the run",
+        "requests per CPU s", "server's CPU",
+    )  # fmt: skip
+    rows = [
+        (
+            cost.tool, f"{cost.requests:,}", f"{cost.requests_per_s:,.0f}",
+            f"{cost.whole_ms:.4f}", f"{cost.run_ms:.4f}", f"{cost.per_cpu_s:,.0f}",
+            f"{cost.server_share:.0%}",
+        )
+        for cost in costs
+    ]  # fmt: skip
+    bare, ours = costs[0], costs[1]
+    ratios = [
+        ("CPU per request of the bare client's, in the run", f"{ours.run_ms / bare.run_ms:.2f} x",
+         f"<= {case.target_bare:g} x"),
+        ("CPU per request of the bare client's, whole",
+         f"{ours.whole_ms / bare.whole_ms:.2f} x", ""),
+    ]  # fmt: skip
+    for peer in costs[2:]:
+        ratios += [
+            (f"requests per CPU s of {peer.tool}'s, in the run",
+             f"{peer.run_ms / ours.run_ms:.1f} x", f">= {case.target_aiperf:g} x"),
+            (f"requests per CPU s of {peer.tool}'s, whole",
+             f"{ours.per_cpu_s / peer.per_cpu_s:.1f} x", ""),
+        ]  # fmt: skip
+    return table(head, rows) + "\n\n" + table(("Steelyard, in multiples", "", "target"), ratios)
+
+
+def main() -> None:
+    """Run both cases and print the page."""
+    flags = parser(__doc__)
+    flags.add_argument("--no-aiperf", action="store_true", help="leave the peer out")
+    arguments = flags.parse_args()
+    blocks = []
+    with tempfile.TemporaryDirectory() as scratch:
+        aiperf = None if arguments.no_aiperf else install_aiperf(Path(scratch))
+        program = build_server(Path(scratch))
+        for case in CASES:
+            with serving(program) as server:
+                costs = measure(case, server, aiperf, quick=arguments.quick)
+            blocks.append(describe(case, costs))
+            if costs[0].server_share > SERVER_BUSY_MAX:
+                blocks.append(
+                    f"The server was {costs[0].server_share:.0%} busy at the bare client's pace: "
+                    "above 70 % it may bound what is measured."
+                )
+    text = page(
+        "Throughput",
+        f"{CONCURRENCY} requests in flight, no server delay, one worker. A row is the median of "
+        "its rounds; the CPU time is that of all processes of the tool.",
+        blocks,
+        AIPERF_NAME if aiperf else "",
+    )
+    publish("throughput", text, write=arguments.write)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except ToolError as error:
+        raise SystemExit(str(error)) from None
