@@ -95,7 +95,7 @@ def test_a_wrong_line_is_named(tmp_path: Path, line: str, told: str) -> None:
 
 def test_a_line_without_end_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file of one endless line is refused, not read into memory."""
-    monkeypatch.setattr("steelyard.builtin.dataset.single_turn.LINE_MAX_BYTES", 1000)
+    monkeypatch.setattr("steelyard.runtime.line_file.LINE_MAX_BYTES", 1000)
     with pytest.raises(UsageError, match="over 1000 bytes"):
         read(tmp_path / "in.jsonl", '{"text": "' + "a" * 2000 + '"}')
 

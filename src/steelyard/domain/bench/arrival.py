@@ -20,6 +20,9 @@ STREAM_PROMPT = 3
 STREAM_LENGTH = 4
 STREAM_CANCEL = 5
 STREAM_TARGET = 6
+STREAM_BLOCK = 20
+STREAM_POOL = 21
+STREAM_PASSAGES = 22
 
 
 def generator(seed: int, stream: int, phase: int, block: int) -> np.random.Generator:
