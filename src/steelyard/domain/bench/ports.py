@@ -113,7 +113,7 @@ class Exporter(Protocol):
     """Writes a run to files. Called by the post-processor manager and `steelyard report`."""
 
     def export(self, view: RunView) -> list[str]:
-        """Write complete files (write, fsync, rename) below `view.directory`; return their paths."""
+        """Write whole files (write, fsync, rename) below `view.directory`; return their paths."""
         ...
 
 
@@ -184,7 +184,7 @@ class RecordMetric(Protocol):
     source: str
 
     def values(self, batch: np.ndarray) -> np.ndarray:
-        """Return float64 values in `unit` for a batch of `RECORD_DTYPE`; NaN where there is none."""
+        """Return float64 values in `unit` for a batch of `RECORD_DTYPE`; NaN where none is."""
         ...
 
 
