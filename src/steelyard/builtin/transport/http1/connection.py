@@ -46,7 +46,7 @@ class Connection:
     The parser calls the `on_*` methods. Nothing here reads a body's meaning.
 
     Attributes:
-        seen_ns: when the last read returned, CLOCK_MONOTONIC.
+        stamp_ns: when what was read last arrived, or the request began, CLOCK_MONOTONIC.
         session: whose connection it is, where connections belong to sessions.
         usable: another request may go out on it.
         stale: the server had closed it before answering a byte of a request that it once could
@@ -54,8 +54,8 @@ class Connection:
     """
 
     __slots__ = (
-        "_complete", "_keep_alive", "_out_of_step", "_owner", "_parser", "_rest", "_served",
-        "_sock", "_stamp_ns", "_stamped", "exchange", "number", "seen_ns", "session", "stale",
+        "_complete", "_keep_alive", "_out_of_step", "_owner", "_parser", "_rest", "_seen_ns",
+        "_served", "_sock", "_stamped", "exchange", "number", "session", "stale", "stamp_ns",
         "target", "usable",
     )  # fmt: skip
 
@@ -68,7 +68,7 @@ class Connection:
         self._complete = self._out_of_step = False
         self._keep_alive = True
         self._served = 0
-        self._stamp_ns = self.seen_ns = 0
+        self.stamp_ns = self._seen_ns = 0
         self.exchange: Exchange | None = None
         self.target = target
         self.number = number
@@ -92,7 +92,7 @@ class Connection:
         if payload is None:
             payload = exchange.request
         start_ns = _now()
-        exchange.start_ns = self._stamp_ns = start_ns
+        exchange.start_ns = self.stamp_ns = start_ns
         try:
             sent = self._sock.send(payload)
         except BlockingIOError:
@@ -146,7 +146,6 @@ class Connection:
         except OSError as error:
             self._broken(ErrorKind.RESET, f"the connection broke: {error.strerror}")
             return
-        self.seen_ns = _now()
         exchange = self.exchange
         if exchange is None:
             self._unasked(owner.buffer[:size])
@@ -154,12 +153,11 @@ class Connection:
         if size == 0:
             self._ended(exchange)
             return
-        before_ns = self._stamp_ns
-        real_ns = stamp_of(ancillary)
-        if real_ns:
-            self._stamp_ns = real_ns - owner.wall_offset_ns
+        before_ns = self.stamp_ns
+        if ancillary:
+            self.stamp_ns = stamp_of(ancillary) - owner.wall_offset_ns
         else:
-            self._stamp_ns = self.seen_ns
+            self.stamp_ns = _now()
             exchange.kernel_stamped = False
         exchange.bytes_received += size
         self._take(exchange, owner.buffer[:size], before_ns)
@@ -172,9 +170,10 @@ class Connection:
     def _take(self, exchange: Exchange, data: memoryview, before_ns: int) -> None:
         """Parse what a read brought; `before_ns` is the stamp of the read before it."""
         if not exchange.stamps:
+            self._seen_ns = _now()
             exchange.before_body_ns = before_ns
             if exchange.first_byte_ns == MISSING:
-                exchange.first_byte_ns = self._stamp_ns
+                exchange.first_byte_ns = self.stamp_ns
                 exchange.head = bytes(data[:HEAD_BYTES_MAX])
             elif len(exchange.head) < HEAD_BYTES_MAX:
                 exchange.head += data[:HEAD_BYTES_MAX]
@@ -204,7 +203,7 @@ class Connection:
         elif ends_with_connection(exchange.head):
             exchange.status = self._parser.get_status_code()
             self.close()
-            exchange.end_ns = self._stamp_ns
+            exchange.end_ns = self.stamp_ns
             self._owner.released(self)
         else:
             self._broken(ErrorKind.TRUNCATED, "the server closed the connection in mid-answer")
@@ -216,7 +215,7 @@ class Connection:
         """
         self._complete = False
         self.exchange = exchange
-        exchange.end_ns = self._stamp_ns
+        exchange.end_ns = self.stamp_ns
         if not self._keep_alive or self._out_of_step or self._rest is not None:
             self.close()
         self._owner.released(self)
@@ -245,9 +244,9 @@ class Connection:
         if exchange is None:
             return
         if not exchange.stamps:
-            exchange.lag_ns = self.seen_ns - self._stamp_ns
+            exchange.lag_ns = self._seen_ns - self.stamp_ns
         exchange.pieces.append(data)
-        exchange.stamps.append(self._stamp_ns)
+        exchange.stamps.append(self.stamp_ns)
 
     def on_message_complete(self) -> None:
         """Note the end, unless of an interim (1xx) answer; acted upon when the parser returns.

@@ -49,7 +49,7 @@ class Deadlines:
 
         Args:
             exchange: on a connection.
-            seen_ns: when its connection was last read.
+            seen_ns: when the last of it arrived.
         """
         whole = (exchange.submitted_ns + self._request_ns, ErrorKind.TIMEOUT_REQUEST)
         if exchange.first_byte_ns == MISSING:

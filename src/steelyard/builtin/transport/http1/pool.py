@@ -106,7 +106,7 @@ class Http1Transport:
         for connection in tuple(self._busy):
             if connection.exchange is None:
                 continue
-            due_ns, kind = limits.under_way(connection.exchange, connection.seen_ns)
+            due_ns, kind = limits.under_way(connection.exchange, connection.stamp_ns)
             if due_ns <= now_ns:
                 self._end_on(connection, kind, limits.text(kind))
             else:
