@@ -23,7 +23,9 @@ class _StreamOptions(msgspec.Struct):
     include_usage: bool | None = False
 
 
-class _Limits(msgspec.Struct):
+class Limits(msgspec.Struct):
+    """The fields that all interfaces share."""
+
     model: str = ""
     stream: bool | None = False
     max_tokens: int | None = None
@@ -33,11 +35,11 @@ class _Limits(msgspec.Struct):
     stream_options: _StreamOptions | None = None
 
 
-class _Chat(_Limits, kw_only=True):
+class _Chat(Limits, kw_only=True):
     messages: list[_Message]
 
 
-class _Completion(_Limits, kw_only=True):
+class _Completion(Limits, kw_only=True):
     prompt: str | list[Any]
 
 
@@ -59,7 +61,7 @@ class Asked:
 
     __slots__ = ("model", "prompt_tokens", "reason", "stream", "tokens", "usage")
 
-    def __init__(self, wanted: _Limits, prompt_tokens: int, options: MockOptions) -> None:
+    def __init__(self, wanted: Limits, prompt_tokens: int, options: MockOptions) -> None:
         """Apply the limits of the request to the length that the server was told."""
         self.model = wanted.model
         self.stream = bool(wanted.stream)
@@ -71,7 +73,7 @@ class Asked:
         self.tokens, self.reason = _length(wanted, limit, options)
 
 
-def _length(wanted: _Limits, limit: int | None, options: MockOptions) -> tuple[int, str]:
+def _length(wanted: Limits, limit: int | None, options: MockOptions) -> tuple[int, str]:
     least = wanted.min_tokens or 0
     if limit is not None and not 1 <= limit <= TOKENS_MAX:
         raise ValueError(f"max_tokens must be 1 to {TOKENS_MAX}, got {limit}.")

@@ -17,6 +17,7 @@ from steelyard.runtime.mock.asked import Asked, read_chat, read_completion
 from steelyard.runtime.mock.connection import SO_TIMESTAMPNS, Connection
 from steelyard.runtime.mock.draws import Draws
 from steelyard.runtime.mock.gauges import Gauges
+from steelyard.runtime.mock.items import PATHS, ROUTES, ItemScript, read_items
 from steelyard.runtime.mock.options import MockOptions
 from steelyard.runtime.mock.reactor import Reactor
 from steelyard.runtime.mock.script import Script
@@ -30,6 +31,7 @@ _REQUEST_LINE_PARTS = 3
 
 _CHAT = b"POST /v1/chat/completions HTTP/1.1"
 _COMPLETION = b"POST /v1/completions HTTP/1.1"
+_POSTS = frozenset(line.split(b" ")[1] for line in (_CHAT, _COMPLETION, *ROUTES))
 
 
 class MockServer:
@@ -54,6 +56,7 @@ class MockServer:
         self._side_faults = any(self.options.faults.get(name) for name in ("split", "drop"))
         self._connections: dict[int, Connection] = {}
         self._scripts: dict[tuple[bool, str], Script] = {}
+        self._item_scripts: dict[tuple[bytes, str, int], ItemScript] = {}
         self._truth: TruthLog | None = None
         self._pages = self._make_pages()
 
@@ -122,6 +125,10 @@ class MockServer:
                 self._complete(conn, request, read_chat(body, self.options), received)
             elif line == _COMPLETION:
                 self._complete(conn, request, read_completion(body, self.options), received)
+            elif line in ROUTES:
+                asked, items = read_items(ROUTES[line], body, self.options)
+                script = self._item_script(ROUTES[line], asked.model, items)
+                self._complete(conn, request, asked, received, script)
             else:
                 conn.write(self._page(line, close=request.close))
                 conn.finish(close=request.close)
@@ -157,7 +164,12 @@ class MockServer:
             self.gauges.connections -= 1
 
     def _complete(
-        self, conn: Connection, request: Request, asked: Asked, received: tuple[int, bool]
+        self,
+        conn: Connection,
+        request: Request,
+        asked: Asked,
+        received: tuple[int, bool],
+        script: Script | None = None,
     ) -> None:
         chat = request.line.startswith(b"POST /v1/chat")
         if self.options.models and asked.model not in self.options.models:
@@ -178,7 +190,9 @@ class MockServer:
         answer = Answer(
             self,
             conn,
-            self._scripts.get((chat, asked.model)) or self._script(asked.model, chat=chat),
+            script
+            or self._scripts.get((chat, asked.model))
+            or self._script(asked.model, chat=chat),
             asked,
             number=number,
             request_id=request.request_id,
@@ -194,6 +208,15 @@ class MockServer:
             self._scripts.clear()
         script = Script(model or "mock", chat=chat, tokens_per_chunk=self.options.tokens_per_chunk)
         self._scripts[chat, model] = script
+        return script
+
+    def _item_script(self, route: bytes, model: str, items: int) -> ItemScript:
+        key = (route, model, items)
+        script = self._item_scripts.get(key)
+        if script is None:
+            if len(self._item_scripts) >= _SCRIPTS_MAX:
+                self._item_scripts.clear()
+            script = self._item_scripts[key] = ItemScript(route, model or "mock", items)
         return script
 
     def _make_pages(self) -> dict[bytes, bytes]:
@@ -216,11 +239,11 @@ class MockServer:
                 kind = "text/plain; version=0.0.4; charset=utf-8"
                 return response(200, self.gauges.text(), kind, close=close)
             return response(200, self._pages[path], close=close)
-        if path in {b"/v1/chat/completions", b"/v1/completions"}:
+        if path in _POSTS:
             return _not_allowed(method, "POST", close=close)
         text = error_body(
             f"Unknown path {path.decode('latin-1')}; this server has /v1/chat/completions, "
-            "/v1/completions, /v1/models, /health and /metrics.",
+            f"/v1/completions, {', '.join(PATHS)}, /v1/models, /health and /metrics.",
             "invalid_request_error",
             "not_found",
         )
