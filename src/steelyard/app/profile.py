@@ -21,6 +21,8 @@ from steelyard.domain.bench.messages import ReportBuilt
 from steelyard.domain.bench.plan import Plan
 from steelyard.domain.bench.summary import Summary
 from steelyard.domain.bench.targets import parse_target
+from steelyard.kernel.errors import FileError
+from steelyard.runtime.calibration_store import load_calibration, state_directory
 from steelyard.runtime.clock import SystemClock
 from steelyard.runtime.host_facts import host_facts
 from steelyard.runtime.journal import JournalWriter, journal_directory
@@ -171,11 +173,25 @@ def _execute(
 def _opening(plan: Plan) -> dict[str, object]:
     from steelyard import __version__
 
+    host = host_facts()
     return {
         "plan": msgspec.to_builtins(plan),
-        "host": host_facts(),
+        "host": host,
         "steelyard_version": __version__,
+        "calibration": _calibration(host),
     }
+
+
+def _calibration(host: dict[str, object]) -> object:
+    """Return this host's calibration; a text says why it can't be used, None that there is none.
+
+    It goes into the journal, so that a report made later or elsewhere gives the same error bars.
+    """
+    try:
+        found = load_calibration(state_directory(os.environ), host)
+    except FileError as error:
+        return str(error)
+    return None if found is None else msgspec.to_builtins(found)
 
 
 def _run_loop(main: Callable[[], object]) -> None:

@@ -13,6 +13,9 @@ class Command(NamedTuple):
 
 COMMANDS = (
     Command("profile", "steelyard.cli.profile:app", "Measure an inference server."),
+    Command(
+        "calibrate", "steelyard.cli.calibrate:app", "Measure this host's own error and ceilings."
+    ),
     Command("mock", "steelyard.cli.mock:app", "Serve a simulated server whose truth is known."),
     Command("report", "steelyard.cli.report:app", "Rebuild a run's outputs from its journal."),
     Command("plugins", "steelyard.cli.plugins:app", "List, explain and create plugins."),

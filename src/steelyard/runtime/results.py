@@ -20,7 +20,7 @@ from steelyard.domain.bench.plan_notes import endpoint_notes
 from steelyard.domain.bench.records import RECORD_DTYPE
 from steelyard.domain.bench.redact import redacted_url
 from steelyard.domain.bench.story import RUN_STARTED, Story
-from steelyard.domain.bench.summarize import describe_metric, single, summarize
+from steelyard.domain.bench.summarize import calibrated, describe_metric, single, summarize
 from steelyard.domain.bench.summary import MetricSummary, Summary
 from steelyard.domain.bench.totals import Totals
 from steelyard.kernel.errors import JournalError, UsageError
@@ -150,10 +150,14 @@ def open_run(directory: Path, host: PluginHost) -> Results:
             ingest.take(batch)
         ingest.flush()
         store.prepare_exports(_names(story, plan))
+        summaries = _metric_summaries(store, metrics, totals)
+        if not any(bound.unbounded for bound in metrics.bounds.values()):
+            # A calibration speaks of kernel stamps; user-space ones have no known error.
+            summaries = calibrated(summaries, plan, story, totals)
         view.summary = summarize(
             story,
             totals,
-            _metric_summaries(store, metrics, totals),
+            summaries,
             directory=str(directory),
             journal={
                 "streams": reader.streams(),

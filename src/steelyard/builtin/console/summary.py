@@ -1,6 +1,7 @@
 """The result of a run on a terminal: metrics, errors, verdict, where the report lies."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,6 +12,7 @@ from rich.text import Text
 from steelyard.domain.bench.metrics import MetricGroup
 from steelyard.domain.bench.ports import RunView
 from steelyard.domain.bench.summary import Summary, Verdict
+from steelyard.kernel.units import NS_PER_S
 from steelyard.runtime.metrics_table import MetricsTable
 
 _STYLES = {"VALID": "bold green", "SUSPECT": "bold yellow", "INVALID": "bold red"}
@@ -55,14 +57,27 @@ def _heading(summary: Summary) -> str:
 
 def _footnotes(summary: Summary) -> Iterator[Text]:
     lines = []
-    shown = summary.metrics.values()
-    if any(metric.error_bar_source == "stamps" and metric.count for metric in shown):
-        lines.append("± is what this run's own stamps can be wrong by; the host is not calibrated.")
-    sources = {metric.provenance for metric in shown if metric.provenance and metric.count}
-    lines += [f"Token counts: {source}." for source in sorted(sources)]
-    lines += [f"Note: {note}" for note in summary.run.notes]
+    run, shown = summary.run, summary.metrics.values()
+    sources = {metric.error_bar_source for metric in shown if metric.count}
+    if "calibration" in sources:
+        lines.append(
+            "± is this instrument's own error at such a load (p99), with what this run's stamps "
+            f"add; calibrated {_day(run.calibration)}."
+        )
+    elif "stamps" in sources:
+        lines.append("± is what this run's own stamps can be wrong by.")
+    if not run.calibration:
+        lines.append("Not calibrated; `steelyard calibrate` measures this host's error.")
+    counted = {metric.provenance for metric in shown if metric.provenance and metric.count}
+    lines += [f"Token counts: {source}." for source in sorted(counted)]
+    lines += [f"Note: {note}" for note in run.notes]
     if lines:
         yield Text("\n".join(lines), style="dim")
+
+
+def _day(calibration: Mapping[str, Any]) -> str:
+    made = datetime.fromtimestamp(calibration["made_wall_ns"] / NS_PER_S, tz=UTC)
+    return made.date().isoformat()
 
 
 def _errors(summary: Summary) -> Iterator[Any]:

@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from steelyard.domain.bench.calibration import Calibration
 from steelyard.domain.bench.plan import Plan
 from steelyard.kernel.events import Event
 
@@ -45,6 +46,8 @@ class Story:
         status: `completed`, `cancelled`, ... as the run's last event says, else `interrupted`.
         phases: each phase's last known stats, by phase index, with how it ended.
         lost: services that died, as `(service id, service type)`.
+        calibration: the host's when the run began, None without one.
+        calibration_problem: why the host's calibration could not be read.
     """
 
     def __init__(self) -> None:
@@ -61,6 +64,8 @@ class Story:
         self.phases: dict[int, dict[str, Any]] = {}
         self.lost: list[tuple[str, str]] = []
         self.workers: dict[int, WorkerLoad] = {}
+        self.calibration: Calibration | None = None
+        self.calibration_problem = ""
 
     def fold(self, event: Event) -> None:
         """Take in one event; types that are not ours to know are passed over."""
@@ -86,6 +91,11 @@ class Story:
         self.plan = msgspec.convert(self.plan_data, Plan)
         self.host = payload.get("host", {})
         self.steelyard_version = str(payload.get("steelyard_version", ""))
+        calibration = payload.get("calibration")
+        if isinstance(calibration, str):
+            self.calibration_problem = calibration
+        elif calibration is not None:
+            self.calibration = msgspec.convert(calibration, Calibration)
 
     def _lose(self, payload: dict[str, Any]) -> None:
         lost = (str(payload.get("service_id", "?")), str(payload.get("service_type", "?")))

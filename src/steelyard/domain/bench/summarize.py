@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from steelyard.domain.bench.calibration import with_error_bars
 from steelyard.domain.bench.metrics import MetricFlags, flags_of, group_of
 from steelyard.domain.bench.plan import Plan
 from steelyard.domain.bench.redact import redacted_plan, redacted_text
@@ -35,6 +36,18 @@ def describe_metric(metric: Any, numbers: Mapping[str, Any], totals: Totals) -> 
         larger_is_better=metric.larger_is_better,
         **numbers,
     )
+
+
+def calibrated(
+    metrics: Mapping[str, MetricSummary], plan: Plan, story: Story, totals: Totals
+) -> dict[str, MetricSummary]:
+    """Return the metrics with error bars from the calibration that the run found, if it did."""
+    seconds = totals.duration_ns / NS_PER_S
+    if story.calibration is None or not seconds:
+        return dict(metrics)
+    streaming = plan.endpoint.streaming
+    rate = (totals.chunks if streaming else totals.requests) / seconds
+    return with_error_bars(metrics, story.calibration, streaming=streaming, rate=rate)
 
 
 def single(value: float | None) -> dict[str, Any]:
@@ -166,7 +179,10 @@ def summarize(
             artifact_dir=directory,
             lost_services=tuple(service for service, _ in story.lost),
             journal={**journal, "damage": list(damage)},
-            notes=notes,
+            notes=(*notes, *([story.calibration_problem] if story.calibration_problem else [])),
+            calibration=(
+                {"made_wall_ns": story.calibration.made_wall_ns} if story.calibration else {}
+            ),
         ),
         errors=tuple(
             msgspec.structs.replace(error, example=redacted_text(error.example))

@@ -19,7 +19,8 @@ class MetricSummary(msgspec.Struct, frozen=True, kw_only=True):
         count: how many samples.
         error_bar: half-width, in `unit`, of what the instrument itself may be wrong by; None when
             it was not measured.
-        error_bar_source: `stamps` when only the run's own stamps bound it.
+        error_bar_source: `stamps` when only the run's own stamps bound it; `calibration` when it is
+            the host's calibrated error at this load, plus that bound.
         provenance: where the samples come from, such as `server usage 100 %`.
         flags: `MetricFlags`, for consoles to filter by; not exported.
         group: the console table it belongs to.
@@ -81,6 +82,7 @@ class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
         status: `completed`, `cancelled` or `interrupted` (the journal just ends).
         wall_offset_ns: add to a record's CLOCK_MONOTONIC time to get Unix time.
         notes: what else a reader should know, such as a plugin's metric that failed.
+        calibration: when the host was calibrated (`made_wall_ns`), empty when it was not.
     """
 
     run_id: str
@@ -95,6 +97,7 @@ class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
     lost_services: tuple[str, ...] = ()
     journal: dict[str, Any] = {}
     notes: tuple[str, ...] = ()
+    calibration: dict[str, Any] = {}
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
