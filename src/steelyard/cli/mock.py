@@ -11,8 +11,9 @@ from steelyard.runtime.mock.server import serve
 _HELP = """Serve a simulated server that answers at known times, until Ctrl-C.
 
 It speaks OpenAI's chat and text completions, streamed and not, embeddings and rankings, with \
-/v1/models, /health and /metrics. Use it to try a command line, to test a client, or to check an instrument: the truth \
-log says when each request arrived (stamped by the kernel) and when its chunks left.
+/v1/models, /health and /metrics. Use it to try a command line, to test a client, or to check an \
+instrument: the truth log says when each request arrived (stamped by the kernel) and when its \
+chunks left.
 """
 
 _EXAMPLES = """Examples:

@@ -8,6 +8,8 @@ from steelyard.app.config.flag import GROUP_ORDER
 from steelyard.app.config.model import BenchmarkConfig
 from steelyard.app.config.unsupported import UNSUPPORTED
 
+RANKED = {"endpoint_type": "nim_rankings"}
+
 # For each flag: words that differ from the default, and what they need beside them.
 SAMPLES = {
     "model": ("a,b", {}),
@@ -39,7 +41,18 @@ SAMPLES = {
     "osl": ("7", {}),
     "osl_stddev": ("7", {"osl": 9}),
     "random_seed": ("7", {}),
-    "tokenizer": (None, {}),
+    "isl_block_size": (
+        "7",
+        {"custom_dataset_type": "mooncake_trace", "input_file": "prompts.jsonl"},
+    ),
+    "rankings_passages_mean": ("7", RANKED),
+    "rankings_passages_stddev": ("7", RANKED),
+    "rankings_passages_prompt_token_mean": ("7", RANKED),
+    "rankings_passages_prompt_token_stddev": ("7", RANKED),
+    "rankings_query_prompt_token_mean": ("7", RANKED),
+    "rankings_query_prompt_token_stddev": ("7", RANKED),
+    "tokenizer": (None, {}),  # see test_choices
+    "apply_chat_template": (False, {}),
     "concurrency": ("7", {}),
     "prefill_concurrency": ("7", {"streaming": True, "concurrency": 9}),
     "request_rate": ("7", {}),

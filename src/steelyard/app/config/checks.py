@@ -5,6 +5,13 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
+from steelyard.app.config.choices import (
+    SYNTHETIC,
+    dataset_options,
+    endpoint_options,
+    resolve_file,
+)
+from steelyard.app.config.dataset import RankingsConfig
 from steelyard.app.config.fields import Path
 from steelyard.app.config.load import LoadConfig
 from steelyard.app.config.model import BenchmarkConfig
@@ -47,6 +54,7 @@ def find_mistakes(
     found: list[Mistake] = []
     checks = (
         _plugins(config, host),
+        _streaming(config, host),
         _urls(config),
         _headers(config, environ),
         _input(config, tree),
@@ -58,12 +66,12 @@ def find_mistakes(
 
 
 def _plugins(config: BenchmarkConfig, host: Catalog) -> Iterator[Mistake]:
-    dataset = config.input.type or ("single_turn" if config.input.file else "synthetic")
+    dataset = config.input.type or SYNTHETIC
     one: list[tuple[str, str, Path, dict[str, Any], Path]] = [
-        ("endpoint", config.endpoint.type, ("endpoint", "type"), config.endpoint.options,
+        ("endpoint", config.endpoint.type, ("endpoint", "type"), endpoint_options(config),
          ("endpoint", "options")),
         ("transport", config.endpoint.transport, ("endpoint", "transport"), {}, ()),
-        ("dataset", dataset, ("input", "type"), config.input.options, ("input", "options")),
+        ("dataset", dataset, ("input", "type"), dataset_options(config), ("input", "options")),
         ("tokenizer", config.tokenizer.name, ("tokenizer", "name"), config.tokenizer.options,
          ("tokenizer", "options")),
         ("ui", config.ui, ("ui",), {}, ()),
@@ -105,9 +113,23 @@ def _plugin(
         yield path, str(error)
 
 
+def _streaming(config: BenchmarkConfig, host: Catalog) -> Iterator[Mistake]:
+    """Refuse a stream of an endpoint whose manifest says that it has none."""
+    for spec in host.specs("endpoint"):
+        is_meant = spec.name == config.endpoint.type and config.endpoint.streaming
+        if is_meant and not spec.metadata.get("supports_streaming", True):
+            yield (
+                ("endpoint", "streaming"),
+                f"the endpoint {spec.name!r} answers whole, never in a stream",
+            )
+
+
 def _one_of(kind: str, known: list[str]) -> str:
     words = kind.replace("_", " ")
-    return f"an installed {words}: " + (", ".join(known) if known else "none is installed")
+    names = ", ".join(known) if known else "none is installed"
+    if kind == "tokenizer":
+        names += "; or a path of a tokenizer.json, or an installed package that carries one"
+    return f"an installed {words}: {names}"
 
 
 def loads(config: BenchmarkConfig) -> list[tuple[Path, LoadConfig]]:
@@ -156,21 +178,18 @@ def _headers(config: BenchmarkConfig, environ: Mapping[str, str]) -> Iterator[Mi
 def _input(config: BenchmarkConfig, tree: Tree) -> Iterator[Mistake]:
     given = config.input
     if given.file is not None:
-        place = resolve_file(given.file, tree)
-        if given.type == "synthetic":
+        place = resolve_file(given.file, tree, ("input", "file"))
+        if str(given.type).startswith(SYNTHETIC):
             yield ("input", "file"), "synthetic prompts take no file; leave one of the two out"
         elif not os.path.exists(place):  # noqa: PTH110  a directory is as good as a file here
             yield ("input", "file"), f"there is no {place}"
+    if given.isl_block_size is not None and given.type != "mooncake_trace":
+        yield ("input", "isl_block_size"), "is of a trace's prompts, of the type mooncake_trace"
+    for name in RankingsConfig.model_fields:
+        if getattr(given.rankings, name) is not None and given.type != "synthetic_rankings":
+            yield ("input", "rankings", name), "shapes prompts of the type synthetic_rankings only"
     if given.osl_stddev and given.osl_mean is None:
         yield ("input", "osl_stddev"), "needs a mean; expected --osl or input.osl_mean beside it"
-
-
-def resolve_file(file: str, tree: Tree) -> str:
-    """Return the absolute path of an input file; one named in YAML starts at that file."""
-    base = os.getcwd()  # noqa: PTH109  strings all through: what goes into a plan is one
-    if tree.is_from_file(("input", "file")) and tree.document is not None:
-        base = os.path.dirname(os.path.abspath(tree.document.file))  # noqa: PTH100, PTH120  as above
-    return os.path.normpath(os.path.join(base, os.path.expanduser(file)))  # noqa: PTH111, PTH118  as above
 
 
 def _shape(config: BenchmarkConfig, tree: Tree) -> Iterator[Mistake]:

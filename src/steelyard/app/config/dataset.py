@@ -6,7 +6,42 @@ from pydantic import BeforeValidator, Field
 
 from steelyard.app.config.flag import Flag, Groups
 from steelyard.app.config.parsing import lower
-from steelyard.app.config.section import Count, NotBool, Section, Tokens
+from steelyard.app.config.section import Count, NotBool, PositiveFloat, Section, Tokens
+
+
+class RankingsConfig(Section):
+    """Synthetic queries and passages, for endpoints that rank."""
+
+    passages_mean: Annotated[
+        PositiveFloat | None,
+        Flag(("--rankings-passages-mean",), Groups.RANKINGS, unit="passages"),
+        Field(description="Mean number of passages of a request; 10 without it."),
+    ] = None
+    passages_stddev: Annotated[
+        Tokens | None,
+        Flag(("--rankings-passages-stddev",), Groups.RANKINGS, unit="passages"),
+        Field(description="Standard deviation of the number of passages; 0 without it."),
+    ] = None
+    passage_tokens_mean: Annotated[
+        PositiveFloat | None,
+        Flag(("--rankings-passages-prompt-token-mean",), Groups.RANKINGS, unit="tokens"),
+        Field(description="Mean length of a passage; 550 without it."),
+    ] = None
+    passage_tokens_stddev: Annotated[
+        Tokens | None,
+        Flag(("--rankings-passages-prompt-token-stddev",), Groups.RANKINGS, unit="tokens"),
+        Field(description="Standard deviation of a passage's length; 0 without it."),
+    ] = None
+    query_tokens_mean: Annotated[
+        PositiveFloat | None,
+        Flag(("--rankings-query-prompt-token-mean",), Groups.RANKINGS, unit="tokens"),
+        Field(description="Mean length of a query; 550 without it."),
+    ] = None
+    query_tokens_stddev: Annotated[
+        Tokens | None,
+        Flag(("--rankings-query-prompt-token-stddev",), Groups.RANKINGS, unit="tokens"),
+        Field(description="Standard deviation of a query's length; 0 without it."),
+    ] = None
 
 
 class InputConfig(Section):
@@ -17,16 +52,18 @@ class InputConfig(Section):
         BeforeValidator(lower),
         Flag(("--custom-dataset-type", "--dataset-type"), Groups.INPUT, metavar="NAME"),
         Field(
-            description="Name of the dataset plugin; synthetic without a file, single_turn with "
-            "one."
+            description="Name of the dataset plugin. Without it: synthetic, or "
+            "synthetic_rankings where the endpoint ranks; for a file what its first line says, "
+            "multi_turn, mooncake_trace or single_turn, or raw_payload and inputs_json where the "
+            "endpoint is raw; random_pool for a directory."
         ),
     ] = None
     file: Annotated[
         str | None,
         Flag(("--input-file",), Groups.INPUT, metavar="PATH"),
         Field(
-            description="File of prompts. In a configuration file, relative to that file; as a "
-            "flag, to the current directory."
+            description="File of prompts, or a directory of them. In a configuration file, "
+            "relative to that file; as a flag, to the current directory."
         ),
     ] = None
     entries: Annotated[
@@ -76,6 +113,19 @@ class InputConfig(Section):
         ),
         Field(description="Standard deviation of a synthetic prompt's length."),
     ] = 0.0
+    isl_block_size: Annotated[
+        Count | None,
+        Flag(
+            (
+                "--isl-block-size",
+                "--prompt-input-tokens-block-size",
+                "--synthetic-input-tokens-block-size",
+            ),
+            Groups.ISL,
+            unit="tokens",
+        ),
+        Field(description="Tokens for which a hash of a trace stands; 512 without it."),
+    ] = None
     osl_mean: Annotated[
         Tokens | None,
         Flag(
@@ -104,6 +154,9 @@ class InputConfig(Section):
             description="Fixes every random draw: prompts, lengths, order and arrival times.",
         ),
     ] = 42
+    rankings: Annotated[RankingsConfig, Field(description="Synthetic queries and passages.")] = (
+        Field(default_factory=RankingsConfig)
+    )
     options: Annotated[
         dict[str, Any],
         Field(
@@ -118,8 +171,19 @@ class TokenizerConfig(Section):
     name: Annotated[
         str,
         Flag(("--tokenizer",), Groups.TOKENIZER, metavar="NAME"),
-        Field(description="Name of the tokenizer plugin."),
+        Field(
+            description="Name of the tokenizer plugin; or the path of a tokenizer.json or of its "
+            "directory; or an installed package that carries one. Nothing is downloaded."
+        ),
     ] = "builtin"
+    apply_chat_template: Annotated[
+        bool,
+        Flag(("--apply-chat-template",), Groups.TOKENIZER),
+        Field(
+            description="Count the input tokens of chat requests with the tokenizer's chat "
+            "template, where it has one."
+        ),
+    ] = True
     options: Annotated[
         dict[str, Any],
         Field(

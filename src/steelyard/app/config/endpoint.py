@@ -12,6 +12,25 @@ API_KEY_ENV = "STEELYARD_API_KEY"
 """Where `--api-key` puts the key: it is in no plan, no artifact and no process title."""
 
 
+class TemplateConfig(Section):
+    """The request body of the endpoint `template`, and where answers have their text."""
+
+    body: Annotated[
+        str | None,
+        Field(
+            description="A Jinja template of a JSON object, or the path of one; as a flag, "
+            "`--extra-inputs payload_template:PATH`."
+        ),
+    ] = None
+    response_field: Annotated[
+        str | None,
+        Field(
+            description="JMESPath of the answer's text, detected without it; for the endpoints "
+            "template and raw. As a flag, `--extra-inputs response_field:QUERY`."
+        ),
+    ] = None
+
+
 class EndpointConfig(Section):
     """The server under test; without `urls` the embedded simulated server is measured."""
 
@@ -133,9 +152,13 @@ class EndpointConfig(Section):
         BeforeValidator(parse_extra_inputs),
         Flag(("--extra-inputs",), Groups.INPUT, metavar="KEY:VALUE"),
         Field(
-            description="Merged into each request body: `key:value` words or a JSON object.",
+            description="Merged into each request body: `key:value` or `key=value` words, or a "
+            "JSON object.",
         ),
     ] = Field(default_factory=dict)
+    template: Annotated[
+        TemplateConfig, Field(description="The user's own request body and answer.")
+    ] = Field(default_factory=TemplateConfig)
     options: Annotated[
         dict[str, Any],
         Field(

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from steelyard.app.config.checks import Catalog, find_mistakes
+from steelyard.app.config.choices import settle
 from steelyard.app.config.endpoint import API_KEY_ENV
 from steelyard.app.config.fields import Path as KeyPath
 from steelyard.app.config.model import BenchmarkConfig
@@ -56,6 +57,7 @@ def load_config(
     tree = merge(document, environ, flags or {})
     config, mistakes = _validate(tree)
     catalog = host if host is not None else _standard_host(config)
+    config = settle(config, tree, catalog)
     mistakes.extend(
         mistake
         for mistake in find_mistakes(config, tree, catalog, environ)

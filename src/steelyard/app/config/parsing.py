@@ -39,8 +39,11 @@ def parse_headers(value: Any) -> Any:
 
 
 def parse_extra_inputs(value: Any) -> Any:
-    """Return a mapping from `key:value` strings (values read as JSON where they are), or JSON."""
-    return _pairs(value, "key:value", keep_text=False)
+    """Return a mapping from `key:value` strings (values read as JSON where they are), or JSON.
+
+    `key=value` is understood too: the first of the two signs parts a word.
+    """
+    return _pairs(value, "key:value", keep_text=False, signs=":=")
 
 
 def parse_goodput(value: Any) -> Any:
@@ -52,7 +55,7 @@ def parse_goodput(value: Any) -> Any:
     return _pairs(value, "metric:number", keep_text=True)
 
 
-def _pairs(value: Any, form: str, *, keep_text: bool) -> Any:
+def _pairs(value: Any, form: str, *, keep_text: bool, signs: str = ":") -> Any:
     if isinstance(value, Mapping):
         return dict(value)
     words = [value] if isinstance(value, str) else value
@@ -64,12 +67,16 @@ def _pairs(value: Any, form: str, *, keep_text: bool) -> Any:
         if text.startswith("{"):
             result.update(_json_object(text))
             continue
-        key, colon, rest = text.partition(":")
-        if not colon or not key.strip():
+        key, sign, rest = text.partition(_first_of(signs, text))
+        if not sign or not key.strip():
             raise ValueError(f"{form} (the word {text!r} is not of that form)")
         rest = rest.strip()
         result[key.strip()] = rest if keep_text else _json_or_text(rest)
     return result
+
+
+def _first_of(signs: str, text: str) -> str:
+    return next((letter for letter in text if letter in signs), signs[0])
 
 
 def _json_object(text: str) -> dict[str, Any]:

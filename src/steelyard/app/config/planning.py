@@ -3,7 +3,13 @@
 import os
 from typing import Any
 
-from steelyard.app.config.checks import BURST, inherit, resolve_file, with_scheme
+from steelyard.app.config.checks import BURST, inherit, with_scheme
+from steelyard.app.config.choices import (
+    SYNTHETIC,
+    dataset_options,
+    endpoint_options,
+    resolve_file,
+)
 from steelyard.app.config.endpoint import API_KEY_ENV
 from steelyard.app.config.load import LoadConfig, PhaseConfig
 from steelyard.app.config.model import BenchmarkConfig
@@ -66,7 +72,7 @@ def _choices(uses: Any) -> tuple[PluginChoice, ...]:
 
 def _endpoint(config: BenchmarkConfig, *, has_api_key: bool) -> EndpointPlan:
     given = config.endpoint
-    options = dict(given.options)
+    options = endpoint_options(config)
     if given.use_legacy_max_tokens is not None:
         legacy = given.use_legacy_max_tokens
         options["max_tokens_field"] = "max_tokens" if legacy else "max_completion_tokens"
@@ -96,8 +102,8 @@ def _dataset(config: BenchmarkConfig, tree: Tree) -> DatasetPlan:
     given = config.input
     default_entries = 0 if given.file else SYNTHETIC_ENTRIES
     return DatasetPlan(
-        type=given.type or ("single_turn" if given.file else "synthetic"),
-        path=resolve_file(given.file, tree) if given.file else "",
+        type=given.type or SYNTHETIC,
+        path=resolve_file(given.file, tree, ("input", "file")) if given.file else "",
         entries=given.conversations or given.entries or default_entries,
         sampling=given.sampling,
         isl_mean=given.isl_mean,
@@ -106,7 +112,8 @@ def _dataset(config: BenchmarkConfig, tree: Tree) -> DatasetPlan:
         osl_stddev=given.osl_stddev,
         tokenizer=config.tokenizer.name,
         tokenizer_options=config.tokenizer.options,
-        options=given.options,
+        chat_template=config.tokenizer.apply_chat_template,
+        options=dataset_options(config),
     )
 
 

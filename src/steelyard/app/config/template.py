@@ -106,7 +106,11 @@ def as_config(plan: Plan) -> dict[str, Any]:
             "random_seed": plan.seed,
             "options": dataset.options,
         },
-        "tokenizer": {"name": dataset.tokenizer, "options": dataset.tokenizer_options},
+        "tokenizer": {
+            "name": dataset.tokenizer,
+            "apply_chat_template": dataset.chat_template,
+            "options": dataset.tokenizer_options,
+        },
         "phases": [_phase(phase) for phase in plan.phases],
         "goodput": plan.goodput,
         "output": {

@@ -6,44 +6,43 @@ _BY_REASON: dict[str, str] = {
         "--wait-for-model-timeout --wait-for-model-mode --wait-for-model-interval"
     ),
     "server-side profiling and cache resets": (
-        "--reset-kv-cache --reset-kv-cache-timeout-seconds --reset-kv-cache-path --server- "
-        "profiler --server-profiler-timeout-seconds --server-profiler-start-path --server- "
+        "--reset-kv-cache --reset-kv-cache-timeout-seconds --reset-kv-cache-path --server-"
+        "profiler --server-profiler-timeout-seconds --server-profiler-start-path --server-"
         "profiler-stop-path"
     ),
     "this form of request body": (
-        "--per-chunk-usage --download-video-content --request-content- type --session-header "
+        "--per-chunk-usage --download-video-content --request-content-type --session-header "
         "--uuid-and-strip"
     ),
-    "downloading tokenizers; --tokenizer names an installed plugin": (
-        "--tokenizer-revision --tokenizer-trust-remote-code --apply-chat-template"
+    "downloading tokenizers; --tokenizer names a plugin, a path or an installed package": (
+        "--tokenizer-revision --tokenizer-trust-remote-code"
     ),
     "public data sets; give a file with --input-file": (
         "--public-dataset --hf-subset --hf-weka-dataset --dataset-filter"
     ),
     "trace replay": (
         "--ignore-trace-delays --use-think-time-only --max-context-length --allow-dataset-wrap "
-        "--no-allow-dataset-wrap --trace-session-sample-ratio --fixed-schedule --no-fixed- "
-        "schedule --fixed-schedule-auto-offset --fixed-schedule-start-offset --fixed-schedule- "
-        "end-offset --replay-speedup --open-loop-replay --no-open-loop-replay --open-loop- "
+        "--no-allow-dataset-wrap --trace-session-sample-ratio --fixed-schedule --no-fixed-"
+        "schedule --fixed-schedule-auto-offset --fixed-schedule-start-offset --fixed-schedule-"
+        "end-offset --replay-speedup --open-loop-replay --no-open-loop-replay --open-loop-"
         "strict --omit-kv-hints --inter-turn-delay-cap-seconds --max-idle-gap-cap-seconds "
         "--trajectory-start-min-ratio --trajectory-start-max-ratio --burst-phase-starts "
         "--trace-idle-gap-cap-seconds --system-idle-gap-cap-seconds"
     ),
     "conversations of several turns; synthetic ones have one": (
-        "--conversation-turn-mean --session-turns-mean --conversation-turn-stddev --session- "
-        "turns-stddev --conversation-turn-delay-mean --session-turn-delay-mean --conversation- "
+        "--conversation-turn-mean --session-turns-mean --conversation-turn-stddev --session-"
+        "turns-stddev --conversation-turn-delay-mean --session-turn-delay-mean --conversation-"
         "turn-delay-stddev --session-turn-delay-stddev --conversation-turn-delay-ratio "
         "--session-delay-ratio --num-warmup-sessions"
     ),
     "this shape of prompt; --isl and --isl-stddev set its length": (
         "--prompt-batch-size --batch-size-text --batch-size -b --prompt-corpus --cache-bust "
-        "--force-min-tokens --no-force-min-tokens --prompt-input-tokens-block-size "
-        "--synthetic- input-tokens-block-size --isl-block-size --seq-dist "
-        "--sequence-distribution --random- range-ratio --random-corpus-style"
+        "--force-min-tokens --no-force-min-tokens --seq-dist --sequence-distribution "
+        "--random-range-ratio --random-corpus-style"
     ),
     "prefix and system prompts": (
-        "--system-prompt --system-prompt-file --prompt-prefix-pool-size --prefix-prompt-pool- "
-        "size --num-prefix-prompts --prompt-prefix-length --prefix-prompt-length --shared- "
+        "--system-prompt --system-prompt-file --prompt-prefix-pool-size --prefix-prompt-pool-"
+        "size --num-prefix-prompts --prompt-prefix-length --prefix-prompt-length --shared-"
         "system-prompt-length --user-context-prompt-length"
     ),
     "audio input": (
@@ -52,27 +51,22 @@ _BY_REASON: dict[str, str] = {
     ),
     "image input": (
         "--image-width-mean --image-width-stddev --image-height-mean --image-height-stddev "
-        "--image-batch-size --batch-size-image --image-format --image-source --image-source- "
+        "--image-batch-size --batch-size-image --image-format --image-source --image-source-"
         "sampling"
     ),
     "video input": (
         "--video-batch-size --batch-size-video --video-duration --video-fps --video-width "
-        "--video-height --video-synth-type --video-format --video-codec --video-audio-sample- "
+        "--video-height --video-synth-type --video-format --video-codec --video-audio-sample-"
         "rate --video-audio-num-channels --video-audio-codec --video-audio-depth"
     ),
-    "rankings": (
-        "--rankings-passages-mean --rankings-passages-stddev --rankings-passages-prompt-token- "
-        "mean --rankings-passages-prompt-token-stddev --rankings-query-prompt-token-mean "
-        "--rankings-query-prompt-token-stddev"
-    ),
     "synthesis from traces": (
-        "--synthesis-speedup-ratio --synthesis-prefix-len-multiplier --synthesis-prefix-root- "
+        "--synthesis-speedup-ratio --synthesis-prefix-len-multiplier --synthesis-prefix-root-"
         "multiplier --synthesis-prompt-len-multiplier --synthesis-output-len-multiplier "
         "--synthesis-max-isl --synthesis-max-osl"
     ),
     "ramps and rate series; list phases in a file for steps of load": (
-        "--concurrency-ramp-duration --prefill-concurrency-ramp-duration --request-rate-ramp- "
-        "duration --request-rate-series --warmup-concurrency-ramp-duration --warmup-prefill- "
+        "--concurrency-ramp-duration --prefill-concurrency-ramp-duration --request-rate-ramp-"
+        "duration --request-rate-series --warmup-concurrency-ramp-duration --warmup-prefill-"
         "concurrency-ramp-duration --warmup-request-rate-ramp-duration"
     ),
     "stopping at a share of failures": "--failed-request-threshold",
@@ -87,7 +81,7 @@ _BY_REASON: dict[str, str] = {
     "streaming to trackers and collectors": (
         "--otel-url --stream --otel-resource-attributes --gen-ai-provider "
         "--mlflow-tracking-uri --mlflow-experiment --mlflow-run-name --mlflow-tag "
-        "--mlflow-parent-run-id --mlflow- artifact-glob --wandb-project --wandb-entity "
+        "--mlflow-parent-run-id --mlflow-artifact-glob --wandb-project --wandb-entity "
         "--wandb-run-name --wandb-tag"
     ),
     "HTTP traces": "--export-http-trace --show-trace-timing",
@@ -97,19 +91,19 @@ _BY_REASON: dict[str, str] = {
     ),
     "GPU telemetry": "--gpu-telemetry --no-gpu-telemetry",
     "several runs in one command; run `steelyard profile` for each": (
-        "--num-profile-runs --profile-run-cooldown-seconds --confidence-level --convergence- "
+        "--num-profile-runs --profile-run-cooldown-seconds --confidence-level --convergence-"
         "metric --convergence-stat --convergence-threshold --convergence-mode"
     ),
     "sweeps and searches; run `steelyard profile` for each point": (
-        "--parameter-sweep-cooldown-seconds --parameter-sweep-mode --sweep-type --no-sweep- "
-        "table --search-space --search-metric --search-stat --search-direction --search-max- "
-        "iterations --search-initial-points --search-random-seed --search-planner --optuna- "
-        "sampler --optuna-acquisition --optuna-terminator --search-percentile-pooling --bo- "
-        "constraint-mode --variant --sweep-variant --search-sla --search-sla-tier --search- "
-        "recipe --ttft-sla-ms --isl-osl-pairs --itl-sla-ms --tpot-sla-ms --e2e-sla-ms --error- "
+        "--parameter-sweep-cooldown-seconds --parameter-sweep-mode --sweep-type --no-sweep-"
+        "table --search-space --search-metric --search-stat --search-direction --search-max-"
+        "iterations --search-initial-points --search-random-seed --search-planner --optuna-"
+        "sampler --optuna-acquisition --optuna-terminator --search-percentile-pooling --bo-"
+        "constraint-mode --variant --sweep-variant --search-sla --search-sla-tier --search-"
+        "recipe --ttft-sla-ms --isl-osl-pairs --itl-sla-ms --tpot-sla-ms --e2e-sla-ms --error-"
         "rate-sla --slo-attainment-fraction --search-style --degradation-threshold "
         "--degradation-metric-tag --degradation-stat --isl-min --isl-max --isl-steps "
-        "--concurrency-min --concurrency-max --concurrency-steps --osl-min --osl-max --osl- "
+        "--concurrency-min --concurrency-max --concurrency-steps --osl-min --osl-max --osl-"
         "steps"
     ),
     "accuracy benchmarks": (

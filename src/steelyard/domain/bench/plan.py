@@ -58,6 +58,8 @@ class DatasetPlan(msgspec.Struct, frozen=True, kw_only=True):
         isl_mean, isl_stddev: input tokens of a synthetic prompt.
         osl_mean, osl_stddev: output tokens asked for; None asks for nothing.
         tokenizer: name of the tokenizer plugin; `tokenizer_options` are its own.
+        chat_template: input tokens of chat requests count the tokenizer's chat template, where it
+            has one.
     """
 
     type: str = "synthetic"
@@ -70,6 +72,7 @@ class DatasetPlan(msgspec.Struct, frozen=True, kw_only=True):
     osl_stddev: float = 0.0
     tokenizer: str = "builtin"
     tokenizer_options: dict[str, Any] = {}
+    chat_template: bool = True
     options: dict[str, Any] = {}
 
 
@@ -77,7 +80,8 @@ class PhasePlan(msgspec.Struct, frozen=True, kw_only=True):
     """One stretch of load.
 
     Exactly one of `concurrency` alone (closed loop) or `request_rate` (open loop, `concurrency`
-    then being a ceiling) drives it; it ends at the first of `request_count` and `duration_s`.
+    then being a ceiling) drives it; it ends at the first of `request_count`, `session_count` and
+    `duration_s`. A session is a conversation, whatever its number of turns.
 
     Attributes:
         name: `warmup`, `profiling`, or the user's own.
@@ -96,6 +100,7 @@ class PhasePlan(msgspec.Struct, frozen=True, kw_only=True):
     arrival: str = "constant"
     smoothness: float = 1.0
     request_count: int | None = None
+    session_count: int | None = None
     duration_s: float | None = None
     grace_s: float = 30.0
     options: dict[str, Any] = {}
