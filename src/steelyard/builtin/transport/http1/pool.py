@@ -28,6 +28,9 @@ class Http1Transport:
 
     `connection_reuse` decides what becomes of a free connection: `pooled` gives it to any request,
     `never` closes it, `sticky-user-sessions` keeps it for its session until that is over.
+
+    Bodies are kept as they came. No request asks for a coding (`Accept-Encoding`), so a compressed
+    answer is not read: its record is a failure that names the coding.
     """
 
     def __init__(
