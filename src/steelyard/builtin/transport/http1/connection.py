@@ -1,6 +1,8 @@
 """One HTTP/1.1 connection: a socket, a parser, the exchange it carries."""
 
 import asyncio
+import os
+import socket
 import time
 from typing import Protocol
 
@@ -219,6 +221,16 @@ class Connection:
         if not self._keep_alive or self._out_of_step or self._rest is not None:
             self.close()
         self._owner.released(self)
+
+    def check(self) -> None:
+        """Notice a connection that broke behind its last data.
+
+        libuv stops watching a socket when an error comes with data: the data is read, and nothing
+        would ever tell of the error. Called by the sweep, since asking costs as much as a read.
+        """
+        number = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if number:
+            self._broken(ErrorKind.RESET, f"the connection broke: {os.strerror(number)}")
 
     def _broken(self, kind: ErrorKind, text: str) -> None:
         exchange = self.exchange

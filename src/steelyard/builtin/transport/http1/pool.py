@@ -101,7 +101,9 @@ class Http1Transport:
             task.cancel()
 
     def sweep(self, now_ns: int) -> None:
-        """End exchanges whose time is over, with what came until then."""
+        """End exchanges whose connection broke or whose time is over, with what came until then."""
+        for connection in tuple(self._busy):
+            connection.check()
         if now_ns < self._next_sweep_ns:
             return
         limits = self._deadlines
