@@ -35,10 +35,34 @@ class BrokenDataset:
         raise ValueError(message)
 
 
-async def progress_of(directory: Path, **dataset: Any) -> list[DatasetProgress]:
+class TemplateTokenizer:
+    """Counts words, and in chats two more for each message."""
+
+    name = "with_template"
+    has_chat_template = True
+
+    def __init__(self) -> None:
+        """There is nothing to load."""
+
+    def count(self, text: str) -> int:
+        return len(text.split())
+
+    def text_of(self, tokens: int, rng: Any) -> str:
+        del rng
+        return " ".join(["word"] * tokens)
+
+    def count_chat(self, messages: Any, tools: Any) -> int:
+        del tools
+        return sum(2 + self.count(message["content"]) for message in messages)
+
+
+async def progress_of(
+    directory: Path, endpoint: str = "chat", **dataset: Any
+) -> list[DatasetProgress]:
     """Configure a manager and return all it says, up to the end or an error."""
     host = PluginHost.standard()
     host.register("dataset", "broken", BrokenDataset)
+    host.register("tokenizer", "with_template", TemplateTokenizer)
     hub = InlineHub()
     listener = hub.connect("listener", "worker")
     said: list[DatasetProgress] = []
@@ -61,7 +85,7 @@ async def progress_of(directory: Path, **dataset: Any) -> list[DatasetProgress]:
     plan = Plan(
         run_id="r",
         models=("m",),
-        endpoint=EndpointPlan(),
+        endpoint=EndpointPlan(type=endpoint),
         phases=(PhasePlan(name="profiling"),),
         artifact_dir=str(directory),
         dataset=DatasetPlan(**dataset),
@@ -140,3 +164,19 @@ async def test_trouble_is_said_in_the_progress(
     said = await progress_of(tmp_path, **dataset)
     assert told in said[-1].error
     assert not said[-1].complete
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "chat_template", "counted"),
+    [("chat", True, 7), ("chat", False, 5), ("completions", True, 5)],
+)
+async def test_chat_requests_are_counted_with_their_template(
+    tmp_path: Path, endpoint: str, chat_template: bool, counted: int
+) -> None:
+    """Where the endpoint sends messages, the tokenizer knows the template, and nobody objects."""
+    (last,) = (await progress_of(
+        tmp_path, endpoint, entries=1, isl_mean=5, tokenizer="with_template",
+        chat_template=chat_template,
+    ))[-1:]  # fmt: skip
+    assert last.complete, last.error
+    assert DatasetStoreReader(Path(last.path)).read(0).turns[0].input_tokens == counted

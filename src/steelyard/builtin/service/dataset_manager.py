@@ -7,9 +7,11 @@ from typing import ClassVar
 
 import msgspec
 
+from steelyard.domain.bench.chat_isl import with_template
 from steelyard.domain.bench.conversation import Conversation
 from steelyard.domain.bench.messages import ConfigureRun, DatasetProgress
 from steelyard.domain.bench.plan import Plan
+from steelyard.domain.bench.ports import ChatTokenizer, Tokenizer
 from steelyard.kernel.errors import SteelyardError, UsageError
 from steelyard.kernel.units import NS_PER_MS
 from steelyard.runtime.dataset_store import DatasetStoreWriter
@@ -67,6 +69,8 @@ class DatasetManager(Service):
             source = f"dataset {given.type}"
             with host.border.crossing(source, "begin its conversations"):
                 conversations = iter(dataset.conversations())
+                if self._counts_chat(plan, tokenizer):
+                    conversations = (with_template(made, tokenizer) for made in conversations)
             clock = self.context.clock
             slice_ns = told_ns = clock.mono_ns()
             while (conversation := self._next(conversations, source)) is not None:
@@ -83,6 +87,16 @@ class DatasetManager(Service):
         if not writer.entries:
             raise UsageError(f"The dataset '{given.type}' has no entries")
         await self._tell(directory, writer.entries, writer.entries, complete=True)
+
+    def _counts_chat(self, plan: Plan, tokenizer: Tokenizer) -> bool:
+        """Return True when requests are chats and the tokenizer has their template."""
+        facts = self.context.host.spec("endpoint", plan.endpoint.type).metadata
+        return (
+            plan.dataset.chat_template
+            and bool(facts.get("sends_messages"))
+            and isinstance(tokenizer, ChatTokenizer)
+            and tokenizer.has_chat_template
+        )
 
     def _next(self, conversations: Iterator[Conversation], source: str) -> Conversation | None:
         with self.context.host.border.crossing(source, "yield a conversation"):

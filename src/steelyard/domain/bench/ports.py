@@ -62,6 +62,22 @@ class Tokenizer(Protocol):
 
 
 @runtime_checkable
+class ChatTokenizer(Protocol):
+    """A tokenizer that may know its model's chat template; beside `Tokenizer`."""
+
+    has_chat_template: bool
+
+    def count_chat(
+        self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] | None
+    ) -> int:
+        """Return the tokens of a chat request; -1 when the template refuses it.
+
+        Called by the dataset manager for each turn, when there is a template.
+        """
+        ...
+
+
+@runtime_checkable
 class Dataset(Protocol):
     """Yields conversations, lazily: the first before the last is read."""
 

@@ -48,7 +48,7 @@ class BodyTemplate:
         )
         environment.filters.pop("random", None)
         environment.globals.pop("lipsum", None)
-        environment.policies["json.dumps_function"] = _to_json
+        environment.policies["json.dumps_function"] = to_json
         try:
             self._template = environment.from_string(source)
         except TemplateError as error:
@@ -74,7 +74,7 @@ class BodyTemplate:
         return body
 
 
-def _to_json(value: Any, **options: Any) -> str:
+def to_json(value: Any, **options: Any) -> str:
     """Encode; what is undefined says its name, as it does when it is written."""
     return json.dumps(value, default=str, **options)
 
