@@ -81,8 +81,14 @@ check-docs: $(DEV) ## Check that the generated pages are those of this code
 
 check: lint check-format types imports check-docs ## All checks but the tests; CI runs this too
 
-bench: $(DEV) ## Measure what an installation, an import and --help cost
+# e.g. make bench BENCH="throughput accuracy" ARGS="--quick"; STEELYARD_BENCH_CACHE=DIR keeps AIPerf.
+BENCH ?= throughput accuracy schedule memory startup
+
+bench: $(DEV) ## Run all benchmarks beside their references; writes benchmarks/results/ (25 minutes)
 	$(BIN)/python tools/report_costs.py
+	@scratch="$$(mktemp -d)"; trap 'rm -rf "$$scratch"' EXIT; \
+	export STEELYARD_BENCH_CACHE="$${STEELYARD_BENCH_CACHE:-$$scratch}"; \
+	for name in $(BENCH); do $(BIN)/python -m "benchmarks.$$name" --write $(ARGS); done
 
 docs: $(DEV) ## Write all generated pages
 	$(BIN)/python tools/generate_docs.py

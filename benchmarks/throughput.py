@@ -123,7 +123,7 @@ def measure(case: Case, server: Server, aiperf: Aiperf | None, *, quick: bool) -
             measure_tool(
                 "Steelyard", server, case.ours // scale,
                 lambda n, path: steelyard_command(load(n), path),
-                lambda path: float(steelyard_summary(path)["request_throughput"]["avg"]),
+                lambda path: _our_rate(path, case.ours // scale),
             )
         )  # fmt: skip
         if aiperf is not None and number == 0:
@@ -135,6 +135,10 @@ def measure(case: Case, server: Server, aiperf: Aiperf | None, *, quick: bool) -
                 )
             )  # fmt: skip
     return [_median(costs) for costs in (bare, ours, theirs) if costs]
+
+
+def _our_rate(directory: Path, requests: int) -> float:
+    return float(steelyard_summary(directory, requests)["request_throughput"]["avg"])
 
 
 def _median(costs: list[Cost]) -> Cost:
@@ -198,7 +202,7 @@ def main() -> None:
         blocks,
         AIPERF_NAME if aiperf else "",
     )
-    publish("throughput", text, write=arguments.write)
+    publish("throughput", text, arguments)
 
 
 if __name__ == "__main__":

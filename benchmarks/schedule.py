@@ -1,0 +1,119 @@
+"""Whether requests leave when the schedule says, and whether the schedule is what it claims.
+
+    python -m benchmarks.schedule [--quick] [--write]
+
+Open loop at 200 requests/s, one worker. Arrival lag is the first send less the intended time;
+beside it stands a bare timerfd loop at the same rate, run before and after, so that a noisy
+machine meets both. Poisson gaps are held against the exponential distribution of the asked rate by
+the Kolmogorov-Smirnov test (no parameter is fitted), p-value after Stephens (1970).
+"""
+
+import json
+import math
+import sys
+import tempfile
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import duckdb
+from benchmarks.contenders import steelyard_summary
+from benchmarks.processes import ToolError, build_server, run_tool, serving
+from benchmarks.tables import page, parser, percentile, publish, table
+
+RATE = 200.0
+SECONDS = 30.0
+ARRIVALS = ("constant", "poisson")
+_LOOP = Path(__file__).with_name("timer_loop.py")
+_TIMES = "select intended_ns, start_ns from read_parquet(?) order by intended_ns"
+
+
+def ks_exponential(gaps_s: Sequence[float], rate: float) -> tuple[float, float]:
+    """Return the KS distance of gaps to Exp(rate), and its p-value."""
+    ordered = sorted(gaps_s)
+    count = len(ordered)
+    distance = 0.0
+    for place, gap in enumerate(ordered):
+        share = 1.0 - math.exp(-rate * gap)
+        distance = max(distance, share - place / count, (place + 1) / count - share)
+    root = math.sqrt(count)
+    scaled = (root + 0.12 + 0.11 / root) * distance
+    terms = ((-1) ** (k - 1) * math.exp(-2 * (k * scaled) ** 2) for k in range(1, 101))
+    return distance, min(1.0, max(0.0, 2 * sum(terms)))
+
+
+def bare_lags_ms(seconds: float) -> list[float]:
+    """Return the bare loop's lateness, sorted."""
+    command = (sys.executable, str(_LOOP), "--rate", str(RATE), "--seconds", str(seconds))
+    run = run_tool(command, timeout_s=seconds + 60)
+    return sorted(late / 1e6 for late in json.loads(run.output.splitlines()[-1]))
+
+
+def our_times(url: str, arrival: str, seconds: float, directory: Path) -> list[tuple[int, int]]:
+    """Run an open loop; return (intended, started) of each request, in order."""
+    command = (
+        sys.executable, "-m", "steelyard", "profile", "--model", "bench", "--url", url,
+        "--request-rate", str(RATE), "--arrival-pattern", arrival, "--workers", "1",
+        "--request-count", str(round(RATE * seconds)), "--isl", "16", "--osl", "1",
+        "--ui", "none", "--fail-on", "", "--artifact-dir", str(directory),
+    )  # fmt: skip
+    run_tool(command, timeout_s=seconds + 60)
+    steelyard_summary(directory, round(RATE * seconds))
+    path = str(directory / "profile_export.parquet")
+    return [(row[0], row[1]) for row in duckdb.execute(_TIMES, [path]).fetchall()]
+
+
+def _lag_row(name: str, lags_ms: list[float], target: str) -> tuple[str, ...]:
+    shares = (0.5, 0.99, 0.999, 1.0)
+    numbers = (f"{percentile(lags_ms, share):.4f}" for share in shares)
+    return (name, f"{len(lags_ms):,}", *numbers, target)
+
+
+def _keeping_row(arrival: str, times: list[tuple[int, int]]) -> tuple[str, ...]:
+    """Return what the drawn schedule is, and how the sent one keeps to it."""
+    drawn = [(b[0] - a[0]) / 1e9 for a, b in pairwise(times)]
+    sent = [(b[1] - a[1]) / 1e9 for a, b in pairwise(times)]
+    drift = abs(sum(sent) / sum(drawn) - 1)
+    test = ["", ""]
+    if arrival == "poisson":
+        found = (ks_exponential(gaps, RATE) for gaps in (drawn, sent))
+        test = [f"{value:.3f} (D {distance:.4f})" for distance, value in found]
+    return (arrival, f"{1 / (sum(drawn) / len(drawn)):.3f}", f"{drift:.6%}", "<= 0.1 %", *test)
+
+
+def main() -> None:
+    """Run bare loop, both arrivals, bare loop; print the page."""
+    arguments = parser(__doc__).parse_args()
+    seconds = SECONDS / 10 if arguments.quick else SECONDS
+    with tempfile.TemporaryDirectory() as scratch:
+        program = build_server(Path(scratch))
+        bare = bare_lags_ms(seconds / 2)
+        with serving(program) as server:
+            times = {
+                arrival: our_times(server.url, arrival, seconds, Path(scratch) / arrival)
+                for arrival in ARRIVALS
+            }
+        bare = sorted(bare + bare_lags_ms(seconds / 2))
+    allowed = max(0.3, 3 * percentile(bare, 0.99))
+    lags = [_lag_row("bare timerfd loop", bare, "")]
+    for arrival in ARRIVALS:
+        ours = sorted((start - intended) / 1e6 for intended, start in times[arrival])
+        lags.append(_lag_row(f"Steelyard, {arrival}", ours, f"<= {allowed:.2f}"))
+    keeping = [_keeping_row(arrival, times[arrival]) for arrival in ARRIVALS]
+    blocks = (
+        table(("arrival lag, ms", "sends", "p50", "p99", "p99.9", "max", "target p99"), lags),
+        table(
+            ("schedule", "drawn requests/s", "drift of the sends", "target",
+             "KS p of the drawn gaps (> 0.01)", "of the sent gaps"),
+            keeping,
+        ),
+    )  # fmt: skip
+    text = page("Schedule", f"Open loop, {RATE:g} requests/s, one worker.", blocks)
+    publish("schedule", text, arguments)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except ToolError as error:
+        raise SystemExit(str(error)) from None
