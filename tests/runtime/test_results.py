@@ -7,6 +7,7 @@ import duckdb
 import numpy as np
 import pytest
 
+from steelyard.domain.bench.calibration import Calibration, ErrorSpread, LoadLevel, ceilings
 from steelyard.domain.bench.messages import PhaseStats
 from steelyard.domain.bench.plan import EndpointPlan, PhasePlan
 from steelyard.domain.bench.records import MISSING, RECORD_DTYPE, ErrorKind, StampSource
@@ -127,6 +128,28 @@ def test_the_error_bar_is_what_stamps_bound_or_nothing(tmp_path, host):
     run_of(tmp_path / "b", rows)
     with open_run(tmp_path / "b", host) as view:
         assert view.summary.metrics["time_to_first_token"].error_bar is None
+
+
+def test_a_calibration_speaks_of_kernel_stamps_only(tmp_path, host):
+    """0.25 ms of the host's and 0.04 ms of the stamps; nothing for a run with user-space stamps."""
+    level = LoadLevel(
+        name="", streaming=True, in_flight=1, requests=1, failed=0, requests_per_s=1,
+        events_per_s=1, errors={"ttft": ErrorSpread(count=1, p50=0.1, p99=0.25, max=1)},
+    )  # fmt: skip
+    known = Calibration(made_wall_ns=5, facts={}, levels=(level,), ceilings=ceilings((level,)))
+    row = answered(0, start_ms=0, ttft_ms=5, itl_ms=1, tokens=2, sent_ns=T0_NS + 40_000)
+    bars = {}
+    for source in (StampSource.KERNEL, StampSource.USER):
+        row["stamp_source"] = source
+        run_of(tmp_path / source.name, [row], calibration=known)
+        with open_run(tmp_path / source.name, host) as view:
+            metric = view.summary.metrics["time_to_first_token"]
+            assert view.summary.run.calibration == {"made_wall_ns": 5}
+        bars[source] = (metric.error_bar, metric.error_bar_source)
+    assert bars == {
+        StampSource.KERNEL: (pytest.approx(0.29), "calibration"),
+        StampSource.USER: (None, ""),
+    }
 
 
 def test_export_rows_have_the_promised_columns_and_nulls(tmp_path, host):

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from steelyard.domain.bench.calibration import Calibration
 from steelyard.domain.bench.messages import PhaseStats, RecordBatch, WorkerFacts
 from steelyard.domain.bench.metrics import gaps_per_row
 from steelyard.domain.bench.plan import EndpointPlan, PhasePlan, Plan
@@ -182,6 +183,7 @@ def write_journal(
     facts: Iterable[WorkerFacts] = (),
     phases: Iterable[tuple[str, PhaseStats]] = (),
     lost: Iterable[tuple[str, str]] = (),
+    calibration: Calibration | str | None = None,
 ) -> Path:
     """Write a run's journal below the artifact directory and return where it lies.
 
@@ -193,6 +195,7 @@ def write_journal(
         facts: of workers.
         phases: `(event, stats)`, such as `("timeout", PhaseStats(...))`.
         lost: services that died, as `(service id, service type)`.
+        calibration: the host's, or why it could not be read.
     """
     journal = journal_directory(directory)
     clock = SteppingClock()
@@ -201,7 +204,12 @@ def write_journal(
         JournalWriter(journal, "controller", **options) as controller,
         JournalWriter(journal, "records", **options) as records,
     ):
-        started = {"plan": msgspec.to_builtins(plan), "host": {}, "steelyard_version": "0"}
+        started = {
+            "plan": msgspec.to_builtins(plan),
+            "host": {},
+            "steelyard_version": "0",
+            "calibration": msgspec.to_builtins(calibration),
+        }
         controller.event(RUN_STARTED, started)
         for what, stats in phases:
             controller.event(f"bench.phase.{what}", {"stats": msgspec.to_builtins(stats)})
