@@ -30,10 +30,9 @@ def test_the_dataset_follows_from_endpoint_and_file(
     if text and name:
         (tmp_path / name).write_text(text)
     assert plan_of(None, {}, **flags).dataset.type == dataset
-    if name:
-        assert plan_of(None, {}, **flags, custom_dataset_type="multi_turn").dataset.type == (
-            "multi_turn"
-        )
+    if name and endpoint != "raw":
+        told = plan_of(None, {}, **flags, custom_dataset_type="multi_turn")
+        assert told.dataset.type == "multi_turn"
 
 
 def test_a_tokenizer_is_a_plugin_a_path_or_a_package(plan_of, tmp_path, monkeypatch):
@@ -92,6 +91,8 @@ def test_an_extra_input_may_be_written_with_either_sign(plan_of, word, key, valu
     [
         ({"endpoint_type": "embeddings", "streaming": True}, "never in a stream"),
         ({"isl_block_size": 16}, "mooncake_trace"),
+        ({"endpoint_type": "raw"}, "expected raw_payload or inputs_json"),
+        ({"custom_dataset_type": "raw_payload", "input_file": "."}, "expected the endpoint raw"),
         ({"rankings_passages_mean": 3}, "synthetic_rankings only"),
     ],
 )

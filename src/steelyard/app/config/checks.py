@@ -55,6 +55,7 @@ def find_mistakes(
     checks = (
         _plugins(config, host),
         _streaming(config, host),
+        _payloads(config, host),
         _urls(config),
         _headers(config, environ),
         _input(config, tree),
@@ -122,6 +123,24 @@ def _streaming(config: BenchmarkConfig, host: Catalog) -> Iterator[Mistake]:
                 ("endpoint", "streaming"),
                 f"the endpoint {spec.name!r} answers whole, never in a stream",
             )
+
+
+def _payloads(config: BenchmarkConfig, host: Catalog) -> Iterator[Mistake]:
+    """Refuse whole bodies for an endpoint that shapes its own, and the other way round."""
+    makes = _fact(host, "dataset", config.input.type or SYNTHETIC, "makes_payloads")
+    sends = _fact(host, "endpoint", config.endpoint.type, "sends_payloads")
+    if makes and not sends:
+        yield ("input", "type"), f"{config.input.type} has whole bodies; expected the endpoint raw"
+    if sends and not makes:
+        message = f"{config.input.type} has no whole bodies; expected raw_payload or inputs_json"
+        yield (
+            ("endpoint", "type"),
+            f"the endpoint raw sends bodies as they are, and the dataset {message}",
+        )
+
+
+def _fact(host: Catalog, kind: str, name: str, fact: str) -> bool:
+    return any(s.metadata.get(fact) for s in host.specs(kind) if s.name == name)
 
 
 def _one_of(kind: str, known: list[str]) -> str:
