@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steelyard.builtin.endpoint.chat import ChatEndpoint
+from steelyard.builtin.endpoint.messages import MessagesEndpoint
 from steelyard.domain.bench.fold import fold_body, fold_stream, status_error
 from steelyard.domain.bench.plan import EndpointPlan
 from steelyard.domain.bench.records import MISSING, ErrorKind
@@ -148,3 +149,16 @@ def test_what_follows_a_cut_event_goes_through_the_parser() -> None:
     folded = fold_stream(ENDPOINT, pieces, [10, 20, 30], before_ns=5)
     assert (folded.chunks, folded.first_token_ns, folded.second_token_ns) == (2, 20, 30)
     assert folded.error == ErrorKind.NONE
+
+
+def test_counts_of_a_first_and_a_last_event_are_one_usage():
+    """Anthropic's messages count the input at the start and the output at the end."""
+    events = [
+        b'{"type": "message_start", "message": {"usage": {"input_tokens": 9}}}',
+        b'{"type": "content_block_delta", "delta": {"type": "text_delta", "text": "x"}}',
+        b'{"type": "message_delta", "delta": {}, "usage": {"output_tokens": 4}}',
+        b'{"type": "message_stop"}',
+    ]
+    pieces = [b"data: " + event + b"\n\n" for event in events]
+    folded = fold_stream(MessagesEndpoint(EndpointPlan()), pieces, [1, 2, 3, 4], 0)
+    assert (folded.usage.input_tokens, folded.usage.output_tokens, folded.chunks) == (9, 4, 1)

@@ -119,7 +119,7 @@ def read_one_by_one(endpoint: Endpoint, events: Sequence[bytes]) -> StreamReadin
             reading.kinds.append(0)
             continue
         if piece.usage is not None:
-            reading.usage = piece.usage
+            reading.usage = later_usage(reading.usage, piece.usage)
         if piece.error:
             reading.error = piece.error
             break

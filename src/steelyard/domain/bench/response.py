@@ -14,6 +14,23 @@ class Usage(msgspec.Struct, frozen=True):
     cached_tokens: int = -1
 
 
+def later_usage(before: Usage | None, now: Usage) -> Usage:
+    """Return the counts of `now`, and those of `before` where `now` says nothing.
+
+    Some interfaces count the input in a stream's first event and the output in its last.
+    """
+    if before is None:
+        return now
+    return Usage(
+        input_tokens=before.input_tokens if now.input_tokens < 0 else now.input_tokens,
+        output_tokens=before.output_tokens if now.output_tokens < 0 else now.output_tokens,
+        reasoning_tokens=(
+            before.reasoning_tokens if now.reasoning_tokens < 0 else now.reasoning_tokens
+        ),
+        cached_tokens=before.cached_tokens if now.cached_tokens < 0 else now.cached_tokens,
+    )
+
+
 class Piece(msgspec.Struct, frozen=True, omit_defaults=True):
     """One event of a stream, or a whole response.
 
