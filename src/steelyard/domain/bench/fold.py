@@ -17,6 +17,7 @@ from steelyard.domain.bench.response import (
     SHOWN_BYTES_MAX,
     StreamReading,
     Usage,
+    later_usage,
     unreadable,
 )
 
