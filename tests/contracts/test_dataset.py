@@ -13,6 +13,7 @@ from steelyard.builtin.dataset.single_turn import SingleTurnDataset
 from steelyard.builtin.dataset.synthetic import SyntheticDataset
 from steelyard.builtin.dataset.synthetic_rankings import SyntheticRankingsDataset
 from steelyard.domain.bench.plan import DatasetPlan
+from steelyard.domain.bench.ports import Dataset
 from steelyard.runtime.discovery import builtin_manifest
 from steelyard.testing.contracts.dataset import DatasetContract, DatasetSubject
 
@@ -46,7 +47,7 @@ class TestSyntheticRankingsDataset(DatasetContract):
         return DatasetSubject(SyntheticRankingsDataset, plan)
 
 
-FILES = {
+FILES: dict[type[Dataset], str] = {
     MultiTurnDataset: '{{"session_id": "s{n}", "turns": ["first {n}", {{"text": "then {n}"}}]}}',
     RandomPoolDataset: '{{"text": "prompt number {n}"}}',
     MooncakeTraceDataset: '{{"timestamp": {n}, "input_length": 700, "hash_ids": [1, {n}]}}',
@@ -59,7 +60,7 @@ class TestDatasetsOfLines(DatasetContract):
     """Datasets that read a file line by line."""
 
     @pytest.fixture
-    def subject(self, cls: type, tmp_path: Path) -> DatasetSubject:
+    def subject(self, cls: type[Dataset], tmp_path: Path) -> DatasetSubject:
         path = tmp_path / "in.jsonl"
         path.write_text("".join(FILES[cls].format(n=n) + "\n" for n in range(30)))
         return DatasetSubject(cls, DatasetPlan(path=str(path), entries=20), reads_file=True)
