@@ -186,3 +186,34 @@ def test_a_second_run_in_the_same_folder_keeps_the_first_ones_journal(server, tm
         done = run(server, tmp_path, *CHAT, "--concurrency", "1", "--request-count", count)
     assert done.summary["metrics"]["request_count"]["avg"] == 7
     assert (tmp_path / "journal.old-1" / "records.journal").exists()
+
+
+CONVERSATIONS = [
+    {"session_id": "a", "turns": ["one", {"text": "two", "delay": 50}, "three"]},
+    {"session_id": "b", "turns": ["uno", "dos"]},
+    {"session_id": "c", "turns": ["solo"]},
+]
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_conversations_are_sent_turn_by_turn(server, tmp_path, workers):
+    """A turn waits for the answer before it and its delay; ids, counts and history are right."""
+    file = tmp_path / "in.jsonl"
+    file.write_text("\n".join(json.dumps(line) for line in CONVERSATIONS))
+    flags = ("--input-file", str(file), "--custom-dataset-type", "multi_turn", "--osl", "4")
+    load = ("--concurrency", "2", "--request-count", "31", "--workers", workers)
+    done = run(server, tmp_path / "run", "--streaming", *flags, *load)
+    rows = done.rows
+    assert len(rows) == 31
+    assert len({row["x_request_id"] for row in rows}) == 31
+    sessions = {}
+    for row in sorted(rows, key=lambda row: row["start_ns"]):
+        sessions.setdefault(row["session_id"], []).append(row)
+    for turns in sessions.values():
+        assert [row["turn"] for row in turns] == list(range(len(turns)))
+        for before, after in itertools.pairwise(turns):
+            delay_ns = 50_000_000 if (before["schedule_index"] % 3, after["turn"]) == (0, 1) else 0
+            assert after["intended_ns"] == before["end_ns"] + delay_ns
+            # Its own words, and the answer of four tokens, stand before the new ones.
+            assert after["input_tokens"] >= before["input_tokens"] + 4
+    assert done.summary["phases"][0]["sessions"] == len(sessions)

@@ -134,3 +134,17 @@ def test_a_stopped_role_is_noticed(server, tmp_path):
     os.kill(run.role_pid("worker"), signal.SIGSTOP)
     assert run.wait(40) in {0, 1}, run.err
     assert "worker_lost" in run.causes()
+
+
+def test_a_directory_belongs_to_one_run_at_a_time(server, tmp_path):
+    """A second run, or a report, in the folder of a live one is refused and disturbs nothing."""
+    first = Run(server, tmp_path, *LOAD, "--request-count", "1500")
+    first.wait_until_sending()
+    second = Run(server, tmp_path, *LOAD, "--request-count", "20")
+    assert second.wait() == 2
+    assert "A run is under way" in second.err
+    early = report(tmp_path)
+    assert early.returncode == 2, early.stdout
+    assert first.wait() in {0, 1}, first.err
+    assert first.summary["metrics"]["request_count"]["avg"] == 1500
+    assert report(tmp_path).returncode in {0, 1}

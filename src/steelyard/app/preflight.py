@@ -1,4 +1,4 @@
-"""Before a run: can the servers be reached at all, and is the artifact directory ours to fill?"""
+"""Before a run: do its plugins take their settings, can the servers be reached, is there room?"""
 
 import os
 import socket
@@ -6,12 +6,27 @@ import ssl
 from collections.abc import Sequence
 from pathlib import Path
 
-from steelyard.domain.bench.plan import EndpointPlan
+from steelyard.domain.bench.plan import EndpointPlan, Plan
 from steelyard.domain.bench.targets import Target
 from steelyard.kernel.errors import EndpointUnreachableError, UsageError
+from steelyard.runtime.plugin_host import PluginHost
 from steelyard.runtime.tls import client_context, explain
 
 JOURNAL_DIR = "journal"
+
+
+def require_plugins(plan: Plan, host: PluginHost) -> None:
+    """Make the endpoint once, so that what a user set wrong is told before anything starts.
+
+    Imported here, it and the classes of dataset and tokenizer are shared by all forked roles.
+
+    Raises:
+        UsageError: the endpoint refuses its settings.
+        PluginError: one of the three can't be used.
+    """
+    host.create("endpoint", plan.endpoint.type, plan.endpoint)
+    host.load("dataset", plan.dataset.type)
+    host.load("tokenizer", plan.dataset.tokenizer)
 
 
 def require_reachable(targets: Sequence[Target], plan: EndpointPlan) -> None:
@@ -50,24 +65,36 @@ def _connect(target: Target, timeout_s: float | None, context: ssl.SSLContext | 
                 context.wrap_socket(sock, server_hostname=target.host).close()
 
 
-def prepare_directory(directory: Path) -> None:
-    """Make the artifact directory; the journal of a run that lies there already is moved aside.
+def make_directory(directory: Path) -> None:
+    """Make the artifact directory.
 
     Raises:
-        UsageError: the directory can't be made or written.
+        UsageError: it can't be made or written.
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        journal = directory / JOURNAL_DIR
-        if journal.exists():
-            number = 1
-            while (old := directory / f"{JOURNAL_DIR}.old-{number}").exists():
-                number += 1
-            journal.rename(old)
     except OSError as error:
         raise _unusable(directory, error.strerror or str(error)) from error
     if not os.access(directory, os.W_OK | os.X_OK):
         raise _unusable(directory, "it is not writable")
+
+
+def set_journal_aside(directory: Path) -> None:
+    """Rename the journal of an earlier run in this directory; nothing of it is lost.
+
+    Raises:
+        UsageError: it can't be renamed.
+    """
+    journal = directory / JOURNAL_DIR
+    if not journal.exists():
+        return
+    number = 1
+    while (old := directory / f"{JOURNAL_DIR}.old-{number}").exists():
+        number += 1
+    try:
+        journal.rename(old)
+    except OSError as error:
+        raise _unusable(directory, error.strerror or str(error)) from error
 
 
 def _unusable(directory: Path, reason: str) -> UsageError:

@@ -13,7 +13,12 @@ import msgspec
 from steelyard.app.composition import standard_host
 from steelyard.app.embedded_mock import embedded_mock
 from steelyard.app.live_view import LiveView
-from steelyard.app.preflight import prepare_directory, require_reachable
+from steelyard.app.preflight import (
+    make_directory,
+    require_plugins,
+    require_reachable,
+    set_journal_aside,
+)
 from steelyard.app.report import verdict_exit_code
 from steelyard.app.run_controller import RunController
 from steelyard.domain.bench.document import summary_document
@@ -29,6 +34,7 @@ from steelyard.runtime.journal import JournalWriter, journal_directory
 from steelyard.runtime.phase_hooks import PhaseHooks
 from steelyard.runtime.plugin_host import PluginHost
 from steelyard.runtime.report import build_report
+from steelyard.runtime.run_lock import run_lock
 from steelyard.runtime.service_log import log_path, logging_to
 from steelyard.runtime.supervisor import RoleSpec, ServiceDeath, Supervisor
 
@@ -87,6 +93,7 @@ def run_profile(
         PluginError: a plugin that the plan names can't be used.
     """
     host = host or standard_host(tuple(plan.options.get("plugin_dirs", ())))
+    require_plugins(plan, host)
     with ExitStack() as stack:
         if plan.options.get("embedded_mock"):
             options = tuple(plan.options.get("embedded_mock_options", ()))
@@ -98,7 +105,9 @@ def run_profile(
         require_reachable(targets, plan.endpoint)
         plan = _fit_workers(plan)
         directory = Path(plan.artifact_dir)
-        prepare_directory(directory)
+        make_directory(directory)
+        stack.enter_context(run_lock(directory, f"{plan.run_id} (process {os.getpid()})"))
+        set_journal_aside(directory)
         if api_key is not None and plan.endpoint.api_key_env:
             os.environ[plan.endpoint.api_key_env] = api_key
         hooks = PhaseHooks(host, plan.phase_hooks)

@@ -17,6 +17,7 @@ from steelyard.runtime.metrics_table import ConsoleDisabledError
 from steelyard.runtime.plugin_host import PluginHost
 from steelyard.runtime.report import build_files
 from steelyard.runtime.results import Results, open_run, read_plan
+from steelyard.runtime.run_lock import run_lock
 
 
 @dataclass(frozen=True)
@@ -64,13 +65,14 @@ def rebuild(
 
     Raises:
         JournalError: there is no run there, or it can't be read.
+        UsageError: the run there is still under way.
         PluginError: no exporter has one of these names.
     """
     directory = Path(directory)
     host = host or standard_host(plugin_dirs_of(directory))
     for name in exporters or ():
         host.spec("exporter", name)
-    with open_run(directory, host) as view:
+    with run_lock(directory, "a report"), open_run(directory, host) as view:
         names = view.plan.exporters if exporters is None else exporters
         built = build_files(view, host, names)
         exit_code = verdict_exit_code(view.summary, view.plan)

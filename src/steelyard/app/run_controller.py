@@ -5,6 +5,7 @@ on (another worker), the run ends early (records or timing), or this process wri
 """
 
 import asyncio
+import logging
 import signal
 import threading
 from collections.abc import Mapping
@@ -36,6 +37,8 @@ from steelyard.runtime.bus_port import BusPort
 from steelyard.runtime.journal import JournalWriter
 from steelyard.runtime.phase_hooks import PhaseHooks
 from steelyard.runtime.supervisor import ServiceDeath, Supervisor
+
+_log = logging.getLogger("steelyard.run")
 
 FLUSH_TIMEOUT_S = 20.0
 HAND_OVER_TIMEOUT_S = 10.0
@@ -100,6 +103,7 @@ class RunController:
             for number in self._signals():
                 loop.add_signal_handler(number, self._interrupted, number)
             self._subscribe()
+            _log.info("the roles are up: %s", ", ".join(supervisor.services))
             await supervisor.configure_all(ConfigureRun(msgspec.to_builtins(self._plan)))
             await supervisor.start_all()
             await self._follow()
@@ -134,6 +138,7 @@ class RunController:
         event, hook = _PHASE_EVENTS[type(message)]
         self._journal.event(event, msgspec.to_builtins(message))
         self._journal.flush()
+        _log.info("%s: %s", event, message.stats)
         self._live.phase(message.stats)
         await self._hooks.fire(hook, message.stats.phase, _Tracker(message.stats))
 
@@ -158,6 +163,7 @@ class RunController:
         }
         self._journal.event("bench.service.lost", dict(payload))
         self._journal.flush()
+        _log.error("lost %s: %s", death.service_id, death.reason)
         self._live.note(f"lost {death.service_id}: {death.reason}")
         needed = {"records_manager", "timing_manager"}
         if not self._entries_complete:
@@ -204,6 +210,7 @@ class RunController:
         if self._alive("records_manager"):
             await self._ask("records_manager", FlushRecords(), FLUSH_TIMEOUT_S)
         self._journal.event("bench.run.ended", {"status": self.status})
+        _log.info("the run is over: %s", self.status)
         await asyncio.to_thread(self._journal.sync)
         if self._alive("post_processor_manager"):
             answer = await self._ask(

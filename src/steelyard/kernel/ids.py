@@ -21,6 +21,10 @@ def make_request_id_prefix(run_id: str, phase: int) -> str:
     return f"{run_id}-p{phase}-"
 
 
-def make_request_id(run_id: str, phase: int, index: int, attempt: int) -> str:
-    """Return the `X-Request-ID` of one attempt; a pure function, so records need not store it."""
-    return f"{make_request_id_prefix(run_id, phase)}{index}-{attempt}"
+def make_request_id(run_id: str, phase: int, index: int, attempt: int, turn: int = 0) -> str:
+    """Return the `X-Request-ID` of one attempt; a pure function, so records need not store it.
+
+    Later turns of a conversation are numbered behind its index: `...-17.2-0`.
+    """
+    place = f"{index}.{turn}" if turn else str(index)
+    return f"{make_request_id_prefix(run_id, phase)}{place}-{attempt}"

@@ -11,9 +11,10 @@ from steelyard.domain.bench.messages import BeginPhase, Lease, LeaseAck
 from steelyard.domain.bench.ports import Arrival
 from steelyard.kernel.ids import make_request_id_prefix
 from steelyard.runtime.board import Board, Cell
-from steelyard.runtime.exchange import Exchange, Transport
+from steelyard.runtime.exchange import Exchange, Prepared, Transport
 from steelyard.runtime.recorder import Recorder
 from steelyard.runtime.request_factory import RequestFactory
+from steelyard.runtime.sessions import LiveSession, SessionBook
 from steelyard.runtime.timerfd import DeadlineTimer
 
 OFFSETS_AHEAD = 4096
@@ -70,10 +71,18 @@ class Engine:
         self._expires_ns = 0
         self._low_water = 0
         self._cancel_at_ns: int | None = None
+        self._stopping = False
+        self._next_due_ns: int | None = None
         self._offsets: tuple[int, np.ndarray] = (0, np.empty(0, np.int64))
         self._pumping = self._again = False
+        self._sessions = SessionBook()
+        self._turn_requests: int | None = None
+        self._has_turns = False
+        self._begun_sessions = 0
         self._sent = 0
         self._in_flight = 0
+        self._active = 0
+        recorder.answered = self._answered
 
     # --- told by the timing manager --------------------------------------------------------------
 
@@ -85,8 +94,12 @@ class Engine:
         self._start_ns = message.start_ns
         self._quota = message.concurrency
         self._cancel_at_ns = None
+        self._stopping = False
         self._offsets = (0, np.empty(0, np.int64))
-        self._sent = 0
+        self._next_due_ns = None
+        self._sent = self._begun_sessions = 0
+        self._turn_requests = message.turn_requests
+        self._has_turns = False
         self._book = LeaseBook(self._lease_cells)
         self._recorder.begin(message.phase, streaming=streaming)
         for cell in (Cell.SENT, Cell.COMPLETED, Cell.FAILED, Cell.CANCELLED):
@@ -122,6 +135,9 @@ class Engine:
         """Send nothing new; cancel what is in flight at `cancel_at_ns`."""
         self._book.drop_all()
         self._timer.disarm()
+        for index in self._sessions.end_waiting():
+            self._session_over(index)
+        self._stopping = True
         self._cancel_at_ns = cancel_at_ns
         self.tick(_now())
 
@@ -145,11 +161,36 @@ class Engine:
         self._in_flight -= 1
         self._loads[exchange.url] -= 1
         self._cells[Cell.IN_FLIGHT] = self._in_flight
+        if exchange.live is None:
+            self._active -= 1
         self._recorder.add(exchange)
         if self._book.unsent:
             self._pump()
-        elif not self._in_flight:
+        elif not self._active:
             self._attention()
+
+    def _answered(self, exchange: Exchange, answer: str) -> None:
+        """A turn of a conversation was read: its next one waits, or the session is over."""
+        session = exchange.live
+        if session is None:
+            return
+        if exchange.error or session.last or self._stopping or self._spent:
+            self._sessions.end(session.index)
+            self._session_over(session.index)
+            if not self._active and not self._book.unsent:
+                self._attention()
+        else:
+            self._sessions.wait(session, session.advance(answer, exchange.end_ns))
+        self._pump()
+
+    def _session_over(self, index: int) -> None:
+        self._active -= 1
+        self.transport.end_session(index)
+
+    @property
+    def _spent(self) -> bool:
+        """The requests of this worker's share are sent; only counted where sessions have turns."""
+        return self._turn_requests is not None and self._sent >= self._turn_requests
 
     def _pump(self) -> None:
         """Send all that is due. A failed send ends in here again: that call only leaves a note."""
@@ -160,36 +201,57 @@ class Engine:
         try:
             while True:
                 self._again = False
+                self._follow_up(_now())
                 if self._arrival is None:
                     self._fill(_now())
                 else:
                     self._send_due(_now(), self._arrival)
                 if not self._again:
-                    return
+                    break
         finally:
             self._pumping = False
+        self._arm()
+
+    def _arm(self) -> None:
+        """Wake up for whatever is due first."""
+        dues = [due for due in (self._next_due_ns, self._sessions.next_due_ns()) if due is not None]
+        if dues:
+            self._timer.arm(min(dues))
+
+    def _follow_up(self, now_ns: int) -> None:
+        """Send the turns whose time has come; a conversation waits for no lease and no slot."""
+        while (due := self._sessions.take_due(now_ns)) is not None:
+            session, due_ns = due
+            if self._spent:
+                self._sessions.end(session.index)
+                self._session_over(session.index)
+                continue
+            prepared = self._factory.follow(session)
+            place = b"%d.%d" % (session.index, session.turn)
+            self._submit(session.index, prepared, place, due_ns, session)
 
     def _fill(self, now_ns: int) -> None:
-        """Closed loop: as many in flight as the quota says, each intended when its slot is free.
+        """Closed loop: as many sessions as the quota says, each intended when its slot is free.
 
         The first ones' slots are free when the phase starts, all others' since just now.
         """
         quota = self._quota or 0
-        while self._in_flight < quota:
+        while self._active < quota:
             index = self._book.peek()
-            intended_ns = now_ns if self._sent >= quota else self._start_ns
+            intended_ns = now_ns if self._begun_sessions >= quota else self._start_ns
             if index is None or not self._launch(index, intended_ns, now_ns):
                 return
 
     def _send_due(self, now_ns: int, arrival: Arrival) -> None:
         """Open loop: what is due goes out, and the timer waits for the next."""
+        self._next_due_ns = None
         while (index := self._book.peek()) is not None:
             due_ns = self._start_ns + self._offset_ns(arrival, index)
             if due_ns > now_ns:
-                self._timer.arm(due_ns)
+                self._next_due_ns = due_ns
                 self._factory.prepare(index)
                 return
-            if self._quota is not None and self._in_flight >= self._quota:
+            if self._quota is not None and self._active >= self._quota:
                 return
             if not self._launch(index, due_ns, now_ns):
                 return
@@ -211,18 +273,44 @@ class Engine:
         prepared = self._factory.prepare(index)
         if prepared is None:
             return False
+        session = None
+        if prepared.session is not None:
+            session = prepared.session(index)
+            self._has_turns = True
+        if self._has_turns and self._spent:
+            self._book.spend_all()
+            return False
+        if session is not None:
+            self._sessions.begin(session)
         self._book.take()  # before the send: what was sent is never unsent on the board
+        self._begun_sessions += 1
+        self._active += 1
+        self._submit(index, prepared, b"%d" % index, intended_ns, session)
+        if self._book.unsent == self._low_water:
+            self._attention()
+        return True
+
+    def _submit(
+        self,
+        index: int,
+        prepared: Prepared,
+        place: bytes,
+        intended_ns: int,
+        session: LiveSession | None,
+    ) -> None:
         self._sent += 1
         self._in_flight += 1
         self._loads[prepared.url] += 1
         cells = self._cells
         cells[Cell.SENT] = self._sent
         cells[Cell.IN_FLIGHT] = self._in_flight
-        request = b"%b%b%d-0%b" % (prepared.head, self._id_prefix, index, prepared.tail)
-        self.transport.submit(Exchange(index, prepared, request, intended_ns))
-        if self._book.unsent == self._low_water:
-            self._attention()
-        return True
+        request = b"%b%b%b-0%b" % (prepared.head, self._id_prefix, place, prepared.tail)
+        exchange = Exchange(index, prepared, request, intended_ns)
+        if session is not None:
+            exchange.live = session
+            exchange.turn = session.turn
+            exchange.session_over = session.last
+        self.transport.submit(exchange)
 
     # --- asked by the worker -------------------------------------------------------------------
 
@@ -233,8 +321,8 @@ class Engine:
 
     @property
     def done_sending(self) -> bool:
-        """Nothing to send and nothing in flight; answers may still wait to be read."""
-        return not self._book.unsent and not self._in_flight
+        """Nothing to send, nothing in flight, no conversation open; answers may wait to be read."""
+        return not self._book.unsent and not self._in_flight and not len(self._sessions)
 
     @property
     def idle(self) -> bool:
@@ -254,7 +342,7 @@ class Engine:
             failed=recorder.failed,
             cancelled=recorder.cancelled,
             in_flight=self._in_flight,
-            sessions=self._sent,
+            sessions=self._begun_sessions,
             idle=self.idle,
         )
 

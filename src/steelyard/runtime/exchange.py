@@ -1,12 +1,13 @@
 """One attempt of a request: what the hot path keeps of it, stamps and bytes, no meaning yet."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from steelyard.domain.bench.plan import EndpointPlan
 from steelyard.domain.bench.records import MISSING, ErrorKind
 from steelyard.domain.bench.targets import Target
+from steelyard.runtime.sessions import LiveSession
 
 
 class Prepared:
@@ -16,9 +17,12 @@ class Prepared:
         head, tail: the request before and behind its `X-Request-ID`.
         requested_output_tokens: the OSL asked for, `MISSING` when nothing was.
         client_input_tokens: the ISL as the dataset counted it, `MISSING` when it did not.
+        session: begins a new session of the entry, None for an entry of one turn.
     """
 
-    __slots__ = ("client_input_tokens", "entry", "head", "requested_output_tokens", "tail", "url")
+    __slots__ = (
+        "client_input_tokens", "entry", "head", "requested_output_tokens", "session", "tail", "url",
+    )  # fmt: skip
 
     def __init__(self, entry: int, url: int, head: bytes, tail: bytes) -> None:
         self.entry = entry
@@ -27,6 +31,7 @@ class Prepared:
         self.tail = tail
         self.requested_output_tokens = MISSING
         self.client_input_tokens = MISSING
+        self.session: Callable[[int], LiveSession] | None = None
 
 
 class Exchange:
@@ -39,17 +44,46 @@ class Exchange:
         head: the first bytes of the response, bounded, for what the parser does not tell.
         before_body_ns: stamp of the read before the first body bytes, or of the send.
         lag_ns: wait between the kernel's stamp of the first body bytes and our reading them.
-        session: number of the conversation; without turns, the schedule index.
+        session: number of the conversation: the schedule index that began it.
+        turn: which turn of it.
+        live: the conversation itself, None when it has one turn only.
         session_over: nothing of this session follows, so a connection of its own may be closed.
 
     All times are CLOCK_MONOTONIC nanoseconds.
     """
 
     __slots__ = (
-        "attempt", "before_body_ns", "bytes_received", "cancelled", "conn_id", "conn_reused",
-        "connect_ns", "dns_ns", "end_ns", "error", "error_text", "first_byte_ns", "head", "index",
-        "intended_ns", "kernel_stamped", "lag_ns", "pieces", "prepared", "request", "sent_ns",
-        "session", "session_over", "stamps", "start_ns", "status", "submitted_ns", "tls_ns", "url",
+        "attempt",
+        "before_body_ns",
+        "bytes_received",
+        "cancelled",
+        "conn_id",
+        "conn_reused",
+        "connect_ns",
+        "dns_ns",
+        "end_ns",
+        "error",
+        "error_text",
+        "first_byte_ns",
+        "head",
+        "index",
+        "intended_ns",
+        "kernel_stamped",
+        "lag_ns",
+        "live",
+        "pieces",
+        "prepared",
+        "request",
+        "sent_ns",
+        "session",
+        "session_over",
+        "stamps",
+        "start_ns",
+        "status",
+        "submitted_ns",
+        "tls_ns",
+        "turn",
+        "url",
     )  # fmt: skip
 
     def __init__(self, index: int, prepared: Prepared, request: bytes, intended_ns: int) -> None:
@@ -60,6 +94,8 @@ class Exchange:
         self.intended_ns = intended_ns
         self.session = index
         self.session_over = True
+        self.turn = 0
+        self.live: LiveSession | None = None
         self.attempt = 0
         self.submitted_ns = self.start_ns = self.sent_ns = self.first_byte_ns = MISSING
         self.end_ns = self.before_body_ns = self.lag_ns = MISSING

@@ -35,6 +35,10 @@ _ROW = struct.Struct(
 _NOTHING = Folded()
 
 
+def _nobody_waits(exchange: Exchange, answer: str) -> None:
+    """A recorder without an engine has no conversation to go on with."""
+
+
 class Recorder:
     """Reads bodies after the response, counts tokens, and packs rows.
 
@@ -48,6 +52,9 @@ class Recorder:
     At most `SLICE_NS` is spent before sockets are looked at again, unless more than `BACKLOG_MAX`
     responses wait: then the backlog is worked off, and the load slows down rather than memory
     growing.
+
+    Attributes:
+        answered: told of each turn of a longer conversation, with the answer's text.
     """
 
     def __init__(
@@ -74,6 +81,7 @@ class Recorder:
         self._messages: dict[int, str] = {}
         self._batch_seq = 0
         self._lags: list[np.ndarray] = []
+        self.answered: Callable[[Exchange, str], None] = _nobody_waits
         self.phase = 0
         self.streaming = True
         self.completed = self.failed = self.cancelled = 0
@@ -133,6 +141,8 @@ class Recorder:
         self._pack(exchange, folded, self._tokens(exchange, folded))
         if self._count == BATCH_ROWS:
             self.flush()
+        if exchange.live is not None:
+            self.answered(exchange, "".join(folded.texts()))
 
     def _fold(self, exchange: Exchange) -> Folded:
         if exchange.error != ErrorKind.NONE:
@@ -205,8 +215,8 @@ class Recorder:
         lower_ns = folded.lower_ns if folded.chunks else exchange.before_body_ns
         _ROW.pack_into(
             self._rows, self._count * RECORD_DTYPE.itemsize,
-            exchange.index, exchange.attempt, self._worker, self.phase, 0, exchange.index,
-            prepared.entry, prepared.url, exchange.conn_id, exchange.conn_reused,
+            exchange.index, exchange.attempt, self._worker, self.phase, exchange.turn,
+            exchange.session, prepared.entry, prepared.url, exchange.conn_id, exchange.conn_reused,
             exchange.intended_ns, exchange.start_ns, exchange.sent_ns, exchange.first_byte_ns,
             folded.first_token_ns, folded.first_output_ns, folded.second_token_ns,
             folded.last_token_ns, exchange.end_ns, lower_ns, source, folded.coalesced,

@@ -2,16 +2,18 @@
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Protocol
 
 from steelyard.domain.bench.balance import chooser
-from steelyard.domain.bench.conversation import Conversation
+from steelyard.domain.bench.conversation import Conversation, Turn
 from steelyard.domain.bench.plan import Plan
 from steelyard.domain.bench.ports import Endpoint
 from steelyard.domain.bench.response import RequestContext, WireRequest
 from steelyard.domain.bench.sampling import entry_of
 from steelyard.domain.bench.targets import Target
 from steelyard.runtime.exchange import Prepared
+from steelyard.runtime.sessions import LiveSession
 
 CACHE_BYTES_MAX = 64 * 1024 * 1024
 
@@ -86,15 +88,35 @@ class RequestFactory:
             message = "an entry was asked for before the dataset store was provided"
             raise RuntimeError(message)
         entry, model, url = key
-        turns = self._source.read(entry).turns[:1]
-        turn = turns[-1]
-        context = RequestContext(model=self._models[model], streaming=self._plan.endpoint.streaming)
-        head, tail = self._bytes(self._endpoint.build(turns, context), self._targets[url])
+        turns = self._source.read(entry).turns
+        prepared = self._prepared(entry, turns[:1], model=model, url=url)
+        if len(turns) > 1:
+            prepared.session = partial(LiveSession, entry=entry, turns=turns, model=model, url=url)
+        self._keep(key, prepared)
+        return prepared
+
+    def follow(self, session: LiveSession) -> Prepared:
+        """Return what the turn at hand of a session sends; its history is part of it."""
+        return self._prepared(
+            session.entry,
+            session.history,
+            model=session.model,
+            url=session.url,
+            number=session.turn,
+        )
+
+    def _prepared(
+        self, entry: int, history: Sequence[Turn], *, model: int, url: int, number: int = 0
+    ) -> Prepared:
+        context = RequestContext(
+            model=self._models[model], streaming=self._plan.endpoint.streaming, turn=number
+        )
+        head, tail = self._bytes(self._endpoint.build(history, context), self._targets[url])
         prepared = Prepared(entry, url, head, tail)
+        turn = history[-1]
         if turn.max_tokens is not None:
             prepared.requested_output_tokens = turn.max_tokens
         prepared.client_input_tokens = turn.input_tokens
-        self._keep(key, prepared)
         return prepared
 
     def _bytes(self, wire: WireRequest, target: Target) -> tuple[bytes, bytes]:

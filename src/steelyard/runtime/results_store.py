@@ -92,7 +92,8 @@ def _export_expressions(names: ExportNames) -> dict[str, str]:
     run = _literal(names.run_id)
     made = {
         # kernel.ids.make_request_id, in SQL; a test holds the two together.
-        "x_request_id": f"{run} || '-p' || phase || '-' || schedule_index || '-' || attempt",
+        "x_request_id": f"{run} || '-p' || phase || '-' || schedule_index || "
+        "CASE WHEN turn > 0 THEN '.' || turn ELSE '' END || '-' || attempt",
         "host_id": _literal(names.host_id),
         "session_id": f"{run} || '-s' || nullif(session, -1)",
         "phase": _lookup(names.phases, "phase"),

@@ -275,6 +275,7 @@ class Service:
 
     def _advance(self, step: Step) -> None:
         self.state = advance(self.service_id, self.state, step)
+        self.log.debug(lambda: f"is {self.state}")
         if not self.context.controller_id:
             return
         error = describe_error(self.failure) if self.failure is not None else ""
@@ -333,7 +334,7 @@ class Service:
         asyncio.get_running_loop().call_soon(self.request_stop)
 
     def _handler_failed(self, error: BaseException, message: msgspec.Struct) -> None:
-        self.log.error(lambda: f"the handler of {type(message).__name__} raised")
+        self.log.info(lambda: f"the handler of {type(message).__name__} raised")
         self.fail(error)
 
     def _task_ended(self, task: asyncio.Task[Any]) -> None:

@@ -85,6 +85,12 @@ class LeaseBook:
         if lease.cell != NO_SLOT:
             self._free.append(lease.cell)
 
+    def spend_all(self) -> None:
+        """Count what is unsent as done: this worker has sent its share."""
+        for lease in self._open:
+            self._sent_to[lease.lease_id] = lease.next = lease.to
+        self.drop_all()
+
     def drop_all(self) -> None:
         """Give up what is unsent: the phase stops sending, or the leases ran out."""
         for lease in tuple(self._open):

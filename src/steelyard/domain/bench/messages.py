@@ -53,7 +53,12 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BeginPhase(msgspec.Struct, frozen=True, kw_only=True):
-    """Timing manager to a worker: a phase begins at `start_ns`; these are its quotas."""
+    """Timing manager to a worker: a phase begins at `start_ns`; these are its quotas.
+
+    `concurrency` counts sessions: a conversation keeps its slot between its turns.
+    `turn_requests` bounds the requests of conversations with several turns, None where only
+    indices count.
+    """
 
     phase: int
     epoch: int
@@ -61,6 +66,7 @@ class BeginPhase(msgspec.Struct, frozen=True, kw_only=True):
     concurrency: int | None
     prefill_concurrency: int | None
     leases: tuple[Lease, ...]
+    turn_requests: int | None = None
 
 
 class GrantLeases(msgspec.Struct, frozen=True):

@@ -113,8 +113,8 @@ class TimingMachine:
 
     @property
     def _limit(self) -> int:
-        count = self.plan.request_count
-        return UNBOUNDED if count is None else count
+        counts = (self.plan.request_count, self.plan.session_count)
+        return min(count if count is not None else UNBOUNDED for count in counts)
 
     def handle(self, event: Event, now_ns: int) -> list[Action]:
         """Take one event and return the actions it asks for, in order."""
@@ -168,6 +168,7 @@ class TimingMachine:
                 concurrency=concurrency,
                 prefill_concurrency=prefill,
                 leases=leases,
+                turn_requests=self._share(worker, self.plan.request_count),
             )
             actions.append(Tell(worker, begin))
         actions.append(Announce(PhaseStarted(self.stats())))
@@ -279,12 +280,14 @@ class TimingMachine:
 
     def _quota(self, worker: int) -> tuple[int | None, int | None]:
         """Return this worker's share of the phase's concurrency and prefill concurrency."""
+        plan = self.plan
+        return self._share(worker, plan.concurrency), self._share(worker, plan.prefill_concurrency)
+
+    def _share(self, worker: int, total: int | None) -> int | None:
+        if total is None:
+            return None
         rank, size = sorted(self._workers).index(worker), len(self._workers)
-
-        def share(total: int | None) -> int | None:
-            return None if total is None else total // size + (rank < total % size)
-
-        return share(self.plan.concurrency), share(self.plan.prefill_concurrency)
+        return total // size + (rank < total % size)
 
     # --- leases -------------------------------------------------------------------------------
 

@@ -1,0 +1,94 @@
+"""Conversations of several turns while they are under way on a worker."""
+
+import heapq
+from collections.abc import Sequence
+
+import msgspec
+
+from steelyard.domain.bench.conversation import Turn
+from steelyard.kernel.units import NS_PER_MS
+
+
+class LiveSession:
+    """A conversation: which turn is at hand, and what was said before it.
+
+    Attributes:
+        index: the schedule index that began it, its number.
+        model, url: of all its turns.
+        entry: its entry in the dataset.
+        history: turns and answers up to and including the turn at hand.
+    """
+
+    __slots__ = ("_turns", "entry", "history", "index", "model", "turn", "url")
+
+    def __init__(
+        self, index: int, entry: int, turns: Sequence[Turn], *, model: int, url: int
+    ) -> None:
+        self.index = index
+        self.entry = entry
+        self.model = model
+        self.url = url
+        self.turn = 0
+        self._turns = turns
+        self.history = [turns[0]]
+
+    @property
+    def last(self) -> bool:
+        """No turn follows the one at hand."""
+        return self.turn + 1 >= len(self._turns)
+
+    def advance(self, answer: str, ended_ns: int) -> int:
+        """Note the answer, go to the next turn, and return when that is due."""
+        self.history.append(Turn(text=answer, role="assistant"))
+        self.turn += 1
+        turn = self._turns[self.turn]
+        # The system prompt stands in front of the conversation, whichever turn declares it.
+        self.history.append(msgspec.structs.replace(turn, system=""))
+        return ended_ns + round(turn.delay_ms * NS_PER_MS)
+
+
+class SessionBook:
+    """The sessions of a worker's phase, and the turns that wait for their time."""
+
+    def __init__(self) -> None:
+        self._live: dict[int, LiveSession] = {}
+        self._due: list[tuple[int, int]] = []
+
+    def __len__(self) -> int:
+        """Return how many sessions of several turns are under way."""
+        return len(self._live)
+
+    def begin(self, session: LiveSession) -> None:
+        """Follow a session whose first turn is sent."""
+        self._live[session.index] = session
+
+    def get(self, index: int) -> LiveSession:
+        """Return a session under way."""
+        return self._live[index]
+
+    def wait(self, session: LiveSession, due_ns: int) -> None:
+        """Have its turn at hand sent at `due_ns`."""
+        heapq.heappush(self._due, (due_ns, session.index))
+
+    def next_due_ns(self) -> int | None:
+        """Return when the next waiting turn is due."""
+        return self._due[0][0] if self._due else None
+
+    def take_due(self, now_ns: int) -> tuple[LiveSession, int] | None:
+        """Return a session whose turn is due, with the time it was due at."""
+        if not self._due or self._due[0][0] > now_ns:
+            return None
+        due_ns, index = heapq.heappop(self._due)
+        return self._live[index], due_ns
+
+    def end(self, index: int) -> None:
+        """Forget a session that is over."""
+        del self._live[index]
+
+    def end_waiting(self) -> list[int]:
+        """End every session that waits for its next turn; return their numbers."""
+        ended = [index for _, index in self._due]
+        self._due.clear()
+        for index in ended:
+            del self._live[index]
+        return ended

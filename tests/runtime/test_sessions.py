@@ -1,0 +1,56 @@
+"""Conversations under way."""
+
+from steelyard.domain.bench.conversation import Turn
+from steelyard.runtime.sessions import LiveSession, SessionBook
+
+TURNS = (Turn(text="a", system="be brief"), Turn(text="b", delay_ms=50), Turn(text="c"))
+MS = 1_000_000
+
+
+def session(index: int = 0) -> LiveSession:
+    return LiveSession(index, 7, TURNS, model=0, url=0)
+
+
+def test_the_history_grows_by_answer_and_turn() -> None:
+    """A turn is sent with everything that was said before it."""
+    live = session()
+    live.advance("hello", ended_ns=0)
+    assert [(turn.role, turn.text) for turn in live.history] == [
+        ("user", "a"),
+        ("assistant", "hello"),
+        ("user", "b"),
+    ]
+    assert live.history[0].system == "be brief"
+
+
+def test_a_turn_is_due_its_delay_after_the_answers_end() -> None:
+    """Without a delay it is due at once."""
+    live = session()
+    assert live.advance("x", ended_ns=10 * MS) == 60 * MS
+    assert not live.last
+    assert live.advance("y", ended_ns=100 * MS) == 100 * MS
+    assert live.last
+
+
+def test_turns_are_taken_in_the_order_they_are_due() -> None:
+    """Only what is due comes out, with the time it was due at."""
+    book = SessionBook()
+    for index, due_ns in ((1, 30), (2, 10), (3, 20)):
+        live = session(index)
+        book.begin(live)
+        book.wait(live, due_ns)
+    assert book.next_due_ns() == 10
+    taken = [book.take_due(20), book.take_due(20), book.take_due(20)]
+    assert [(t[0].index, t[1]) if t else None for t in taken] == [(2, 10), (3, 20), None]
+    assert len(book) == 3
+
+
+def test_waiting_sessions_can_be_ended_all_at_once() -> None:
+    """When a phase stops, what waits for its next turn is over; what is in flight is not."""
+    book = SessionBook()
+    for index in (1, 2):
+        book.begin(session(index))
+    book.wait(book.get(1), 10)
+    assert book.end_waiting() == [1]
+    assert book.next_due_ns() is None
+    assert len(book) == 1
