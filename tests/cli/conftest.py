@@ -14,6 +14,10 @@ class Outcome:
     exit_code = 0
     summary = None
     directory = "artifacts"
+    failures: dict[str, str]  # by exporter
+
+    def __init__(self):
+        self.failures = {}
 
     def summary_json(self):
         return b'{"schema_version":"1.0"}'

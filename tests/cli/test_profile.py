@@ -144,3 +144,14 @@ def test_help_shows_the_flags_under_their_headings(steelyard):
     assert code == 0
     for word in ("Endpoint", "Load Generator", "Warmup", "--concurrency", "--goodput", "--json"):
         assert word in out
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "after"), [("csv", 0, 2), ("mine", 1, 3), ("csv", 130, 130)]
+)
+def test_outputs_that_were_not_written_are_an_error(steelyard, runs, outcome, name, before, after):
+    """2 for one of ours, 3 for a stranger's; a person's Ctrl-C stays what it is."""
+    outcome.failures, outcome.exit_code = {name: "Can't write x: disk full."}, before
+    code, _, err = steelyard("profile")
+    assert code == after
+    assert err.splitlines()[0] == f"error: not written: {name}: Can't write x: disk full."

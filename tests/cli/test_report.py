@@ -55,3 +55,15 @@ def test_mistakes_are_met_with_the_next_step(steelyard, killed_run):
     assert (code, f"Try: steelyard report {killed_run}" in err) == (2, True)
     code, _, err = steelyard("report", str(killed_run / "nowhere"))
     assert (code, "There is no directory" in err) == (2, True)
+
+
+def test_outputs_that_cannot_be_written_are_an_error(steelyard, killed_run):
+    """Something lies where a file should be: exit 2, one line, the others are written."""
+    (killed_run / "profile_export.csv").mkdir()
+    code, out, err = steelyard("report", str(killed_run))
+    assert code == 2
+    assert "Verdict: SUSPECT" in out
+    first, second = err.splitlines()
+    assert first.startswith("error: not written: csv: Can't write ")
+    assert second == f"Once that is mended: steelyard report {killed_run}"
+    assert (killed_run / "profile_export.json").is_file()

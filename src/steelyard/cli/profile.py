@@ -76,17 +76,16 @@ def run_profile_command(
     # Roles are forked or threads of this process: this is how a secret reaches them and no file.
     os.environ.update(taken.variables)
 
+    from steelyard.app.composition import standard_host
     from steelyard.app.profile import run_profile
+    from steelyard.cli.result_page import print_result, report_failures
 
     outcome = run_profile(plan, api_key=taken.api_key or environ.get(plan.endpoint.api_key_env))
+    host = standard_host(tuple(plan.options.get("plugin_dirs", ())))
     if json_output:
         sys.stdout.buffer.write(outcome.summary_json())
         sys.stdout.buffer.write(b"\n")
         sys.stdout.buffer.flush()
     else:
-        from steelyard.app.composition import standard_host
-        from steelyard.cli.result_page import print_result
-
-        host = standard_host(tuple(plan.options.get("plugin_dirs", ())))
         print_result(outcome.summary, outcome.directory, host)
-    return int(outcome.exit_code)
+    return report_failures(outcome.failures, outcome.directory, host, int(outcome.exit_code))

@@ -1,7 +1,6 @@
 """`steelyard report`: every output of a run again, from its journal alone."""
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -41,7 +40,7 @@ def report(
     """
     from steelyard.app.composition import standard_host
     from steelyard.app.report import plugin_dirs_of, rebuild
-    from steelyard.cli.result_page import print_result
+    from steelyard.cli.result_page import print_result, report_failures
     from steelyard.domain.bench.document import summary_document
 
     names = [name for word in export for name in word.split(",") if name]
@@ -52,6 +51,4 @@ def report(
         print(json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False))
     else:
         print_result(rebuilt.summary, str(directory), host)
-    for name, failure in rebuilt.failures.items():
-        print(f"steelyard: {name} was not written: {failure}", file=sys.stderr)
-    return rebuilt.exit_code
+    return report_failures(rebuilt.failures, str(directory), host, rebuilt.exit_code)

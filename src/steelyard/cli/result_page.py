@@ -1,5 +1,7 @@
 """What `profile` and `report` print of a run."""
 
+import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,3 +18,34 @@ def print_result(summary: "Summary", directory: str, host: "PluginHost") -> None
     out = Console(highlight=False)
     for page in pages(summary, directory, host):
         out.print(page, markup=False, crop=False)
+
+
+def report_failures(
+    failures: Mapping[str, str], directory: str, host: "PluginHost", exit_code: int
+) -> int:
+    """Say which outputs were not written, one line a reason; return the command's exit code.
+
+    It is 2 when one of our own could not write, 3 when only other people's failed, and `exit_code`
+    when nothing did or a person stopped the run.
+
+    Args:
+        failures: reasons by exporter.
+        directory: of the run.
+        host: knows whose each exporter is.
+        exit_code: what the command would return otherwise.
+    """
+    from steelyard.kernel.errors import EXIT_OK, EXIT_PLUGIN, EXIT_USAGE, EXIT_VERDICT
+
+    if not failures:
+        return exit_code
+    alike: dict[str, list[str]] = {}
+    for name, reason in failures.items():
+        # "Can't write PATH: reason": a full disk is one trouble, however many files it hits.
+        alike.setdefault(reason.partition(": ")[2] or reason, []).append(name)
+    for names in alike.values():
+        print(f"error: not written: {', '.join(names)}: {failures[names[0]]}", file=sys.stderr)
+    print(f"Once that is mended: steelyard report {directory}", file=sys.stderr)
+    if exit_code not in (EXIT_OK, EXIT_VERDICT):
+        return exit_code
+    own = {spec.name for spec in host.specs("exporter") if spec.origin == "builtin"}
+    return EXIT_USAGE if own.intersection(failures) else EXIT_PLUGIN

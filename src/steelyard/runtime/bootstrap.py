@@ -16,7 +16,7 @@ import msgspec
 import uvloop
 
 from steelyard.domain.bench.messages import ConfigureRun
-from steelyard.kernel.errors import UsageError
+from steelyard.kernel.errors import SteelyardError, UsageError
 from steelyard.kernel.ids import make_service_id
 from steelyard.runtime.bus import InlineHub
 from steelyard.runtime.bus_port import describe_error
@@ -127,7 +127,9 @@ def run_role(assignment: RoleAssignment, host: "PluginHost | None", child: Child
         remove_socket_dir(assignment.socket_dir)
     if error is not None:
         child.last_words(describe_error(error))
-        logging.getLogger("steelyard.role").error("ended: %s", error, exc_info=error)
+        # The service has said its failure already; this is for what failed before or around it.
+        level = logging.INFO if isinstance(error, SteelyardError) else logging.ERROR
+        logging.getLogger("steelyard.role").log(level, "ended: %s", error, exc_info=error)
         return EXIT_CHILD_FAILED
     if terminated:
         # End by the signal that was sent, so that the parent sees what happened.

@@ -1,10 +1,7 @@
 """A run read back from its journal: the one way to a report, at a run's end or after a crash."""
 
-import os
-import secrets
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, overload
@@ -23,7 +20,7 @@ from steelyard.domain.bench.story import RUN_STARTED, Story
 from steelyard.domain.bench.summarize import calibrated, describe_metric, single, summarize
 from steelyard.domain.bench.summary import MetricSummary, Summary
 from steelyard.domain.bench.totals import Totals
-from steelyard.kernel.errors import JournalError, UsageError
+from steelyard.kernel.errors import FileError, JournalError, UsageError
 from steelyard.runtime.files import atomic_path
 from steelyard.runtime.journal import JournalReader, journal_directory
 from steelyard.runtime.plugin_host import PluginHost
@@ -35,11 +32,10 @@ from steelyard.runtime.results_store import (
     ExportNames,
     RecordStore,
 )
+from steelyard.runtime.scratch import make_scratch, scratch_places, storage_errors
 
 CHUNK_ROWS = 32_768
 """Rows that are turned into columns at once: about 20 MB on the way."""
-
-_SCRATCH = ".results-"
 
 
 class Rows(Sequence[dict[str, Any]]):
@@ -107,7 +103,8 @@ class Results:
             raise UsageError(
                 "Unknown format of records", got=format, expected=f"one of {', '.join(FORMATS)}"
             )
-        with atomic_path(Path(path)) as temporary:
+        next_step = "Free some space, or choose another directory."
+        with atomic_path(Path(path)) as temporary, storage_errors(Path(path), next_step):
             self._store.copy_to(temporary, format)
 
     def close(self) -> None:
@@ -131,16 +128,38 @@ def open_run(directory: Path, host: PluginHost) -> Results:
     """Read the journal of the run whose artifacts lie in `directory`; close the result after use.
 
     Memory does not grow with the run. A journal that is torn or just ends gives the part that is
-    there, and a verdict that says so.
+    there, and a verdict that says so. Scratch files lie beside the artifacts, or where the system
+    keeps temporary files when there is no room.
 
     Raises:
         JournalError: there is no journal, it does not say what was run, or can't be read.
+        FileError: there is no room for scratch files anywhere.
     """
+    size = sum(file.stat().st_size for file in journal_directory(directory).glob("*.journal"))
+    *first, last = scratch_places(directory, size)
+    for place in first:
+        try:
+            return _open_run(directory, host, place)
+        except FileError:
+            continue
+    return _open_run(directory, host, last)
+
+
+def _open_run(directory: Path, host: PluginHost, place: Path) -> Results:
+    scratch = make_scratch(place)
+    try:
+        with storage_errors(place):
+            return _filled(directory, host, scratch)
+    except BaseException:
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise
+
+
+def _filled(directory: Path, host: PluginHost, scratch: Path) -> Results:
     reader = _reader(directory)
     story = _story(reader, directory)
     plan = _plan_of(story, directory)
     metrics = MetricSet(host)
-    scratch = _make_scratch(directory)
     store = RecordStore(scratch, list(metrics.record), list(metrics.chunk))
     view = Results(directory, plan, store, scratch)
     try:
@@ -168,7 +187,7 @@ def open_run(directory: Path, host: PluginHost) -> Results:
             notes=(*endpoint_notes(plan), *_notes(metrics, ingest)),
         )
     except BaseException:
-        view.close()
+        store.close()
         raise
     return view
 
@@ -337,24 +356,3 @@ def _metric_summaries(
 def _numbers(d: Distribution) -> dict[str, Any]:
     named = {f"p{p}": value for p, value in d.percentiles.items()}
     return {"count": d.count, "avg": d.avg, "min": d.min, "max": d.max, "std": d.std, **named}
-
-
-def _make_scratch(directory: Path) -> Path:
-    """Make a directory beside the artifacts, and remove those of processes that are gone."""
-    for old in directory.glob(f"{_SCRATCH}*"):
-        owner = old.name.removeprefix(_SCRATCH).partition("-")[0]
-        if owner.isdigit() and not _alive(int(owner)):
-            shutil.rmtree(old, ignore_errors=True)
-    scratch = directory / f"{_SCRATCH}{os.getpid()}-{secrets.token_hex(4)}"
-    scratch.mkdir(mode=0o700)
-    return scratch
-
-
-def _alive(pid: int) -> bool:
-    with suppress(ProcessLookupError):
-        try:
-            os.kill(pid, 0)
-        except PermissionError:
-            return True
-        return True
-    return False

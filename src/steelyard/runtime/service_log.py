@@ -1,12 +1,16 @@
 """Logging of services: lazy messages, the service id on every line, one file for all roles."""
 
+import copy
 import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
+
+from steelyard.kernel.errors import SteelyardError
+from steelyard.runtime.files import reason_of
 
 LOG_NAME = "steelyard.log"
 _FORMAT = "%(asctime)s.%(msecs)03d %(levelname)s {who} %(name)s: %(message)s"
@@ -51,11 +55,30 @@ class LazyLogger:
             self._logger.log(level, "%s", text, stacklevel=3, **rest)
 
 
-class AppendHandler(logging.Handler):
-    """Writes each record with one append, so that lines of several processes never mix."""
+class TerminalFormatter(logging.Formatter):
+    """Says a stated error in its own words; only an unforeseen one comes with a traceback."""
 
-    def __init__(self, path: Path) -> None:
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line of one record."""
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, SteelyardError):
+            record = copy.copy(record)
+            record.exc_info = record.exc_text = None
+        return super().format(record)
+
+
+class AppendHandler(logging.Handler):
+    """Writes each record with one append, so that lines of several processes never mix.
+
+    A line that the disk does not take is dropped and counted, and the first such loss is told on
+    `complaints`: a full disk must cost lines of a log, never the work that was logged.
+    """
+
+    def __init__(self, path: Path, complaints: TextIO | None = None) -> None:
         super().__init__()
+        self.dropped = 0
+        self._path = path
+        self._complaints = complaints
         path.parent.mkdir(parents=True, exist_ok=True)
         self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
 
@@ -64,8 +87,22 @@ class AppendHandler(logging.Handler):
         return self._fd
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Append one record."""
-        os.write(self._fd, (self.format(record) + "\n").encode("utf-8", "backslashreplace"))
+        """Append one record, or count it as dropped."""
+        line = (self.format(record) + "\n").encode("utf-8", "backslashreplace")
+        try:
+            written = os.write(self._fd, line)
+        except OSError as error:
+            self._drop(reason_of(error))
+            return
+        if written < len(line):
+            self._drop("only a part was taken")
+
+    def _drop(self, reason: str) -> None:
+        self.dropped += 1
+        if self.dropped == 1 and self._complaints is not None:
+            with suppress(OSError):
+                self._complaints.write(f"Log lines are lost: can't write {self._path}: {reason}.\n")
+                self._complaints.flush()
 
     def close(self) -> None:
         """Close the file; a second close does nothing."""
@@ -89,7 +126,7 @@ def level_of(name: str) -> int:
 def logging_to(path: Path, who: str, level: str) -> Iterator[None]:
     """Append what Steelyard's own loggers say in this block to a file; others are left alone."""
     logger = logging.getLogger("steelyard")
-    handler = AppendHandler(path)
+    handler = AppendHandler(path, sys.stderr)
     handler.setFormatter(logging.Formatter(_FORMAT.format(who=who), _TIME_FORMAT))
     before = logger.level
     logger.addHandler(handler)
@@ -115,11 +152,12 @@ def configure_role_logging(
     terminal = sys.stderr if terminal_fd is None else os.fdopen(terminal_fd, "w", closefd=False)
     on_terminal = logging.StreamHandler(terminal)
     on_terminal.setLevel(logging.WARNING)
-    on_terminal.setFormatter(logging.Formatter(_TERMINAL_FORMAT.format(who=who)))
+    on_terminal.setFormatter(TerminalFormatter(_TERMINAL_FORMAT.format(who=who)))
     root.addHandler(on_terminal)
     if path is None:
         return None
-    to_file = AppendHandler(path)
+    # A role of a run leaves that complaint to the controller: one is enough.
+    to_file = AppendHandler(path, terminal if terminal_fd is None else None)
     to_file.setFormatter(logging.Formatter(_FORMAT.format(who=who), _TIME_FORMAT))
     root.addHandler(to_file)
     return to_file
