@@ -217,3 +217,12 @@ def test_conversations_are_sent_turn_by_turn(server, tmp_path, workers):
             # Its own words, and the answer of four tokens, stand before the new ones.
             assert after["input_tokens"] >= before["input_tokens"] + 4
     assert done.summary["phases"][0]["sessions"] == len(sessions)
+
+
+def test_tokens_are_counted_here_when_the_server_is_not_to_be_asked(server, tmp_path):
+    """`--no-use-server-token-count`: every count is the client tokenizer's, and says so."""
+    flags = ("--no-use-server-token-count", "--request-count", "10", "--concurrency", "2")
+    done = run(server, tmp_path, *CHAT, "--streaming", *flags)
+    assert {row["token_provenance"] for row in done.rows} == {"client_tokenizer"}
+    assert {row["input_tokens"] for row in done.rows} == {20}
+    assert {row["output_tokens"] for row in done.rows} == {8}

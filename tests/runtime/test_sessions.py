@@ -14,7 +14,7 @@ def session(index: int = 0) -> LiveSession:
 def test_the_history_grows_by_answer_and_turn() -> None:
     """A turn is sent with everything that was said before it."""
     live = session()
-    live.advance("hello", ended_ns=0)
+    live.advance("hello", 3, ended_ns=0)
     assert [(turn.role, turn.text) for turn in live.history] == [
         ("user", "a"),
         ("assistant", "hello"),
@@ -26,9 +26,9 @@ def test_the_history_grows_by_answer_and_turn() -> None:
 def test_a_turn_is_due_its_delay_after_the_answers_end() -> None:
     """Without a delay it is due at once."""
     live = session()
-    assert live.advance("x", ended_ns=10 * MS) == 60 * MS
+    assert live.advance("x", 1, ended_ns=10 * MS) == 60 * MS
     assert not live.last
-    assert live.advance("y", ended_ns=100 * MS) == 100 * MS
+    assert live.advance("y", 1, ended_ns=100 * MS) == 100 * MS
     assert live.last
 
 

@@ -169,7 +169,7 @@ class Engine:
         elif not self._active:
             self._attention()
 
-    def _answered(self, exchange: Exchange, answer: str) -> None:
+    def _answered(self, exchange: Exchange, answer: str, tokens: int) -> None:
         """A turn of a conversation was read: its next one waits, or the session is over."""
         session = exchange.live
         if session is None:
@@ -180,7 +180,8 @@ class Engine:
             if not self._active and not self._book.unsent:
                 self._attention()
         else:
-            self._sessions.wait(session, session.advance(answer, exchange.end_ns))
+            due_ns = session.advance(answer, tokens, exchange.end_ns)
+            self._sessions.wait(session, due_ns)
         self._pump()
 
     def _session_over(self, index: int) -> None:

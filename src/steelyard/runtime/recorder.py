@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from steelyard.domain.bench.fold import Folded, fold_body, fold_stream, status_error
+from steelyard.domain.bench.fold import NO_USAGE, Folded, fold_body, fold_stream, status_error
 from steelyard.domain.bench.messages import RecordBatch
 from steelyard.domain.bench.ports import Endpoint, Tokenizer
 from steelyard.domain.bench.protocol.http_head import content_coding, redirect_target
@@ -35,7 +35,7 @@ _ROW = struct.Struct(
 _NOTHING = Folded()
 
 
-def _nobody_waits(exchange: Exchange, answer: str) -> None:
+def _nobody_waits(exchange: Exchange, answer: str, tokens: int) -> None:
     """A recorder without an engine has no conversation to go on with."""
 
 
@@ -54,7 +54,8 @@ class Recorder:
     growing.
 
     Attributes:
-        answered: told of each turn of a longer conversation, with the answer's text.
+        answered: told of each turn of a longer conversation, with the answer's text and its tokens.
+        trust_usage: False has tokens counted here whatever the server says.
     """
 
     def __init__(
@@ -81,7 +82,8 @@ class Recorder:
         self._messages: dict[int, str] = {}
         self._batch_seq = 0
         self._lags: list[np.ndarray] = []
-        self.answered: Callable[[Exchange, str], None] = _nobody_waits
+        self.answered: Callable[[Exchange, str, int], None] = _nobody_waits
+        self.trust_usage = True
         self.phase = 0
         self.streaming = True
         self.completed = self.failed = self.cancelled = 0
@@ -138,11 +140,12 @@ class Recorder:
         if failed:
             self._messages.setdefault(int(exchange.error), exchange.error_text)
         self._gaps.extend(folded.gaps_ns)
-        self._pack(exchange, folded, self._tokens(exchange, folded))
+        tokens = self._tokens(exchange, folded)
+        self._pack(exchange, folded, tokens)
         if self._count == BATCH_ROWS:
             self.flush()
         if exchange.live is not None:
-            self.answered(exchange, "".join(folded.texts()))
+            self.answered(exchange, "".join(folded.texts()), tokens[1])
 
     def _fold(self, exchange: Exchange) -> Folded:
         if exchange.error != ErrorKind.NONE:
@@ -173,7 +176,7 @@ class Recorder:
 
     def _tokens(self, exchange: Exchange, folded: Folded) -> tuple[int, int, int, int, int]:
         """Return input, output, reasoning and first chunk's tokens, and their provenance."""
-        usage = folded.usage
+        usage = folded.usage if self.trust_usage else NO_USAGE
         input_tokens, output_tokens = usage.input_tokens, usage.output_tokens
         client_input = exchange.prepared.client_input_tokens
         if input_tokens >= 0 and output_tokens >= 0:

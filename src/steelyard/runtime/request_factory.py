@@ -9,6 +9,7 @@ from steelyard.domain.bench.balance import chooser
 from steelyard.domain.bench.conversation import Conversation, Turn
 from steelyard.domain.bench.plan import Plan
 from steelyard.domain.bench.ports import Endpoint
+from steelyard.domain.bench.records import MISSING
 from steelyard.domain.bench.response import RequestContext, WireRequest
 from steelyard.domain.bench.sampling import entry_of
 from steelyard.domain.bench.targets import Target
@@ -116,7 +117,8 @@ class RequestFactory:
         turn = history[-1]
         if turn.max_tokens is not None:
             prepared.requested_output_tokens = turn.max_tokens
-        prepared.client_input_tokens = turn.input_tokens
+        counts = [said.input_tokens for said in history]
+        prepared.client_input_tokens = MISSING if MISSING in counts else sum(counts)
         return prepared
 
     def _bytes(self, wire: WireRequest, target: Target) -> tuple[bytes, bytes]:

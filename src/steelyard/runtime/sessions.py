@@ -37,9 +37,9 @@ class LiveSession:
         """No turn follows the one at hand."""
         return self.turn + 1 >= len(self._turns)
 
-    def advance(self, answer: str, ended_ns: int) -> int:
-        """Note the answer, go to the next turn, and return when that is due."""
-        self.history.append(Turn(text=answer, role="assistant"))
+    def advance(self, answer: str, tokens: int, ended_ns: int) -> int:
+        """Note the answer and its token count, go to the next turn, and return when that is due."""
+        self.history.append(Turn(text=answer, role="assistant", input_tokens=tokens))
         self.turn += 1
         turn = self._turns[self.turn]
         # The system prompt stands in front of the conversation, whichever turn declares it.

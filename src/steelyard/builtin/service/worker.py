@@ -92,6 +92,7 @@ class Worker(Service):
             host.create, "tokenizer", plan.dataset.tokenizer, **plan.dataset.tokenizer_options
         )
         self._recorder = Recorder(self._number, endpoint, tokenizer, cells, self._ship, loop)
+        self._recorder.trust_usage = plan.endpoint.use_server_token_count
         secrets = {}
         key = os.environ.get(plan.endpoint.api_key_env) if plan.endpoint.api_key_env else None
         if key:
