@@ -102,6 +102,28 @@ def test_show_of_an_unknown_name_suggests_one(steelyard):
     assert "There is no plugin 'chta'. Did you mean 'chat'?" in err
 
 
+def test_show_says_that_a_plugin_was_not_tried_and_who_tries_it(steelyard, plugin_dir):
+    plugin_dir("raises", before="raise RuntimeError('no luck')\n")
+    code, out, _ = steelyard("plugins", "show", "raises")
+    assert code == 0
+    assert "  state: discovered (not tried yet)\n" in out
+    assert "  to try it: steelyard plugins doctor\n" in out
+    assert "to try it" not in steelyard("plugins", "show", "chat")[1]
+
+
+def test_a_directory_may_be_named_on_the_command_line(steelyard, plugin_dir, monkeypatch, tmp_path):
+    """As in `profile`: repeated, for the list, `show` and `doctor`."""
+    plugin_dir("mine")
+    monkeypatch.delenv("STEELYARD_PLUGIN_DIRS")
+    (tmp_path / "other").mkdir()
+    dirs = ["--plugin-dir", str(tmp_path / "other"), "--plugin-dir", str(tmp_path / "plugins")]
+    assert ("ui", "mine") not in rows(steelyard("plugins", "--json")[1])
+    assert ("ui", "mine") in rows(steelyard("plugins", "--json", *dirs)[1])
+    assert "ui mine" in steelyard("plugins", "show", "mine", *dirs)[1]
+    found = rows(steelyard("plugins", "doctor", "--json", *dirs)[1])
+    assert found["ui", "mine"]["state"] == PluginState.VALIDATED
+
+
 def test_doctor_names_the_broken_and_shows_the_good(steelyard, plugin_dir):
     """Raise, hang, exit and print on import: each has its sentence, and the good one is fine."""
     plugin_dir("good")

@@ -182,6 +182,44 @@ def test_plugins_of_a_directory_can_be_loaded(tmp_path, site):
     assert json.loads("1") == 1
 
 
+HOOK = """
+    class OkUi:
+        plugin = {"kind": "ui", "name": "from_the_class"}
+        def update(self, stats, live): ...
+        def close(self): ...
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "target"),
+    [
+        ("stranger_ok.py", "stranger_ok:OkUi"),
+        ("stranger_in/mod.py", "stranger_in.mod:OkUi"),
+        ("mod.py", "stranger_root.mod:OkUi"),
+    ],
+)
+def test_a_manifest_at_the_root_of_a_directory_finds_its_modules(
+    tmp_path, site, monkeypatch, module, target
+):
+    """They lie beside it, in a package beside it, or the directory is the package."""
+    root = tmp_path / "stranger_root"
+    write(root / module, HOOK)
+    if target.startswith("stranger_root."):
+        write(root / "__init__.py", "")
+    write(root / "registry.yaml", f"plugin: {{name: p}}\nui: {{ok: '{target}'}}\n")
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    host = PluginHost.standard([root])
+    assert host.create("ui", "ok").close() is None
+    assert not host.problems
+
+
+def test_a_class_that_the_manifest_lists_is_not_found_twice(tmp_path):
+    write(tmp_path / "stranger_ok.py", HOOK)
+    write(tmp_path / "registry.yaml", "plugin: {name: p}\nui: {ok: 'stranger_ok:OkUi'}\n")
+    assert found("ok", tmp_path)
+    assert not found("from_the_class", tmp_path)
+
+
 def test_a_directory_that_is_not_there_is_a_problem(tmp_path):
     assert "does not exist" in problem_of("nowhere", tmp_path / "nowhere").message
 

@@ -17,11 +17,27 @@ WIDTH_TABLE_MIN = 100
 WIDTH_PIPE = 160
 
 KindFlag = Annotated[str | None, Parameter(name="--kind", help="Only this kind, such as endpoint.")]
+DirsFlag = Annotated[
+    tuple[str, ...],
+    Parameter(
+        name="--plugin-dir",
+        negative="",
+        show_default=False,
+        help="Also search this directory; may be repeated.",
+    ),
+]
 JsonFlag = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON.")]
 
 
+def _directories(given: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the directories in the words of `--plugin-dir`; colons separate several."""
+    return tuple(part for word in given for part in word.split(os.pathsep) if part)
+
+
 @app.default
-def list_plugins(*, kind: KindFlag = None, as_json: JsonFlag = False) -> None:
+def list_plugins(
+    *, kind: KindFlag = None, plugin_dir: DirsFlag = (), as_json: JsonFlag = False
+) -> None:
     """List every plugin: kind, name, origin, state, why not, and what to install.
 
     Nothing is imported for this: a plugin is only tried by `steelyard plugins doctor`.
@@ -29,16 +45,23 @@ def list_plugins(*, kind: KindFlag = None, as_json: JsonFlag = False) -> None:
     from steelyard.app.composition import standard_host
     from steelyard.app.plugin_report import list_rows
 
-    _print_rows(list_rows(standard_host(), kind), as_json=as_json)
+    _print_rows(list_rows(standard_host(_directories(plugin_dir)), kind), as_json=as_json)
 
 
 @app.command
-def show(name: str, /, *, kind: KindFlag = None, as_json: JsonFlag = False) -> None:
+def show(
+    name: str,
+    /,
+    *,
+    kind: KindFlag = None,
+    plugin_dir: DirsFlag = (),
+    as_json: JsonFlag = False,
+) -> None:
     """Show all that is known of the plugin NAME: class, options, methods, facts of its kind."""
     from steelyard.app.composition import standard_host
     from steelyard.app.plugin_report import describe
 
-    found = describe(standard_host(), name, kind)
+    found = describe(standard_host(_directories(plugin_dir)), name, kind)
     if as_json:
         print(json.dumps(found, indent=2, default=str))
         return
@@ -52,13 +75,14 @@ def show(name: str, /, *, kind: KindFlag = None, as_json: JsonFlag = False) -> N
 def doctor(
     *,
     timeout: Annotated[float, Parameter(help="Seconds a stranger's import may take.")] = 10.0,
+    plugin_dir: DirsFlag = (),
     as_json: JsonFlag = False,
 ) -> int:
     """Try every plugin, each stranger's in a process of its own; exit 3 when one is broken."""
     from steelyard.app.composition import standard_host
     from steelyard.app.plugin_report import examine
 
-    rows = examine(standard_host(), timeout_s=timeout)
+    rows = examine(standard_host(_directories(plugin_dir)), timeout_s=timeout)
     _print_rows(rows, as_json=as_json)
     broken = [row for row in rows if row.broken]
     if not as_json:
@@ -156,7 +180,7 @@ def _print_narrow(console: Any, row: Any) -> None:
 def _print_facts(facts: dict[str, Any]) -> None:
     print(f"{facts['kind']} {facts['name']}: {facts['description'] or 'no description'}")
     lines = {
-        "state": facts["state"],
+        "state": facts["state"] + (" (not tried yet)" if facts["state"] == "discovered" else ""),
         "why": facts["why"],
         "install": facts["install"],
         "class": facts["target"],
@@ -172,6 +196,8 @@ def _print_facts(facts: dict[str, Any]) -> None:
     for key, value in lines.items():
         if value != "":
             print(f"  {key}: {value}")
+    if facts["state"] == "discovered" and facts["origin"] != "builtin":
+        print("  to try it: steelyard plugins doctor")
     for title in ("metadata", "config_schema"):
         if facts[title]:
             print(f"  {title}:")

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from importlib import metadata
 from pathlib import Path
 
+import msgspec
 import yaml
 
 from steelyard.plugins.manifest import Manifest, Problem, kind_of, normal_target, parse_manifest
@@ -171,17 +172,48 @@ def directory_scans(plugin_dirs: Iterable[str | Path]) -> Iterator[Manifest | Sc
             )
             continue
         location = str(directory.resolve())
+        listed = _root_manifest(directory, origin)
+        if listed is not None:
+            yield listed
+        stated = {spec.target for spec in listed.specs} if listed is not None else set()
         for path in sorted(directory.iterdir()):
             if path.name.startswith((".", "_", "test_")) or path.name == "conftest.py":
                 continue
             if path.suffix == ".py" and path.is_file():
-                yield scan_file(path, origin=origin, location=location)
+                scan = scan_file(path, origin=origin, location=location)
+                specs = tuple(spec for spec in scan.specs if spec.target not in stated)
+                yield Scan(specs, scan.problems)
             elif path.is_dir() and (path / MANIFEST).is_file():
                 yield read_manifest(path / MANIFEST, origin=origin, location=location)
-        if (directory / MANIFEST).is_file():
-            yield read_manifest(
-                directory / MANIFEST, origin=origin, location=str(directory.resolve().parent)
-            )
+
+
+def _root_manifest(directory: Path, origin: str) -> Manifest | None:
+    """Return the manifest that lies in a plugin directory itself, None without one.
+
+    Its classes are in modules beside it (`mod:Class`), or the directory is itself the package
+    (`directory.mod:Class`).
+    """
+    file = directory / MANIFEST
+    if not file.is_file():
+        return None
+    here = directory.resolve()
+    manifest = read_manifest(file, origin=origin)
+    return msgspec.structs.replace(
+        manifest,
+        specs=tuple(
+            msgspec.structs.replace(spec, location=str(_import_root(here, spec.target)))
+            for spec in manifest.specs
+        ),
+    )
+
+
+def _import_root(directory: Path, target: str) -> Path:
+    """Return the directory that has to be on the import path for `target` to be found."""
+    top = target.partition(":")[0].partition(".")[0]
+    if top == directory.name and (directory / "__init__.py").is_file():
+        return directory.parent
+    is_beside = (directory / f"{top}.py").is_file() or (directory / top).is_dir()
+    return directory if is_beside or top != directory.name else directory.parent
 
 
 def scan_file(path: Path, *, origin: str, location: str) -> Scan:
