@@ -74,6 +74,7 @@ class Worker(Service):
         self._all_acknowledged = asyncio.Event()
         self._all_acknowledged.set()
         self._facts_since = (0, 0.0)
+        self._early_progress: DatasetProgress | None = None
 
     @on_configure
     async def _build(self, message: ConfigureRun) -> None:
@@ -115,6 +116,8 @@ class Worker(Service):
         self._plan = plan
         self._sample_clock()
         self._steps = ClockStepWatch(loop, self._clock_stepped)
+        if self._early_progress is not None:
+            await self._dataset(self._early_progress)
 
     def _arrival(self, phase: PhasePlan, number: int, seed: int) -> Arrival | None:
         if phase.request_rate is None:
@@ -148,6 +151,10 @@ class Worker(Service):
     async def _dataset(self, message: DatasetProgress) -> None:
         """Read from the store as far as it is written."""
         if message.error or not message.ready:
+            return
+        if self._plan is None:
+            # A fast dataset manager can be heard before our own command to configure.
+            self._early_progress = message
             return
         if self._store is None:
             self._store = DatasetStoreReader(Path(message.path))
