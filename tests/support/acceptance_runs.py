@@ -113,14 +113,19 @@ class Run:
     @property
     def summary(self) -> dict[str, Any]:
         """Return profile_export.json."""
-        document: dict[str, Any] = json.loads((self.folder / "profile_export.json").read_text())
+        document: dict[str, Any] = json.loads(self._written("profile_export.json"))
         return document
 
     @property
     def rows(self) -> list[dict[str, Any]]:
         """Return profile_export.jsonl."""
-        text = (self.folder / "profile_export.jsonl").read_text()
-        return [json.loads(line) for line in text.splitlines()]
+        lines = self._written("profile_export.jsonl").splitlines()
+        return [json.loads(line) for line in lines]
+
+    def _written(self, name: str) -> str:
+        path = self.folder / name
+        assert path.exists(), f"no {name}; exit code {self.process.returncode}\n{self.err}"
+        return path.read_text()
 
     def causes(self) -> dict[str, str]:
         """Return the verdict's causes: code -> message."""

@@ -106,7 +106,7 @@ def run_profile(
         plan = _fit_workers(plan)
         directory = Path(plan.artifact_dir)
         make_directory(directory)
-        stack.enter_context(run_lock(directory, f"{plan.run_id} (process {os.getpid()})"))
+        stack.enter_context(run_lock(directory))
         set_journal_aside(directory)
         if api_key is not None and plan.endpoint.api_key_env:
             os.environ[plan.endpoint.api_key_env] = api_key

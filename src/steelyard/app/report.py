@@ -72,7 +72,7 @@ def rebuild(
     host = host or standard_host(plugin_dirs_of(directory))
     for name in exporters or ():
         host.spec("exporter", name)
-    with run_lock(directory, "a report"), open_run(directory, host) as view:
+    with run_lock(directory), open_run(directory, host) as view:
         names = view.plan.exporters if exporters is None else exporters
         built = build_files(view, host, names)
         exit_code = verdict_exit_code(view.summary, view.plan)

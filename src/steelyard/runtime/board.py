@@ -9,7 +9,7 @@ import os
 from enum import IntEnum
 from pathlib import Path
 
-LEASE_SLOTS = 8
+LEASE_SLOTS = 32
 
 
 class Cell(IntEnum):
@@ -21,7 +21,7 @@ class Cell(IntEnum):
     CANCELLED = 3
     IN_FLIGHT = 4
     PHASE = 5
-    BACKLOG = 6
+    LAST_LEASE = 6
 
 
 def board_path(artifact_dir: Path) -> Path:
@@ -74,6 +74,10 @@ class Board:
         begin = worker * _CELLS
         cells = range(begin + len(Cell), begin + _CELLS, 2)
         return {self._view[cell]: self._view[cell + 1] for cell in cells if self._view[cell]}
+
+    def last_lease(self, worker: int) -> int:
+        """Return the highest lease id that the worker has received."""
+        return self._view[worker * _CELLS + Cell.LAST_LEASE]
 
     def close(self) -> None:
         """Unmap the board; rows given out can't be used any more."""

@@ -122,6 +122,7 @@ class Engine:
         self._expires_ns = max(self._expires_ns, renew_to_ns)
         for lease in leases:
             self._book.add(lease)
+        self._cells[Cell.LAST_LEASE] = self._book.last_lease
         self._low_water = self._book.unsent // 4
         if leases and _now() >= self._start_ns:
             self._pump()
@@ -338,6 +339,7 @@ class Engine:
             phase=self._phase,
             epoch=self._phase,
             sent_to=self._book.cursors(),
+            last_lease=self._book.last_lease,
             sent=self._sent,
             completed=recorder.completed,
             failed=recorder.failed,

@@ -23,23 +23,23 @@ def test_the_lowest_index_goes_first_across_leases() -> None:
     assert book.unsent == 0
 
 
-def test_cursors_say_how_far_each_lease_is() -> None:
-    """A cursor is the first unsent index; a finished lease is reported once and forgotten."""
+def test_cursors_say_how_far_each_open_lease_is() -> None:
+    """A cursor is the first unsent index; a lease that is not open is done up to the last one."""
     book = LeaseBook()
     book.add(lease(1, 0, 2))
     book.add(lease(2, 2, 9))
     for _ in range(3):
         book.take()
-    assert book.cursors() == {1: 2, 2: 3}
     assert book.cursors() == {2: 3}
+    assert book.last_lease == 2
 
 
 def test_an_empty_lease_holds_nothing() -> None:
-    """A lease without indices is acknowledged and never sent from."""
+    """A lease without indices is done when it comes."""
     book = LeaseBook()
     book.add(lease(7, 5, 5))
     assert book.take() is None
-    assert book.cursors() == {7: 5}
+    assert (book.cursors(), book.last_lease) == ({}, 7)
 
 
 def test_the_cells_outlive_the_worker() -> None:
@@ -61,3 +61,13 @@ def test_more_leases_than_cells_are_still_sent() -> None:
     book.add(lease(1, 0, 2))
     book.add(lease(2, 2, 4))
     assert [book.take() for _ in range(5)] == [0, 1, 2, 3, None]
+
+
+def test_a_share_that_is_sent_leaves_nothing_open() -> None:
+    """What is spent counts as done for whoever reads the cells, and is sent by nobody."""
+    cells = [0, 0]
+    book = LeaseBook(cells)
+    book.add(lease(4, 0, 100))
+    book.take()
+    book.spend_all()
+    assert (book.unsent, book.cursors(), cells) == (0, {}, [4, 100])

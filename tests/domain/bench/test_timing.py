@@ -89,6 +89,7 @@ class Fleet:
                 phase=self.machine.phase,
                 epoch=self.machine.phase,
                 sent_to=self.cursors(worker),
+                last_lease=max(self.leases[worker], default=0),
                 sent=sent,
                 completed=sent - in_flight,
                 failed=0,
@@ -142,7 +143,7 @@ def test_a_lost_workers_unsent_indices_are_leased_again_and_its_sent_ones_never(
     f = fleet(closed(200), workers=2)
     f.send(0, 3)
     mine = [0, 1, 2]
-    f.feed(WorkerLost(0, f.cursors(0)), at_ns=5 * MS)
+    f.feed(WorkerLost(0, f.cursors(0), max(f.leases[0])), at_ns=5 * MS)
     for step in range(300):
         f.send(1, 5)
         f.ack(1, at_ns=(10 + step) * MS)
@@ -155,7 +156,7 @@ def test_a_lost_workers_unsent_indices_are_leased_again_and_its_sent_ones_never(
 def test_the_survivors_take_over_the_lost_workers_concurrency() -> None:
     """Four slots over two workers are two each; the survivor then has all four."""
     f = fleet(closed(2000), workers=2)
-    actions = f.feed(WorkerLost(1, f.cursors(1)), at_ns=MS)
+    actions = f.feed(WorkerLost(1, f.cursors(1), max(f.leases[1])), at_ns=MS)
     quotas = [a.message for a in actions if isinstance(a, Tell)]
     assert quotas[0].concurrency == 4  # type: ignore[union-attr]
 
@@ -227,8 +228,8 @@ def test_an_old_phases_ack_is_ignored() -> None:
     """A late acknowledgement of the phase before changes nothing."""
     f = fleet(closed(5))
     late = LeaseAck(
-        worker=0, phase=9, epoch=9, sent_to={}, sent=99, completed=99, failed=0, cancelled=0,
-        in_flight=0, sessions=0, idle=True,
+        worker=0, phase=9, epoch=9, sent_to={}, last_lease=0, sent=99, completed=99, failed=0,
+        cancelled=0, in_flight=0, sessions=0, idle=True,
     )  # fmt: skip
     assert f.feed(late, at_ns=MS) == []
 
@@ -236,5 +237,21 @@ def test_an_old_phases_ack_is_ignored() -> None:
 def test_without_workers_the_run_ends() -> None:
     """When the last worker is lost the phase completes and the run is over."""
     f = fleet(closed(100))
-    f.feed(WorkerLost(0, {}), at_ns=MS)
+    f.feed(WorkerLost(0, {}, 0), at_ns=MS)
     assert f.kinds() == [PhaseStarted, PhaseSendingComplete, PhaseCompleted, AllPhasesDone]
+
+
+def test_a_lost_acknowledgement_costs_nothing() -> None:
+    """The report that a lease is done never came; the next one, without it, says the same."""
+    f = fleet(closed(50))
+    f.send(0, 50)
+    (lease,) = f.leases[0]
+    f.leases[0].clear()  # the worker forgets a finished lease; the ack that ended it was dropped
+    f.machine.handle(
+        LeaseAck(
+            worker=0, phase=0, epoch=0, sent_to={}, last_lease=lease, sent=50, completed=50,
+            failed=0, cancelled=0, in_flight=0, sessions=50, idle=True,
+        ),
+        MS,
+    )  # fmt: skip
+    assert f.machine.state is State.DONE

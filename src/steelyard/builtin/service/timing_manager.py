@@ -95,7 +95,8 @@ class TimingManager(Service):
         if message.service_type != "worker" or self._board is None:
             return
         self._workers.pop(message.index, None)
-        self._feed(WorkerLost(message.index, self._board.leases(message.index)))
+        board, worker = self._board, message.index
+        self._feed(WorkerLost(worker, board.leases(worker), board.last_lease(worker)))
 
     def _woken(self) -> None:
         now_ns = time.monotonic_ns()

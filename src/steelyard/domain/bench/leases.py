@@ -31,14 +31,17 @@ class LeaseBook:
     Args:
         cells: where pairs (lease id, next unsent index) are kept for others to read: the worker's
             row of the board. A lease beyond its size has no pair there.
+
+    Attributes:
+        last_lease: the highest lease id taken over; ids only grow.
     """
 
     def __init__(self, cells: MutableSequence[int] | memoryview | None = None) -> None:
         self._cells = cells if cells is not None else [0, 0]
         self._free = list(range(len(self._cells) - 2, -1, -2))
         self._open: list[_Open] = []
-        self._sent_to: dict[int, int] = {}
         self._unsent = 0
+        self.last_lease = 0
 
     @property
     def unsent(self) -> int:
@@ -47,7 +50,7 @@ class LeaseBook:
 
     def add(self, lease: Lease) -> None:
         """Take a lease over; an empty one counts as sent."""
-        self._sent_to[lease.lease_id] = lease.index_from
+        self.last_lease = max(self.last_lease, lease.lease_id)
         size = len(range(lease.index_from, lease.index_to, lease.stride))
         if size == 0:
             return
@@ -71,7 +74,6 @@ class LeaseBook:
         index = head.next
         head.next = after = index + head.stride
         self._unsent -= 1
-        self._sent_to[head.lease_id] = after
         if head.cell != NO_SLOT:
             self._cells[head.cell + 1] = after
         if after >= head.to:
@@ -88,7 +90,9 @@ class LeaseBook:
     def spend_all(self) -> None:
         """Count what is unsent as done: this worker has sent its share."""
         for lease in self._open:
-            self._sent_to[lease.lease_id] = lease.next = lease.to
+            lease.next = lease.to
+            if lease.cell != NO_SLOT:
+                self._cells[lease.cell + 1] = lease.to
         self.drop_all()
 
     def drop_all(self) -> None:
@@ -98,8 +102,9 @@ class LeaseBook:
         self._unsent = 0
 
     def cursors(self) -> dict[int, int]:
-        """Return lease id -> first unsent index, and forget the leases that are wholly sent."""
-        result = dict(self._sent_to)
-        still_open = {lease.lease_id for lease in self._open}
-        self._sent_to = {k: v for k, v in self._sent_to.items() if k in still_open}
-        return result
+        """Return lease id -> first unsent index of the open leases.
+
+        Any other lease up to `last_lease` is done, so that no report is needed for its end, and
+        a report that gets lost costs nothing.
+        """
+        return {lease.lease_id: lease.next for lease in self._open}

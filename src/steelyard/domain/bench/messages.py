@@ -80,7 +80,9 @@ class LeaseAck(msgspec.Struct, frozen=True, kw_only=True):
     """Worker to the timing manager: how far each lease is, in one batch.
 
     Attributes:
-        sent_to: lease id to the first index not yet sent (past `index_to` when all are).
+        sent_to: lease id to the first index not yet sent, for each open lease.
+        last_lease: the highest lease id received; leases up to it that are not in `sent_to` are
+            done.
         completed, failed, cancelled, in_flight: totals of the phase on this worker.
         sessions: conversations begun.
         idle: nothing is left to send or to wait for.
@@ -90,6 +92,7 @@ class LeaseAck(msgspec.Struct, frozen=True, kw_only=True):
     phase: int
     epoch: int
     sent_to: dict[int, int]
+    last_lease: int
     sent: int
     completed: int
     failed: int

@@ -72,12 +72,9 @@ class _Holding:
     def unsent(self) -> int:
         return sum(len(range(*row)) for row in self.leases.values())
 
-    def note(self, sent_to: dict[int, int]) -> None:
-        for lease_id, cursor in sent_to.items():
-            row = self.leases.get(lease_id)
-            if row is None:
-                continue
-            row[0] = max(row[0], cursor)
+    def note(self, sent_to: dict[int, int], last_lease: int) -> None:
+        for lease_id, row in tuple(self.leases.items()):
+            row[0] = max(row[0], sent_to.get(lease_id, row[1] if lease_id <= last_lease else 0))
             if row[0] >= row[1]:
                 del self.leases[lease_id]
 
@@ -238,7 +235,7 @@ class TimingMachine:
             if elapsed_s > 0:
                 holding.rate_per_s = (ack.sent - before) / elapsed_s
         holding.ack, holding.ack_ns = ack, now_ns
-        holding.note(ack.sent_to)
+        holding.note(ack.sent_to, ack.last_lease)
         if self.state is not State.SENDING:
             return []
         leases: dict[int, tuple[Lease, ...]] = {}
@@ -258,7 +255,7 @@ class TimingMachine:
         if holding is None or self.phase < 0:
             return []
         before = holding.unsent()
-        holding.note(event.sent_to)
+        holding.note(event.sent_to, event.last_lease)
         sent = (holding.ack.sent if holding.ack else 0) + before - holding.unsent()
         self._lost_stats.append((sent, holding.ack))
         if self.state is not State.SENDING:

@@ -24,10 +24,11 @@ class Ready(msgspec.Struct, frozen=True):
 
 
 class WorkerLost(msgspec.Struct, frozen=True):
-    """A worker is dead; `sent_to` is how far it got, by lease, read from its board."""
+    """A worker is dead; how far it got is read from its board, in the terms of `LeaseAck`."""
 
     worker: int
     sent_to: dict[int, int]
+    last_lease: int
 
 
 class Tick(msgspec.Struct, frozen=True):

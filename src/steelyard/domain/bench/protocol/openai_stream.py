@@ -10,7 +10,13 @@ from typing import Any
 import msgspec
 
 from steelyard.domain.bench.protocol import openai
-from steelyard.domain.bench.response import CONTENT, REASONING, StreamReading, unreadable
+from steelyard.domain.bench.response import (
+    CONTENT,
+    REASONING,
+    StreamReading,
+    later_usage,
+    unreadable,
+)
 
 
 class _Delta(msgspec.Struct, gc=False):
@@ -74,7 +80,7 @@ def _unusual(data: bytes, reading: StreamReading) -> bool:
         reading.kinds.append(0)
         return True
     if piece.usage is not None:
-        reading.usage = piece.usage
+        reading.usage = later_usage(reading.usage, piece.usage)
     if piece.error:
         reading.error = piece.error
         return False
