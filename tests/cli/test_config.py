@@ -45,3 +45,10 @@ def test_the_schema_accepts_the_written_file_and_refuses_a_stranger(steelyard):
     jsonschema.validate(starter, schema)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({**starter, "stranger": 1}, schema)
+
+
+def test_a_directory_is_no_configuration_and_init_would_not_help(steelyard, tmp_path):
+    code, _, err = steelyard("config", "validate", str(tmp_path))
+    assert code == 2
+    assert "Is a directory" in err
+    assert "config init" not in err

@@ -112,3 +112,11 @@ def test_completion_for_another_shell_is_refused(steelyard):
     code, _, err = steelyard("completion", "tcsh")
     assert code == 2
     assert "bash, zsh, fish" in err
+
+
+def test_help_of_the_mock_shows_no_empty_defaults(steelyard):
+    _, out, _ = steelyard("mock", "--help")
+    assert "[default: ()]" not in out
+    assert '[default: ""]' not in out
+    assert "[default: 8000]" in out
+    assert "--truth-log PATH" in out

@@ -70,7 +70,13 @@ def test_misspelt_and_unsupported_flags_are_all_named_at_once(steelyard, runs):
     ("words", "told"),
     [
         ("--concurrency", "--concurrency needs a value"),
-        ("--concurrency 1 --concurrency 2", "--concurrency is given more than once"),
+        (
+            "--request-count 100000000000000000000",
+            "--request-count: got '100000000000000000000'; expected at most 4611686018427387904",
+        ),
+        ("--workers 100000000000000000000", "expected at most 1024"),
+        ("--request-rate nan", "--request-rate: got 'nan'; expected a finite number. See"),
+        ("--isl inf", "--isl: got 'inf'; expected a finite number. See"),
         ("--concurrency 0", "--concurrency: got '0'; expected 1 or more"),
         ("--concurrency 1,2", "sweeps"),
         ("stray", "stray"),
@@ -84,6 +90,21 @@ def test_a_wrong_command_line_ends_with_2_and_no_traceback(steelyard, runs, word
     assert told in err
     assert "Traceback" not in err
     assert runs == []
+
+
+def test_of_a_repeated_flag_the_last_one_counts(steelyard, runs):
+    """As in other tools; a flag that takes a list collects."""
+    words = "--concurrency 1 --streaming --concurrency 2 --no-streaming -m a -m b"
+    assert steelyard("profile", *words.split())[0] == 0
+    ((plan, _),) = runs
+    assert plan.phases[0].concurrency == 2
+    assert plan.endpoint.streaming is False
+    assert plan.models == ("a", "b")
+
+
+def test_a_flag_like_no_other_gets_no_suggestion(steelyard, runs):
+    code, _, err = steelyard("profile", "--bogus", "1")
+    assert (code, err) == (2, "error: Unknown flag --bogus. See: steelyard profile --help\n")
 
 
 def test_mistakes_in_a_file_end_with_2_and_a_line_each(steelyard, tmp_path):
@@ -144,6 +165,23 @@ def test_help_shows_the_flags_under_their_headings(steelyard):
     assert code == 0
     for word in ("Endpoint", "Load Generator", "Warmup", "--concurrency", "--goodput", "--json"):
         assert word in out
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        "--concurrency INT",
+        "--request-rate FLOAT",
+        "--ca-file PATH",
+        "--url-strategy CHOICE",
+        "--config -f PATH",
+        "--plugin-dir DIR...",
+        "--streaming --no-streaming ",
+    ],
+)
+def test_help_says_what_a_flag_takes(steelyard, monkeypatch, shown):
+    monkeypatch.setenv("COLUMNS", "120")
+    assert shown in steelyard("profile", "--help")[1]
 
 
 @pytest.mark.parametrize(

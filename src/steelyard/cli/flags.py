@@ -51,7 +51,10 @@ def _parameter(field: FieldSpec) -> inspect.Parameter:
         name=field.names,
         group=help_group(field.group),
         help=help_text(field),
+        metavar=field.metavar + "..." * (field.shape == "many"),
         consume_multiple=field.shape == "many",
+        # As in other tools, the last word counts: what a script adds overrides what it had.
+        allow_repeating=None if field.shape == "many" else True,
         negative=f"--no-{first[2:]}" if field.shape == "bool" else (),
         show_default=False,
         show_env_var=False,
@@ -64,10 +67,18 @@ def _parameter(field: FieldSpec) -> inspect.Parameter:
     )
 
 
-def own(name: str, kind: Any, default: Any, names: Sequence[str], text: str) -> inspect.Parameter:
+def own(
+    name: str, kind: Any, default: Any, names: Sequence[str], text: str, metavar: str | None = None
+) -> inspect.Parameter:
     """Return a parameter of the command itself, which fills no field of the configuration."""
     binding = Parameter(
-        name=tuple(names), group=help_group(OWN_GROUP), help=text, negative=(), show_default=False
+        name=tuple(names),
+        group=help_group(OWN_GROUP),
+        help=text,
+        metavar=metavar,
+        negative=(),
+        allow_repeating=True,
+        show_default=False,
     )
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, binding]

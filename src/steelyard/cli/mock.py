@@ -43,10 +43,10 @@ def mock(  # noqa: PLR0913 - one argument a flag, as cyclopts reads them
     role_chunk: bool = True,
     fail_rate: float = 0.0,
     error_status: int = 500,
-    faults: Annotated[tuple[str, ...], Parameter(negative="")] = (),
-    model: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    faults: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = (),
+    model: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = (),
     seed: int = 42,
-    truth_log: str = "",
+    truth_log: Annotated[str, Parameter(metavar="PATH", show_default=False)] = "",
 ) -> int:
     """Serve until Ctrl-C.
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from steelyard.kernel.errors import EXIT_OK, ConfigError, UsageError, did_you_mean
+from steelyard.kernel.errors import EXIT_OK, ConfigError, UsageError, closest
 
 if TYPE_CHECKING:
     from cyclopts import App, CycloptsError
@@ -77,5 +77,7 @@ def explain_unknown_flag(flag: str, names: Sequence[str]) -> str:
 
     if (why := reason(flag)) is not None:
         return f"{flag} is not supported yet: {why}"
-    hint = did_you_mean(flag, (name for name in names if name.startswith("-")))
-    return f"Unknown flag {flag}. {hint}".rstrip()
+    # Without the dashes, which any two flags share.
+    bare = {name.lstrip("-"): name for name in names if name.startswith("--")}
+    close = closest(flag.lstrip("-"), bare)
+    return f"Unknown flag {flag}" + (f". Did you mean '{bare[close]}'?" if close else "")

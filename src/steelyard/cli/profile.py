@@ -13,11 +13,12 @@ from steelyard.cli.flags import own, with_config_flags
 app = App(
     name="profile",
     help="Measure an inference server.\n\nWithout --url, the simulated server that comes with "
-    "Steelyard is started and measured. Flags win over STEELYARD_* variables, those over the file.",
+    "Steelyard is started and measured. Flags win over STEELYARD_* variables, those over the file. "
+    "Of a flag given twice the last counts; one that takes a list collects.",
     help_format="plaintext",
 )
 
-CONFIG = own("config", str | None, None, ("--config", "-f"), "A plan, as a YAML file.")
+CONFIG = own("config", str | None, None, ("--config", "-f"), "A plan, as a YAML file.", "PATH")
 
 
 @app.default

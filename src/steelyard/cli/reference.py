@@ -52,6 +52,10 @@ def _subcommands(app: "App") -> list[str]:
 def _parameters(app: "App") -> Iterator[str]:
     generated = {name for field in flag_fields() for name in field.names}
     arguments = list(app.assemble_argument_collection())
+    # A flag or two of a plan's names, as `plugins --plugin-dir`, are still the command's own.
+    takes_plans = generated <= {name for argument in arguments for name in argument.names}
+    if not takes_plans:
+        generated = set()
     own = [argument for argument in arguments if not generated & set(argument.names)]
     if own:
         yield from table(("Argument", "Meaning"), (_row(argument) for argument in own))

@@ -3,6 +3,9 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+_CLOSE = 0.6
+"""Similarity from which on a word is suggested: two letters of eight may differ, not half."""
+
 EXIT_OK = 0
 EXIT_VERDICT = 1
 EXIT_USAGE = 2
@@ -93,5 +96,11 @@ class JournalError(SteelyardError):
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return `Did you mean 'x'?`, or an empty string when nothing known is close."""
-    close = get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f"Did you mean '{close[0]}'?" if close else ""
+    close = closest(word, known)
+    return f"Did you mean '{close}'?" if close else ""
+
+
+def closest(word: str, known: Iterable[str]) -> str:
+    """Return the known word that `word` may be a misspelling of; empty when none is close."""
+    close = get_close_matches(word, list(known), n=1, cutoff=_CLOSE)
+    return close[0] if close else ""

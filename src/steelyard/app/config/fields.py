@@ -4,7 +4,7 @@ import types
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -26,6 +26,7 @@ class FieldSpec:
         group: its heading in `--help`.
         attribute: its name as a keyword, such as `request_count`; empty without flags.
         env: its environment variable; empty without flags.
+        metavar: stands for its value in `--help`, such as `INT`; empty for an on-off flag.
         shape: `bool`, `many` (repeats and takes several words) or `one`.
         choices: the values it may have, when they are few and fixed.
         required: it has no default.
@@ -77,6 +78,18 @@ def _shape(kind: Any) -> str:
     return "many" if bare is dict or get_origin(bare) in {tuple, list, dict} else "one"
 
 
+def _metavar(kind: Any) -> str:
+    bare = _bare(kind)
+    if _literals(bare):
+        return "CHOICE"
+    return {int: "INT", float: "FLOAT", bool: ""}.get(_unmarked(bare), "STR")
+
+
+def _unmarked(kind: Any) -> Any:
+    """Return the type within `Annotated[T, ...]`."""
+    return get_args(kind)[0] if get_origin(kind) is Annotated else kind
+
+
 def _leaf(path: tuple[str, ...], info: FieldInfo, *, warmup: bool) -> FieldSpec:
     flag = next((item for item in info.metadata if isinstance(item, Flag)), None)
     names = () if flag is None else flag.warmup if warmup else flag.names
@@ -89,7 +102,7 @@ def _leaf(path: tuple[str, ...], info: FieldInfo, *, warmup: bool) -> FieldSpec:
         env=(flag.env if flag else "") or (env_name(first) if first else ""),
         description=info.description or "",
         unit=flag.unit if flag else "",
-        metavar=flag.metavar if flag else "",
+        metavar=(flag.metavar if flag else "") or _metavar(info.annotation),
         shape=_shape(info.annotation),
         choices=_literals(info.annotation),
         default=None if info.is_required() else info.get_default(call_default_factory=True),

@@ -54,7 +54,7 @@ class Flag:
         group: heading in `--help`.
         warmup: the flags of its twin in the `warmup` section.
         unit: of the number, for the reference pages.
-        metavar: stands for the value in the reference pages.
+        metavar: stands for the value in `--help`, where its type does not say it.
         env: its environment variable, where that is not made from the first name.
     """
 

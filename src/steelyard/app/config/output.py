@@ -6,7 +6,7 @@ from pydantic import BeforeValidator, Field
 
 from steelyard.app.config.flag import Flag, Groups
 from steelyard.app.config.parsing import lower, split_list, split_paths, upper
-from steelyard.app.config.section import Count, Section, not_yet
+from steelyard.app.config.section import NotBool, Section, not_yet
 
 RUN_TYPES_NOW = "process (a process per role) or inline (one process)"
 
@@ -64,9 +64,11 @@ class ServiceConfig(Section):
         Field(description="How much is logged."),
     ] = "INFO"
     workers: Annotated[
-        Count,
+        int,
+        NotBool,
         Flag(("--workers", "--workers-max", "--max-workers"), Groups.WORKERS, unit="processes"),
         Field(
+            ge=1,
             le=1024,
             description="Workers that send requests. Their number changes no intended time and no "
             "byte of a request.",

@@ -1,11 +1,11 @@
 """What every section of the configuration has in common: strict keys, finite numbers."""
 
+import math
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from steelyard.app.config.parsing import duration, grace
-from steelyard.kernel.finite import FiniteFloat
 
 
 class Section(BaseModel):
@@ -27,12 +27,23 @@ def _no_bool(value: Any) -> Any:
 
 
 NotBool = BeforeValidator(_no_bool)
-Count = Annotated[int, NotBool, Field(ge=1)]
-Tokens = Annotated[FiniteFloat, NotBool, Field(ge=0)]
-PositiveFloat = Annotated[FiniteFloat, NotBool, Field(gt=0)]
-Seconds = Annotated[FiniteFloat, BeforeValidator(duration), NotBool, Field(gt=0)]
-OptionalSeconds = Annotated[FiniteFloat, BeforeValidator(duration), NotBool, Field(ge=0)]
-GraceSeconds = Annotated[FiniteFloat, BeforeValidator(grace), NotBool, Field(ge=0)]
+COUNT_MAX = 2**62
+"""Bound on every count: beyond it schedule indices would not fit the phases' machine."""
+
+
+def _finite(value: float) -> float:
+    if not math.isfinite(value):
+        raise ValueError("a finite number")
+    return value
+
+
+Finite = AfterValidator(_finite)
+Count = Annotated[int, NotBool, Field(ge=1, le=COUNT_MAX)]
+Tokens = Annotated[float, Finite, NotBool, Field(ge=0)]
+PositiveFloat = Annotated[float, Finite, NotBool, Field(gt=0)]
+Seconds = Annotated[float, Finite, BeforeValidator(duration), NotBool, Field(gt=0)]
+OptionalSeconds = Annotated[float, Finite, BeforeValidator(duration), NotBool, Field(ge=0)]
+GraceSeconds = Annotated[float, Finite, BeforeValidator(grace), NotBool, Field(ge=0)]
 
 
 def not_yet(**reasons: str) -> BeforeValidator:

@@ -93,7 +93,7 @@ def _read_text(path: Path) -> str:
     except OSError as error:
         raise ConfigError(
             f"Can't read the configuration file {path}: {error.strerror}",
-            next_step=f"`steelyard config init {path}` writes one.",
+            next_step=None if path.exists() else f"`steelyard config init {path}` writes one.",
         ) from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is not UTF-8 (byte {error.start})") from None
