@@ -9,6 +9,8 @@ import os
 from enum import IntEnum
 from pathlib import Path
 
+from steelyard.kernel.errors import FileError
+
 LEASE_SLOTS = 32
 
 
@@ -33,6 +35,18 @@ _CELLS = len(Cell) + 2 * LEASE_SLOTS
 _ROW_BYTES = 8 * _CELLS
 
 
+def _mapped(path: Path, size: int, *, create: bool) -> mmap.mmap:
+    fd = os.open(path, os.O_RDWR | (os.O_CREAT if create else 0), 0o600)
+    try:
+        if create:
+            # Allocated, not only sized: a store into a hole of a full disk is a SIGBUS.
+            os.ftruncate(fd, 0)
+            os.posix_fallocate(fd, 0, size)
+        return mmap.mmap(fd, size)
+    finally:
+        os.close(fd)
+
+
 class Board:
     """Rows of counters, one per worker.
 
@@ -40,19 +54,20 @@ class Board:
         path: the file; created by the first to open it with `create`.
         workers: number of rows.
 
+    Raises:
+        FileError: it can't be made, or there is none.
+
     Only worker `w` writes row `w`; 8-byte aligned stores are seen whole by readers.
     """
 
     def __init__(self, path: Path, workers: int, *, create: bool = False) -> None:
-        size = _ROW_BYTES * max(1, workers)
-        flags = os.O_RDWR | (os.O_CREAT | os.O_TRUNC if create else 0)
-        fd = os.open(path, flags, 0o600)
         try:
-            if create:
-                os.ftruncate(fd, size)
-            self._map = mmap.mmap(fd, size)
-        finally:
-            os.close(fd)
+            self._map = _mapped(path, _ROW_BYTES * max(1, workers), create=create)
+        except OSError as error:
+            raise FileError(
+                f"Can't map the worker board {path}: {(error.strerror or str(error)).lower()}",
+                next_step="Free some space, or choose another directory.",
+            ) from error
         self._view = memoryview(self._map).cast("q")
         self._given: list[memoryview] = []
 

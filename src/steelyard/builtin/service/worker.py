@@ -259,6 +259,8 @@ class Worker(Service):
     async def _close(self) -> None:
         if self._plan is None:
             return
+        # After a failure there was no orderly stop: closing what is in flight must begin nothing.
+        self._engine.stop_sending(time.monotonic_ns())
         await self._transport.close()
         self._engine.close()
         if self._steps is not None:
