@@ -178,6 +178,7 @@ def test_new_writes_a_package_that_installs_and_passes_its_tests(steelyard, tmp_
         suite, capture_output=True, text=True, env=environ, cwd=root, timeout=100, check=False
     )
     assert done.returncode == 0, done.stdout
+    assert "arning" not in done.stdout + done.stderr
     monkeypatch.syspath_prepend(str(site))
     _, listed, _ = steelyard("plugins", "--kind", "endpoint", "--json")
     origin = rows(listed)["endpoint", "hello"]["origin"]

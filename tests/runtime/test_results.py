@@ -331,3 +331,13 @@ def test_a_journal_that_does_not_say_what_was_run_is_refused(tmp_path, host):
 def test_the_plan_can_be_read_without_the_records(tmp_path):
     plan = run_of(tmp_path, [answered(0, start_ms=0, ttft_ms=20)])
     assert read_plan(tmp_path) == plan
+
+
+def test_a_verdict_hints_at_the_words_that_the_errors_have_in_full(tmp_path, host):
+    words = "the model is being loaded, please come back in a while; " * 4
+    run_of(tmp_path, [refused(0, start_ms=0)], messages={ErrorKind.HTTP_STATUS: words})
+    with open_run(tmp_path, host) as view:
+        summary = view.summary
+    assert summary.errors[0].example == words
+    (cause,) = [c for c in summary.verdict.causes if c.code == "all_failed"]
+    assert "(the model is being loaded, please come back in a while; t...)" in cause.message

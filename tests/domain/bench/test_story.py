@@ -62,6 +62,15 @@ def test_a_phase_keeps_its_last_stats_and_that_it_timed_out():
     assert story.phases[0]["cancelled"] == 2
 
 
+def test_a_phase_that_a_person_stopped_did_not_time_out():
+    """Of two phases that ended with requests in flight, only the first one's grace was to blame."""
+    stats = [PhaseStats(phase=f"p{i}", phase_index=i, sent=5, in_flight=2) for i in range(2)]
+    events = [("bench.phase.timeout", {"stats": msgspec.to_builtins(s)}) for s in stats]
+    ended = ("bench.run.ended", {"status": "completed"})
+    assert told(*events, ended).timed_out() == [0, 1]
+    assert told(*events, ("bench.run.ended", {"status": "cancelled"})).timed_out() == [0]
+
+
 def test_events_of_others_are_passed_over():
     story = told(STARTED, ("track.param", {"a": 1}), ("bench.phase.odd", {"no": "index"}))
     assert story.phases == {}

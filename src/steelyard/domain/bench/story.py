@@ -15,6 +15,7 @@ WORKER_FACTS = "bench.worker.facts"
 PHASE_PREFIX = "bench.phase."
 
 INTERRUPTED = "interrupted"
+CANCELLED = "cancelled"
 
 
 class WorkerLoad(msgspec.Struct):
@@ -66,6 +67,14 @@ class Story:
         self.workers: dict[int, WorkerLoad] = {}
         self.calibration: Calibration | None = None
         self.calibration_problem = ""
+
+    def timed_out(self) -> list[int]:
+        """Return the indices of phases whose grace ended with requests in flight.
+
+        When a person stopped the run, the phase under way ended by that and not by its grace.
+        """
+        under_way = max(self.phases, default=None) if self.status == CANCELLED else None
+        return [i for i, p in sorted(self.phases.items()) if p["timed_out"] and i != under_way]
 
     def fold(self, event: Event) -> None:
         """Take in one event; types that are not ours to know are passed over."""

@@ -70,6 +70,14 @@ def phase_rates(plan: Plan, totals: Totals) -> tuple[PhaseRate, ...]:
     )
 
 
+HINT_CHARS = 60
+"""Length of an error's words within a verdict: one line with the rest of the sentence."""
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= HINT_CHARS else text[: HINT_CHARS - 3].rstrip() + "..."
+
+
 def run_numbers(
     plan: Plan,
     story: Story,
@@ -86,7 +94,8 @@ def run_numbers(
     commonest = ""
     if errors:
         status = f" {errors[0].status}" if errors[0].status is not None else ""
-        example = redacted_text(errors[0].example)
+        # The table of errors has the words in full; here they are a hint.
+        example = _short(redacted_text(errors[0].example))
         commonest = f"{errors[0].kind}{status}" + (f" ({example})" if example else "")
     return RunNumbers(
         status=story.status,
@@ -107,8 +116,8 @@ def run_numbers(
         lost=dict(story.lost),
         timed_out={
             str(stats.get("phase", index)): int(stats.get("in_flight") or stats["cancelled"])
-            for index, stats in sorted(story.phases.items())
-            if stats["timed_out"] and plan.phases[index].kind != "warmup"
+            for index, stats in ((i, story.phases[i]) for i in story.timed_out())
+            if plan.phases[index].kind != "warmup"
         },
         commonest_error=commonest,
         damage=damage,
