@@ -46,6 +46,7 @@ def test_the_table_lists_kind_name_origin_and_state(steelyard):
     assert code == 0
     header, *lines = out.splitlines()
     assert header.split() == ["KIND", "NAME", "ORIGIN", "STATE"]
+    assert not [line for line in lines if line != line.rstrip()]
     assert ["endpoint", "chat", "builtin", "discovered"] in [line.split() for line in lines]
 
 

@@ -24,6 +24,17 @@ def test_a_killed_run_is_reported_whole_from_its_journal(steelyard, killed_run):
         assert (killed_run / f"profile_export.{suffix}").stat().st_size > 0
 
 
+def test_a_piped_page_has_no_trailing_spaces_and_no_folded_lines(
+    steelyard, killed_run, monkeypatch
+):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    lines = steelyard("report", str(killed_run))[1].splitlines()
+    assert not [line for line in lines if line != line.rstrip()]
+    (cause,) = [line for line in lines if "interrupted:" in line]
+    assert cause.endswith("this is what was written till then")
+    assert lines[0].endswith(", interrupted")
+
+
 def test_json_is_all_that_is_printed(steelyard, killed_run):
     code, out, _ = steelyard("report", str(killed_run), "--json")
     document = json.loads(out)

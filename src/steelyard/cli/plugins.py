@@ -123,11 +123,14 @@ def _print_rows(rows: list[Any], *, as_json: bool) -> None:
 
     knows_width = sys.stdout.isatty() or "COLUMNS" in os.environ
     console = Console(width=None if knows_width else WIDTH_PIPE, highlight=False)
-    if console.width >= WIDTH_TABLE_MIN:
-        console.print(_table(rows))
-    else:
-        for row in rows:
-            _print_narrow(console, row)
+    with console.capture() as written:
+        if console.width >= WIDTH_TABLE_MIN:
+            console.print(_table(rows))
+        else:
+            for row in rows:
+                _print_narrow(console, row)
+    # Cells are padded; a line that is piped or copied should not be.
+    print("\n".join(line.rstrip() for line in written.get().splitlines()))
 
 
 _COLOURS = {

@@ -1,5 +1,6 @@
 """What `profile` and `report` print of a run."""
 
+import os
 import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -8,16 +9,29 @@ if TYPE_CHECKING:
     from steelyard.domain.bench.summary import Summary
     from steelyard.runtime.plugin_host import PluginHost
 
+WIDTH_PIPE = 160
+"""Columns of a page that is no terminal's: the widest line of the tables fits."""
+
 
 def print_result(summary: "Summary", directory: str, host: "PluginHost") -> None:
-    """Print the pages of all consoles on standard output; coloured on a terminal only."""
+    """Print the pages of all consoles on standard output; coloured on a terminal only.
+
+    What is piped is as wide as it needs to be, unless COLUMNS says otherwise, and its lines carry
+    no trailing spaces.
+    """
     from rich.console import Console
 
     from steelyard.app.report import pages
 
-    out = Console(highlight=False)
+    knows_width = sys.stdout.isatty() or "COLUMNS" in os.environ
+    out = Console(highlight=False, width=None if knows_width else WIDTH_PIPE)
     for page in pages(summary, directory, host):
-        out.print(page, markup=False, crop=False)
+        if out.is_terminal:
+            out.print(page, markup=False, crop=False)
+            continue
+        with out.capture() as written:
+            out.print(page, markup=False, crop=False)
+        print("\n".join(line.rstrip() for line in written.get().splitlines()))
 
 
 def report_failures(

@@ -99,7 +99,11 @@ def _plugin(
     known = [spec.name for spec in host.specs(kind)]
     if name not in known:
         hint = did_you_mean(name, known)
-        yield path, f"got {name!r}; expected {_one_of(kind, known)}. {hint}".rstrip()
+        see = f"See: steelyard plugins --kind {kind}"
+        yield (
+            path,
+            " ".join(filter(None, [f"got {name!r}; expected {_one_of(kind, known)}.", hint, see])),
+        )
         return
     if not options_path:
         return
