@@ -149,3 +149,20 @@ def test_a_failed_sync_is_told_at_the_next_append(kit, tmp_path, monkeypatch):
     for call in (journal.flush, journal.sync, lambda: journal.event("e", {}), journal.close):
         with pytest.raises(JournalError, match="input/output error"):
             call()
+
+
+def test_a_close_that_falls_into_a_background_sync_ends_all_the_same(tmp_path):
+    """The sync's thread clears its wake-up just as the close sets it: neither waits for ever."""
+    with (tmp_path / "file").open("wb") as file:
+        sync = journal_writer._IntervalSync(file.fileno(), 0.001)
+
+        class Interrupted(threading.Event):
+            def clear(self):
+                sync._stopping.set()
+                self.set()
+                super().clear()
+
+        sync._due = Interrupted()
+        sync.mark()
+        sync._thread.join(5)
+        assert not sync._thread.is_alive()

@@ -128,6 +128,7 @@ class Rig:
         plan = EndpointPlan(urls=urls, **self._plan)
         targets = [parse_target(url) for url in urls]
         self.transport = Http1Transport(plan, targets, self.sink, asyncio.get_running_loop())
+        await asyncio.sleep(0.02)  # the kernel begins to stamp; workers have longer
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -64,7 +64,9 @@ class _IntervalSync:
             self._thread.join()
 
     def _run(self) -> None:
-        while True:
+        # `stop` may fall between the wait and the clear, which then wipes out its call to wake up:
+        # it says that it stops before it wakes us, so the next look at that is never too early.
+        while not self._stopping.is_set():
             self._due.wait()
             if self._stopping.wait(self._interval_s):
                 return

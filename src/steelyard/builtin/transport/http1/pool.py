@@ -6,6 +6,7 @@ server had closed while idle is replaced and the request sent again once, which 
 """
 
 import asyncio
+import socket
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from steelyard.domain.bench.plan import EndpointPlan
 from steelyard.domain.bench.records import ErrorKind
 from steelyard.domain.bench.targets import Target
 from steelyard.runtime.exchange import Exchange, ExchangeSink
+from steelyard.runtime.sockets import open_stream
 
 READ_BYTES = 256 * 1024
 ROOM_BYTES = READ_BYTES + 128 * 1024  # a read, and records begun before it
@@ -46,6 +48,9 @@ class Http1Transport:
         tls = any(target.tls for target in targets)
         self.room = memoryview(bytearray(ROOM_BYTES if tls else 0))
         self.wall_offset_ns = time.time_ns() - time.monotonic_ns()
+        # The kernel begins to stamp a moment after the first socket asked it to, and stops with the
+        # last: one that is never connected keeps it at it, from before the load to its end.
+        self._stamping, _ = open_stream(socket.AF_INET)
         self._sink = sink
         self._dialer = Dialer(plan, targets, loop)
         self._deadlines = Deadlines(plan)
@@ -139,6 +144,7 @@ class Http1Transport:
                 idle.pop().close()
         for session in tuple(self._of_session):
             self.end_session(session)
+        self._stamping.close()
 
     # --- connecting ----------------------------------------------------------------------------
 
