@@ -1,6 +1,6 @@
 """The ports of the benchmark: what a plugin of each kind must offer. Docstrings say who calls."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -234,6 +234,3 @@ class RunMetric(Protocol):
     def value(self, totals: Mapping[str, float]) -> float | None:
         """Return the value in `unit`; None when the totals do not support it."""
         ...
-
-
-ProgressListener = Callable[[PhaseStats], None]
