@@ -57,7 +57,8 @@ class BeginPhase(msgspec.Struct, frozen=True, kw_only=True):
 
     `concurrency` counts sessions: a conversation keeps its slot between its turns.
     `turn_requests` bounds the requests of conversations with several turns, None where only
-    indices count.
+    indices count. `rank` of `size` is this worker's place: of the slots of a limit, numbered in the
+    order in which a ramp opens them, it has `rank`, `rank + size` and so on.
     """
 
     phase: int
@@ -67,6 +68,8 @@ class BeginPhase(msgspec.Struct, frozen=True, kw_only=True):
     prefill_concurrency: int | None
     leases: tuple[Lease, ...]
     turn_requests: int | None = None
+    rank: int = 0
+    size: int = 1
 
 
 class GrantLeases(msgspec.Struct, frozen=True):
@@ -103,11 +106,13 @@ class LeaseAck(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SetQuota(msgspec.Struct, frozen=True, kw_only=True):
-    """Timing manager to a worker: its share of the global limits changed."""
+    """Timing manager to a worker: its share of the global limits changed; see `BeginPhase`."""
 
     phase: int
     concurrency: int | None
     prefill_concurrency: int | None
+    rank: int = 0
+    size: int = 1
 
 
 class StopSending(msgspec.Struct, frozen=True, kw_only=True):

@@ -90,6 +90,11 @@ class PhasePlan(msgspec.Struct, frozen=True, kw_only=True):
         request_rate: requests per second.
         smoothness: shape of gamma arrivals; 1 is Poisson.
         grace_s: how long requests in flight may still take after a duration ended.
+        ramp: name of the ramp plugin that the three ramps follow.
+        request_rate_ramp_s, concurrency_ramp_s, prefill_concurrency_ramp_s: how long the load
+            takes to reach its value; 0 starts with it.
+        cancellation_rate: share of the requests (0 to 1) that the client gives up on purpose.
+        cancellation_delay_s: how long after the send it gives them up.
     """
 
     name: str
@@ -103,6 +108,12 @@ class PhasePlan(msgspec.Struct, frozen=True, kw_only=True):
     session_count: int | None = None
     duration_s: float | None = None
     grace_s: float = 30.0
+    ramp: str = "linear"
+    request_rate_ramp_s: float = 0.0
+    concurrency_ramp_s: float = 0.0
+    prefill_concurrency_ramp_s: float = 0.0
+    cancellation_rate: float = 0.0
+    cancellation_delay_s: float = 0.0
     options: dict[str, Any] = {}
 
 
@@ -124,6 +135,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         run_type: `process` or `inline`.
         exporters: names of exporter plugins, in order.
         export_level: `summary`, `records` (per-chunk stamps too) or `raw`.
+        slice_s: length of the time slices that metrics are also reported for; None reports none.
         fail_on: verdict statuses that make the exit code 1.
         ui: name of the ui plugin.
     """
@@ -142,6 +154,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     phase_hooks: tuple[PluginChoice, ...] = ()
     post_processors: tuple[PluginChoice, ...] = ()
     goodput: dict[str, float] = {}
+    slice_s: float | None = None
     fail_on: tuple[str, ...] = ("INVALID",)
     ui: str = "simple"
     log_level: str = "INFO"

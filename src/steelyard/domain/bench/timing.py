@@ -158,6 +158,7 @@ class TimingMachine:
         actions: list[Action] = []
         for worker, leases in self._allocate(now_ns, tuple(self._workers)).items():
             concurrency, prefill = self._quota(worker)
+            rank, size = self._place(worker)
             begin = BeginPhase(
                 phase=self.phase,
                 epoch=self.phase,
@@ -166,6 +167,8 @@ class TimingMachine:
                 prefill_concurrency=prefill,
                 leases=leases,
                 turn_requests=self._share(worker, self.plan.request_count),
+                rank=rank,
+                size=size,
             )
             actions.append(Tell(worker, begin))
         actions.append(Announce(PhaseStarted(self.stats())))
@@ -264,14 +267,15 @@ class TimingMachine:
         actions: list[Action] = []
         for worker, leases in self._allocate(now_ns, tuple(self._workers)).items():
             concurrency, prefill = self._quota(worker)
-            actions.append(
-                Tell(
-                    worker,
-                    SetQuota(
-                        phase=self.phase, concurrency=concurrency, prefill_concurrency=prefill
-                    ),
-                )
+            rank, size = self._place(worker)
+            quota = SetQuota(
+                phase=self.phase,
+                concurrency=concurrency,
+                prefill_concurrency=prefill,
+                rank=rank,
+                size=size,
             )
+            actions.append(Tell(worker, quota))
             actions.append(Tell(worker, GrantLeases(leases, now_ns + LEASE_NS)))
         return actions
 
@@ -283,8 +287,12 @@ class TimingMachine:
     def _share(self, worker: int, total: int | None) -> int | None:
         if total is None:
             return None
-        rank, size = sorted(self._workers).index(worker), len(self._workers)
+        rank, size = self._place(worker)
         return total // size + (rank < total % size)
+
+    def _place(self, worker: int) -> tuple[int, int]:
+        """Return this worker's rank among those that are there, and their number."""
+        return sorted(self._workers).index(worker), len(self._workers)
 
     # --- leases -------------------------------------------------------------------------------
 
