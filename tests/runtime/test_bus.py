@@ -15,7 +15,8 @@ from steelyard.runtime.bus import (
     InlineHub,
     MessageRegistry,
 )
-from steelyard.runtime.bus_zmq import ZmqBroker, ZmqClient, ipc_address
+from steelyard.runtime.bus_zmq import ZmqBroker, ZmqClient
+from steelyard.runtime.socket_dir import ipc_address
 
 
 class Ping(msgspec.Struct, frozen=True):

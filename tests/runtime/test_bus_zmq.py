@@ -12,12 +12,15 @@ from steelyard.kernel.codec import Envelope, encode
 from steelyard.runtime.bus import BusError, CommandFailedError, MessageRegistry
 from steelyard.runtime.bus_messages import Hello
 from steelyard.runtime.bus_port import Parcel
-from steelyard.runtime.bus_wire import IPC_PATH_MAX, to_frame
+from steelyard.runtime.bus_wire import to_frame
 from steelyard.runtime.bus_zmq import (
     BusLimits,
     CurveKeys,
     ZmqBroker,
     ZmqClient,
+)
+from steelyard.runtime.socket_dir import (
+    IPC_PATH_MAX,
     ipc_address,
     make_socket_dir,
     remove_socket_dir,

@@ -19,7 +19,6 @@ from steelyard.app.preflight import (
     require_reachable,
     set_journal_aside,
 )
-from steelyard.app.report import verdict_exit_code
 from steelyard.app.run_controller import RunController
 from steelyard.domain.bench.document import summary_document
 from steelyard.domain.bench.messages import ReportBuilt
@@ -33,7 +32,6 @@ from steelyard.runtime.host_facts import host_facts
 from steelyard.runtime.journal import JournalWriter, journal_directory
 from steelyard.runtime.phase_hooks import PhaseHooks
 from steelyard.runtime.plugin_host import PluginHost
-from steelyard.runtime.report import build_report
 from steelyard.runtime.run_lock import run_lock
 from steelyard.runtime.service_log import log_path, logging_to
 from steelyard.runtime.supervisor import RoleSpec, ServiceDeath, Supervisor
@@ -116,10 +114,17 @@ def run_profile(
         live = LiveView(plan, host.create("ui", plan.ui))
         stack.callback(live.close)
         controller = _execute(plan, host, hooks, live, stack)
-    report = controller.report or build_report(directory, host)
+    report = controller.report or _report_here(directory, host)
     if controller.failure is not None and not _measured(report):
         raise controller.failure
     return _outcome(plan, controller.status, report)
+
+
+def _report_here(directory: Path, host: PluginHost) -> ReportBuilt:
+    """Build the report in this process: the role that should have is gone."""
+    from steelyard.runtime.report import build_report  # what it needs would delay the first request
+
+    return build_report(directory, host)
 
 
 def _fit_workers(plan: Plan) -> Plan:
@@ -216,6 +221,8 @@ def _measured(report: ReportBuilt) -> bool:
 
 
 def _outcome(plan: Plan, status: str, report: ReportBuilt) -> Outcome:
+    from steelyard.app.report import verdict_exit_code
+
     summary = msgspec.convert(report.summary, Summary)
     exit_code = EXIT_INTERRUPTED if status == "cancelled" else verdict_exit_code(summary, plan)
     return Outcome(plan, summary, report.files, report.failures, exit_code)

@@ -2,7 +2,6 @@
 
 import os
 import sys
-import tempfile
 import traceback
 
 from steelyard.kernel.errors import SteelyardError
@@ -27,6 +26,8 @@ def report_error(error: SteelyardError) -> int:
 
 def report_bug(error: BaseException) -> str:
     """Write the traceback to a file of its own and print where it is; return the path."""
+    import tempfile  # a bug is rare, and this takes 10 ms of every start
+
     handle, path = tempfile.mkstemp(prefix="steelyard-bug-", suffix=".txt")
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         traceback.print_exception(error, file=file)

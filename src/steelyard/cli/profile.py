@@ -79,9 +79,11 @@ def run_profile_command(
 
     from steelyard.app.composition import standard_host
     from steelyard.app.profile import run_profile
-    from steelyard.cli.result_page import print_result, report_failures
 
     outcome = run_profile(plan, api_key=taken.api_key or environ.get(plan.endpoint.api_key_env))
+    # What shows results is loaded when there are some: it would delay the first request.
+    from steelyard.cli.result_page import print_result, report_failures
+
     host = standard_host(tuple(plan.options.get("plugin_dirs", ())))
     if json_output:
         sys.stdout.buffer.write(outcome.summary_json())

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable
 
 import msgspec
-from packaging.requirements import InvalidRequirement, Requirement
 
 
 class Missing(msgspec.Struct, frozen=True):
@@ -22,8 +21,14 @@ def missing_requirements(
         requires: requirements as written; one whose marker does not apply here is met.
         version_of: distribution name to installed version, None when it is not installed.
     """
+    texts = tuple(requires)
+    if not texts:
+        return ()
+    # Most plugins require nothing; the grammar of those that do costs 30 ms to load.
+    from packaging.requirements import InvalidRequirement, Requirement
+
     missing: list[Missing] = []
-    for text in requires:
+    for text in texts:
         try:
             requirement = Requirement(text)
         except InvalidRequirement as error:

@@ -20,13 +20,15 @@ from steelyard.kernel.errors import SteelyardError, UsageError
 from steelyard.kernel.ids import make_service_id
 from steelyard.runtime.bus import InlineHub
 from steelyard.runtime.bus_port import describe_error
-from steelyard.runtime.bus_zmq import CurveKeys, ZmqClient, ipc_address, remove_socket_dir
 from steelyard.runtime.clock import SystemClock
 from steelyard.runtime.process import EXIT_CHILD_FAILED, ChildEnd, point_output_at, set_title
 from steelyard.runtime.service import CONTROLLER_TYPE, Peer, Service, ServiceContext
 from steelyard.runtime.service_log import configure_role_logging, log_path
+from steelyard.runtime.socket_dir import ipc_address, remove_socket_dir
 
 if TYPE_CHECKING:
+    from steelyard.runtime.bus_wire import CurveKeys
+    from steelyard.runtime.bus_zmq import ZmqClient
     from steelyard.runtime.plugin_host import PluginHost
 
 TERM_LIMIT_S = 1.5
@@ -64,7 +66,7 @@ class ServiceConfig(msgspec.Struct, frozen=True, kw_only=True):
             log_level=environ.get("STEELYARD_LOG_LEVEL", "INFO"),
         )
 
-    def curve_keys(self) -> CurveKeys | None:
+    def curve_keys(self) -> "CurveKeys | None":
         """Return the keys, None when there are none.
 
         Raises:
@@ -79,6 +81,8 @@ class ServiceConfig(msgspec.Struct, frozen=True, kw_only=True):
                 got=f"{len(parts)} words",
                 expected="three: server public, client public, client secret",
             )
+        from steelyard.runtime.bus_wire import CurveKeys
+
         return CurveKeys(parts[0], b"", parts[1], parts[2])
 
 
@@ -161,7 +165,7 @@ async def _live_as_role(assignment: RoleAssignment, host: "PluginHost | None") -
     """Connect and serve; True when a SIGTERM ended it."""
     cls = load_service_class(assignment.target)
     peer = assignment.peer
-    client = ZmqClient(ipc_address(assignment.socket_dir), peer.service_id, peer.service_type)
+    client = _zmq_client(ipc_address(assignment.socket_dir), peer.service_id, peer.service_type)
     try:
         service = cls.build(
             ServiceContext(
@@ -181,6 +185,14 @@ async def _live_as_role(assignment: RoleAssignment, host: "PluginHost | None") -
         return bool(received)
     finally:
         await client.close()
+
+
+def _zmq_client(
+    address: str, service_id: str, service_type: str, keys: "CurveKeys | None" = None
+) -> "ZmqClient":
+    from steelyard.runtime.bus_zmq import ZmqClient  # inline runs do without
+
+    return ZmqClient(address, service_id, service_type, keys=keys)
 
 
 @contextmanager
@@ -237,11 +249,9 @@ def bootstrap_and_run_service(
 async def _live_alone(service_class: type[Service], config: ServiceConfig, name: str) -> None:
     service_type = service_class.service_type
     hub = InlineHub()
-    client = (
-        ZmqClient(config.broker, name, service_type, keys=config.curve_keys())
-        if config.broker
-        else None
-    )
+    client: ZmqClient | None = None
+    if config.broker:
+        client = _zmq_client(config.broker, name, service_type, config.curve_keys())
     try:
         service = service_class.build(
             ServiceContext(

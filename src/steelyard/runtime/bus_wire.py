@@ -1,11 +1,7 @@
-"""What travels on the bus between processes: frames, bounds, keys, and where the socket lies."""
+"""What travels on the bus between processes: frames, bounds and keys."""
 
-import contextlib
 import logging
-import os
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 
 import msgspec
 import zmq
@@ -17,8 +13,6 @@ from steelyard.runtime.bus_port import BusCounters, BusError, Parcel
 QUEUE_MAX = 1_000
 MESSAGE_BYTES_MAX = 16 * 1024 * 1024
 LINGER_MS = 500
-IPC_PATH_MAX = 107
-SOCKET_NAME = "bus.sock"
 
 _log = logging.getLogger(__name__)
 
@@ -44,37 +38,6 @@ class CurveKeys:
     def generate(cls) -> "CurveKeys":
         """Return fresh keys; make them anew for each run."""
         return cls(*zmq.curve_keypair(), *zmq.curve_keypair())
-
-
-def make_socket_dir() -> Path:
-    """Return a new directory of mode 0700 with a path short enough for an ipc socket.
-
-    Raises:
-        BusError: no directory for temporary files has a short enough path.
-    """
-    for parent in (None, "/tmp"):  # noqa: S108 - mkdtemp makes a private directory in it
-        directory = Path(tempfile.mkdtemp(prefix="steelyard-", dir=parent))
-        if len(os.fsencode(directory / SOCKET_NAME)) <= IPC_PATH_MAX:
-            return directory
-        directory.rmdir()
-    raise BusError(
-        "the path of the bus socket is too long",
-        got=tempfile.gettempdir(),
-        expected=f"at most {IPC_PATH_MAX} bytes with the socket's name",
-        next_step="Set TMPDIR to a directory with a short path.",
-    )
-
-
-def ipc_address(directory: Path) -> str:
-    """Return the address of the bus whose socket lies in `directory`."""
-    return f"ipc://{directory / SOCKET_NAME}"
-
-
-def remove_socket_dir(directory: Path) -> None:
-    """Remove what `make_socket_dir` made; nothing happens when another process was faster."""
-    (directory / SOCKET_NAME).unlink(missing_ok=True)
-    with contextlib.suppress(FileNotFoundError):
-        directory.rmdir()
 
 
 def open_socket(

@@ -29,10 +29,7 @@ from steelyard.runtime.bus_wire import (
     CurveKeys,
     Opener,
     RunKey,
-    ipc_address,
-    make_socket_dir,
     open_socket,
-    remove_socket_dir,
     require_keys,
     require_size,
     to_frame,
@@ -46,9 +43,6 @@ __all__ = [
     "CurveKeys",
     "ZmqBroker",
     "ZmqClient",
-    "ipc_address",
-    "make_socket_dir",
-    "remove_socket_dir",
 ]
 
 FULL_RETRY_S = 0.005

@@ -7,8 +7,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from steelyard import __version__
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -63,7 +61,7 @@ def host_facts() -> dict[str, Any]:
         "cpu_model": _cpu_model(),
         "cpu_count": os.cpu_count(),
         "cpu_usable": len(os.sched_getaffinity(0)),
-        "memory_bytes": psutil.virtual_memory().total,
+        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "kernel": f"{platform.system()} {platform.release()}",
         "machine": platform.machine(),
         "python": f"{platform.python_implementation()} {platform.python_version()}",

@@ -21,21 +21,17 @@ from steelyard.kernel.ids import make_service_id
 from steelyard.kernel.units import NS_PER_S
 from steelyard.runtime.bootstrap import RoleAssignment, load_service_class, run_role
 from steelyard.runtime.bus import InlineHub
-from steelyard.runtime.bus_messages import (
-    RegisterService,
-    ServiceStatus,
-    StartService,
-    StopService,
-)
+from steelyard.runtime.bus_messages import RegisterService, ServiceStatus, StartService, StopService
 from steelyard.runtime.bus_port import BusPort, describe_error
-from steelyard.runtime.bus_zmq import ZmqBroker, ipc_address, make_socket_dir, remove_socket_dir
 from steelyard.runtime.clock import SystemClock
 from steelyard.runtime.process import ExitStatus, fork_child, sample_process, set_title
 from steelyard.runtime.roles import ManagedService, RoleSpec, ServiceDeath, refusals_of, services_of
 from steelyard.runtime.service import CONTROLLER_TYPE, ServiceContext
+from steelyard.runtime.socket_dir import ipc_address, make_socket_dir, remove_socket_dir
 from steelyard.runtime.vitals import Vitals
 
 if TYPE_CHECKING:
+    from steelyard.runtime.bus_zmq import ZmqBroker
     from steelyard.runtime.plugin_host import PluginHost
 
 REGISTER_TIMEOUT_S = 30.0
@@ -93,6 +89,7 @@ class Supervisor:
         }
         self.peers = tuple(service.peer for service in self.services.values())
         self._socket_dir: Path | None = None
+        self._broker_class: type[ZmqBroker]
         self._old_title = ""
         self._hub: _Hub | None = None
         self._port: BusPort | None = None
@@ -120,6 +117,10 @@ class Supervisor:
         if self.mode == "inline":
             return
         self._socket_dir = make_socket_dir()
+        # Inline runs do without it; here it is loaded before the fork, so that all share it.
+        from steelyard.runtime.bus_zmq import ZmqBroker
+
+        self._broker_class = ZmqBroker
         # Frozen objects are never visited by a collector, so their pages stay shared.
         gc.collect()
         gc.freeze()
@@ -212,7 +213,7 @@ class Supervisor:
             raise SupervisorError(
                 "the roles are not forked", next_step="Call fork() before the event loop starts."
             )
-        broker = ZmqBroker(
+        broker = self._broker_class(
             ipc_address(self._socket_dir),
             self.controller_id,
             CONTROLLER_TYPE,
