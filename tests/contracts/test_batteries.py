@@ -12,6 +12,7 @@ from steelyard.testing.contracts.endpoint import EndpointContract, EndpointSubje
 from steelyard.testing.contracts.exporter import ExporterContract, ExporterSubject
 from steelyard.testing.contracts.metric import MetricContract, MetricSubject
 from steelyard.testing.contracts.phase_hook import PhaseHookContract, PhaseHookSubject
+from steelyard.testing.contracts.ramp import RampContract, RampSubject
 from steelyard.testing.contracts.service import ServiceContract, ServiceSubject
 from steelyard.testing.contracts.transport import TransportContract, TransportSubject
 from steelyard.testing.contracts.ui import UiContract, UiSubject
@@ -36,6 +37,14 @@ class TestArrivals(ArrivalContract):
     def subject(self, name):
         plan = PhasePlan(name="profiling", request_rate=50.0, smoothness=2.0)
         return ArrivalSubject(HOST.load("arrival", name), plan)
+
+
+@pytest.mark.parametrize("duration_s", [0.2, 30.0, 3_600.0])
+@pytest.mark.parametrize("name", names("ramp"))
+class TestRamps(RampContract):
+    @pytest.fixture
+    def subject(self, name, duration_s):
+        return RampSubject(HOST.load("ramp", name), duration_s)
 
 
 @pytest.mark.parametrize("name", names("exporter"))

@@ -57,6 +57,7 @@ PORTS: dict[str, Port] = {
     ),
     "dataset": Port(_BENCH + "Dataset", (("conversations()",),)),
     "arrival": Port(_BENCH + "Arrival", (("offsets_ns(first, count)",),)),
+    "ramp": Port(_BENCH + "Ramp", (("offsets_ns(steps)", "elapsed_s(worth_s)"),)),
     "exporter": Port(_BENCH + "Exporter", (("export(view)",),)),
     "console": Port(_BENCH + "Console", (("render(view)",),)),
     "ui": Port(_BENCH + "Ui", (("update(stats, live)", "close()"),)),

@@ -14,7 +14,7 @@ from steelyard.plugins.spec import KINDS
 
 CORE = [
     "arrival", "console", "custom", "dataset", "endpoint", "exporter", "metric", "phase_hook",
-    "post_processor", "tokenizer", "ui", "integration",
+    "post_processor", "ramp", "tokenizer", "ui", "integration",
 ]  # fmt: skip
 STYLED = [
     ("scheduler", "distributed_testing"),

@@ -105,6 +105,34 @@ class Arrival(Protocol):
         ...
 
 
+@runtime_checkable
+class Ramp(Protocol):
+    """How a load grows to its full value: a pure function, so every worker agrees.
+
+    `offsets_ns` is the curve of what comes in whole steps (concurrency), `elapsed_s` that of a
+    rate. Both describe the same growth and end with the duration.
+    """
+
+    def __init__(self, duration_s: float, seed: int, phase: int) -> None:
+        """Called by each worker; `duration_s` is above 0."""
+
+    def offsets_ns(self, steps: int) -> np.ndarray:
+        """Return int64 ns after the phase's start at which each of `steps` equal steps is reached.
+
+        Ascending; the first is 0, the last at most the duration.
+        """
+        ...
+
+    def elapsed_s(self, worth_s: np.ndarray) -> np.ndarray:
+        """Return float64 seconds by which is sent what the full rate sends in `worth_s`.
+
+        The inverse of the integral of the rate's share: 0 at 0, never decreasing, nowhere faster
+        than the full rate, and exactly at the full rate after the duration. Element by element:
+        what else is in the array changes nothing.
+        """
+        ...
+
+
 class RunView(Protocol):
     """A finished (or interrupted) run as exporters, consoles and post-processors see it."""
 

@@ -1,0 +1,1 @@
+"""Ramps: how a load grows to its full value."""
