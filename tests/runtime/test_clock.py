@@ -1,8 +1,12 @@
 import itertools
+import os
+import subprocess
+import sys
+import time
 
 import pytest
 
-from steelyard.runtime.clock import SystemClock, sample_wall_offset
+from steelyard.runtime.clock import SystemClock, cpu_wait_s, sample_wall_offset
 
 
 class ScriptedClock:
@@ -45,3 +49,22 @@ def test_the_system_clock_goes_forward_and_its_offset_holds():
     one, two = sample_wall_offset(clock), sample_wall_offset(clock)
     assert abs(one.offset_ns - two.offset_ns) < 50_000_000
     assert one.half_width_ns < 10_000_000
+
+
+def test_a_thread_that_shares_its_core_with_another_waits_for_it():
+    """0.3 s of work beside a hog on the same core take 0.6 s: the rest was spent waiting."""
+    allowed = os.sched_getaffinity(0)
+    core = {min(allowed)}
+    os.sched_setaffinity(0, core)
+    hog = subprocess.Popen([sys.executable, "-c", "while True: 0"])
+    try:
+        before = cpu_wait_s()
+        began = time.thread_time()
+        while time.thread_time() - began < 0.3:
+            pass
+        waited = cpu_wait_s() - before
+    finally:
+        os.sched_setaffinity(0, allowed)
+        hog.kill()
+        hog.wait()
+    assert waited > 0.1

@@ -12,6 +12,7 @@ import numpy as np
 from steelyard.app.composition import standard_host
 from steelyard.domain.bench.plan import Plan
 from steelyard.domain.bench.summary import Summary
+from steelyard.domain.bench.verdict import fails
 from steelyard.kernel.errors import EXIT_OK, EXIT_VERDICT, SteelyardError
 from steelyard.runtime.metrics_table import ConsoleDisabledError
 from steelyard.runtime.plugin_host import PluginHost
@@ -36,8 +37,8 @@ class Rebuilt:
 
 
 def verdict_exit_code(summary: Summary, plan: Plan) -> int:
-    """Return the exit code that the plan gives this verdict."""
-    return EXIT_VERDICT if summary.verdict.status in plan.fail_on else EXIT_OK
+    """Return the exit code that the plan gives this verdict: 1 when it is that bad, or worse."""
+    return EXIT_VERDICT if fails(summary.verdict.status, plan.fail_on) else EXIT_OK
 
 
 def plugin_dirs_of(directory: Path) -> tuple[str, ...]:

@@ -1,12 +1,15 @@
 """The system's clock, and how far its wall time is from its monotonic time."""
 
 import time
+from pathlib import Path
 
 import msgspec
 
 from steelyard.kernel.clock import Clock
+from steelyard.kernel.units import NS_PER_S
 
 WALL_OFFSET_READS = 15
+_SCHEDSTAT = Path("/proc/self/schedstat")
 
 
 class SystemClock:
@@ -51,3 +54,15 @@ def _read_offset(clock: Clock) -> WallOffset:
     return WallOffset(
         offset_ns=wall - middle, half_width_ns=(after - before + 1) // 2, mono_ns=middle
     )
+
+
+def cpu_wait_s() -> float:
+    """Return how long this process's main thread was ready to run and had no core, so far.
+
+    0.0 on kernels that don't count it. Source: Linux, Documentation/scheduler/sched-stats.rst,
+    /proc/PID/schedstat: time on a CPU, time waiting for one (both ns), number of slices.
+    """
+    try:
+        return int(_SCHEDSTAT.read_bytes().split()[1]) / NS_PER_S
+    except OSError:
+        return 0.0

@@ -43,6 +43,23 @@ def test_a_lost_service_is_remembered_once():
     assert told(STARTED, loss, loss).lost == [("worker_1", "worker")]
 
 
+def test_why_a_service_was_lost_is_remembered_where_it_is_known():
+    loss = {"service_id": "worker_1", "service_type": "worker"}
+    killed = {**loss, "reason": "killed by SIGKILL"}
+    assert told(STARTED, ("bench.service.lost", loss)).lost_reasons == {}
+    story = told(STARTED, ("bench.service.lost", loss), ("bench.service.lost", killed))
+    assert story.lost_reasons == {"worker_1": "killed by SIGKILL"}
+
+
+def test_time_spent_waiting_for_a_core_is_added_up_where_it_was_counted():
+    """0.5 s of 1 s, and a report of 1 s by a worker that did not count: a quarter."""
+    facts = [msgspec.to_builtins(worker_facts(span_s=1.0)) for _ in range(2)]
+    facts[0]["wait_s"] = 0.5
+    del facts[1]["wait_s"]
+    story = told(*(("bench.worker.facts", fact) for fact in facts))
+    assert story.workers[0].wait_share == pytest.approx(0.25)
+
+
 def test_a_workers_load_is_added_up_over_its_reports():
     """0.9 of 1 s and 0.3 of 2 s: 1.2 of 3 s is 40 %, at most 90 %."""
     facts = [worker_facts(cpu_s=0.9, span_s=1.0), worker_facts(cpu_s=0.3, span_s=2.0)]

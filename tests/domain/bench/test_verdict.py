@@ -1,9 +1,14 @@
 """When a run is not to be believed, each with real numbers."""
 
+from pathlib import Path
+
 import msgspec
 import pytest
 
-from steelyard.domain.bench.verdict import PhaseRate, RunNumbers, judge
+from steelyard.domain.bench.verdict import PhaseRate, RunNumbers, fails, judge
+from steelyard.domain.bench.verdict_causes import CAUSES, INVALID, SUSPECT, VALID
+
+PAGE = Path(__file__).parents[3] / "docs" / "reference" / "verdict.md"
 
 GOOD = RunNumbers(
     requests=1000,
@@ -48,37 +53,40 @@ def test_a_run_without_a_fault_is_valid():
     assert (verdict.status, verdict.causes) == ("VALID", ())
 
 
-@pytest.mark.parametrize(
-    ("changes", "code", "status"),
-    [
-        ({"requests": 0, "succeeded": 0}, "no_records", "INVALID"),
-        ({"succeeded": 0, "failed": 1000}, "all_failed", "INVALID"),
-        # 11 of 1000 is 1.1 %; 501 of 1000 is over half.
-        ({"succeeded": 989, "failed": 11}, "high_error_rate", "SUSPECT"),
-        ({"succeeded": 499, "failed": 501}, "high_error_rate", "INVALID"),
-        ({"requests": 99, "succeeded": 99}, "too_few_samples", "SUSPECT"),
-        # 10 s of schedule took 10.3 s: 97.1 %; 11.2 s: 89.3 %.
-        ({"rates": rate(10.3)}, "rate_missed", "SUSPECT"),
-        ({"rates": rate(11.2)}, "rate_missed", "INVALID"),
-        # A tenth of the median latency of 50 ms is 5 ms; half of it is 25 ms.
-        ({"send_lag_p99_ms": 5.1}, "send_lag", "SUSPECT"),
-        ({"send_lag_p50_ms": 25.1, "send_lag_p99_ms": 80.0}, "send_lag", "INVALID"),
-        ({"cpu_share": {0: 0.4, 1: 0.81}}, "client_cpu", "SUSPECT"),
-        ({"cpu_share": {0: 0.98}}, "client_cpu", "INVALID"),
-        # 641 of 64,000 chunks is just over 1 %.
-        ({"coalesced_events": 641}, "coalesced_stamps", "SUSPECT"),
-        ({"clock_steps": 1}, "clock_stepped", "SUSPECT"),
-        ({"osl_mismatched": 101}, "token_mismatch", "SUSPECT"),
-        ({"lost": {"worker_1": "worker"}}, "worker_lost", "INVALID"),
-        ({"lost": {"records_manager_a": "records_manager"}}, "service_lost", "INVALID"),
-        ({"lost": {"ppm": "post_processor_manager"}}, "service_lost", "SUSPECT"),
-        ({"status": "interrupted"}, "interrupted", "SUSPECT"),
-        ({"status": "failed"}, "ended_early", "SUSPECT"),
-        ({"status": "cancelled"}, "cancelled_by_user", "SUSPECT"),
-        ({"timed_out": {"profiling": 4}}, "phase_timeout", "SUSPECT"),
-        ({"damage": ("records.journal was cut at 4096",)}, "journal_damaged", "SUSPECT"),
-    ],
-)
+FAULTS = [
+    ({"requests": 0, "succeeded": 0}, "no_records", "INVALID"),
+    ({"succeeded": 0, "failed": 1000}, "all_failed", "INVALID"),
+    # 11 of 1000 is 1.1 %; 501 of 1000 is over half.
+    ({"succeeded": 989, "failed": 11}, "high_error_rate", "SUSPECT"),
+    ({"succeeded": 499, "failed": 501}, "high_error_rate", "INVALID"),
+    ({"requests": 99, "succeeded": 99}, "too_few_samples", "SUSPECT"),
+    # 10 s of schedule took 10.3 s: 97.1 %; 11.2 s: 89.3 %.
+    ({"rates": rate(10.3)}, "rate_missed", "SUSPECT"),
+    ({"rates": rate(11.2)}, "rate_missed", "INVALID"),
+    # A tenth of the median latency of 50 ms is 5 ms; half of it is 25 ms.
+    ({"send_lag_p99_ms": 5.1}, "send_lag", "SUSPECT"),
+    ({"send_lag_p50_ms": 25.1, "send_lag_p99_ms": 80.0}, "send_lag", "INVALID"),
+    ({"cpu_share": {0: 0.4, 1: 0.81}}, "client_cpu", "SUSPECT"),
+    ({"cpu_share": {0: 0.98}}, "client_cpu", "INVALID"),
+    # 641 of 64,000 chunks is just over 1 %.
+    ({"coalesced_events": 641}, "coalesced_stamps", "SUSPECT"),
+    ({"clock_steps": 1}, "clock_stepped", "SUSPECT"),
+    ({"osl_mismatched": 101}, "token_mismatch", "SUSPECT"),
+    ({"lost": {"worker_1": "worker"}}, "worker_lost", "INVALID"),
+    ({"lost": {"records_manager_a": "records_manager"}}, "service_lost", "INVALID"),
+    ({"lost": {"ppm": "post_processor_manager"}}, "service_lost", "SUSPECT"),
+    ({"status": "interrupted"}, "interrupted", "SUSPECT"),
+    ({"status": "failed"}, "ended_early", "SUSPECT"),
+    ({"status": "cancelled"}, "cancelled_by_user", "SUSPECT"),
+    ({"timed_out": {"profiling": 4}}, "phase_timeout", "SUSPECT"),
+    ({"damage": ("records.journal was cut at 4096",)}, "journal_damaged", "SUSPECT"),
+    # Half a core used and a third of the time waited for one: 83 %; with 48 %, 98 %.
+    ({"cpu_share": {0: 0.5}, "cpu_wait_share": {0: 0.33}}, "client_cpu", "SUSPECT"),
+    ({"cpu_share": {0: 0.5}, "cpu_wait_share": {0: 0.48}}, "client_cpu", "INVALID"),
+]
+
+
+@pytest.mark.parametrize(("changes", "code", "status"), FAULTS)
 def test_each_fault_is_named(changes, code, status):
     assert causes(**changes) == (status, [(code, status)])
 
@@ -112,14 +120,72 @@ def test_the_worst_cause_comes_first_and_is_the_verdict():
     assert [code for code, _ in found] == ["worker_lost", "cancelled_by_user", "clock_stepped"]
 
 
-def test_sentences_hold_the_numbers_a_person_needs():
-    few = judge(msgspec.structs.replace(GOOD, requests=40, succeeded=40))
-    assert few.causes[0].message == "40 successful requests; a p99 needs at least 100"
-    lost = judge(msgspec.structs.replace(GOOD, lost={"worker_1": "worker"}))
-    assert lost.causes[0].message.startswith("worker_1 died")
-    missed = judge(msgspec.structs.replace(GOOD, rates=rate(12.5)))
-    assert "sent 80 requests/s of 100 asked for (80 %)" in missed.causes[0].message
-    dead = judge(msgspec.structs.replace(GOOD, succeeded=0, failed=1000, commonest_error="connect"))
-    assert (
-        dead.causes[0].message == "None of 1000 requests succeeded: 1000 failed, most with connect"
+def test_a_short_phase_is_no_slower_for_a_few_milliseconds_of_lag():
+    """Ten requests over 45 ms that took 90 ms: 45 ms of lag, not half of the rate."""
+    short = msgspec.structs.replace(
+        rate(10)[0], intended_span_ns=45_000_000, actual_span_ns=90_000_000
     )
+    assert causes(rates=(short,)) == ("VALID", [])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"requests": 40, "succeeded": 40},
+            ("40 successful requests; a p99 needs at least 100. "
+            "Raise --request-count or --benchmark-duration."),
+        ),
+        (
+            {"lost": {"records_manager_a": "records_manager"},
+             "lost_reasons": {"records_manager_a": "killed by SIGKILL"}},
+            ("records_manager_a died during the run (killed by SIGKILL); load or records are "
+            "missing. See logs/steelyard.log beside the report, and run again."),
+        ),
+        (
+            {"rates": rate(12.5)},
+            ("Phase profiling sent 80 requests/s of 100 asked for (80 %, expected 98 %). "
+            "Raise --concurrency or lower --request-rate."),
+        ),
+        (
+            {"succeeded": 0, "failed": 1000, "commonest_error": "connect"},
+            ("None of 1000 requests succeeded: 1000 failed, most with connect. "
+            "Try one request by hand, such as with curl, and see the errors."),
+        ),
+        (
+            {"cpu_share": {0: 0.5}, "cpu_wait_share": {0: 0.48}},
+            ("Worker 0 used 50 % of a core and waited for one 48 % of the time (allowed 80 % in "
+            "all). Let the machine be idle, add --workers or ask for less load."),
+        ),
+    ],
+)  # fmt: skip
+def test_a_cause_says_what_was_found_what_was_expected_and_what_to_do(changes, message):
+    assert judge(msgspec.structs.replace(GOOD, **changes)).causes[0].message == message
+
+
+def test_every_cause_of_the_table_can_be_given_with_each_of_its_statuses():
+    """And no fault asks for a status that the table does not name."""
+    given = {(code, status) for _, code, status in FAULTS}
+    assert given == {(code, status) for code, kind in CAUSES.items() for status in kind.statuses}
+
+
+def test_the_page_about_the_verdict_has_each_cause_as_it_is():
+    rows = [
+        f"| `{code}` | {' or '.join(kind.statuses)} | {kind.when} | {kind.next_step} |"
+        for code, kind in CAUSES.items()
+    ]
+    causes_part = PAGE.read_text().partition("## Exit code")[0]
+    assert [line for line in causes_part.splitlines() if line.startswith("| `")] == rows
+
+
+@pytest.mark.parametrize(
+    ("fail_on", "failing"),
+    [
+        ((), []),
+        (("INVALID",), [INVALID]),
+        (("SUSPECT",), [SUSPECT, INVALID]),
+        (("SUSPECT", "INVALID"), [SUSPECT, INVALID]),
+    ],
+)
+def test_a_run_fails_on_the_verdicts_named_and_on_worse_ones(fail_on, failing):
+    assert [status for status in (VALID, SUSPECT, INVALID) if fails(status, fail_on)] == failing

@@ -39,7 +39,7 @@ class OutputConfig(Section):
         BeforeValidator(split_list),
         BeforeValidator(upper),
         Flag(("--fail-on",), Groups.OUTPUT),
-        Field(description="Verdicts that make the exit code 1; an empty list never fails."),
+        Field(description="Verdicts that make the exit code 1, as does a worse one; an empty list never fails."),
     ] = ("INVALID",)
 
 

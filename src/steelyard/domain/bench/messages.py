@@ -178,7 +178,7 @@ class RecordBatch(msgspec.Struct, frozen=True, kw_only=True):
     `(worker, epoch, batch_seq)` identifies a batch; a second copy is dropped. `messages` gives the
     first error text per error kind seen in it; `gaps` the inter-chunk times (ns, int64 bytes) of
     its rows: row by row, `chunks - 1` each, -1 where both chunks came in one read; `chunks` the
-    chunk side table when it is exported.
+    chunk side table (`CHUNK_DTYPE`) from the export level `records` on.
     """
 
     worker: int
@@ -200,7 +200,11 @@ class RecordBatchAck(msgspec.Struct, frozen=True):
 
 
 class WorkerFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """Worker to the records manager, a few times a second: what the verdict needs to know."""
+    """Worker to the records manager, a few times a second: what the verdict needs to know.
+
+    Of `span_s` seconds its process used a core for `cpu_s`, and for `wait_s` its thread was ready
+    to run while others had the cores.
+    """
 
     worker: int
     mono_ns: int
@@ -210,6 +214,7 @@ class WorkerFacts(msgspec.Struct, frozen=True, kw_only=True):
     send_lag_p99_ns: int
     send_lag_max_ns: int
     clock_steps: int
+    wait_s: float = 0.0
 
 
 class HandOverRecords(msgspec.Struct, frozen=True):

@@ -23,11 +23,13 @@ class WorkerLoad(msgspec.Struct):
 
     Attributes:
         cpu_s, span_s: CPU seconds used within seconds observed, added up.
+        wait_s: seconds of those in which it was ready to run and had no core.
         busiest: the largest share of one core in any one report.
         clock_steps: how often the wall clock was set, as last reported.
     """
 
     cpu_s: float = 0.0
+    wait_s: float = 0.0
     span_s: float = 0.0
     busiest: float = 0.0
     send_lag_max_ns: int = 0
@@ -38,6 +40,11 @@ class WorkerLoad(msgspec.Struct):
         """The share of one core used over the run, 1 being all of it."""
         return self.cpu_s / self.span_s if self.span_s > 0 else 0.0
 
+    @property
+    def wait_share(self) -> float:
+        """The share of the run in which it was kept from a core by others."""
+        return self.wait_s / self.span_s if self.span_s > 0 else 0.0
+
 
 class Story:
     """Folds events in order; what never happened stays None or empty.
@@ -47,6 +54,7 @@ class Story:
         status: `completed`, `cancelled`, ... as the run's last event says, else `interrupted`.
         phases: each phase's last known stats, by phase index, with how it ended.
         lost: services that died, as `(service id, service type)`.
+        lost_reasons: why, by service id, where it is known.
         calibration: the host's when the run began, None without one.
         calibration_problem: why the host's calibration could not be read.
     """
@@ -64,6 +72,7 @@ class Story:
         self.status = INTERRUPTED
         self.phases: dict[int, dict[str, Any]] = {}
         self.lost: list[tuple[str, str]] = []
+        self.lost_reasons: dict[str, str] = {}
         self.workers: dict[int, WorkerLoad] = {}
         self.calibration: Calibration | None = None
         self.calibration_problem = ""
@@ -110,11 +119,14 @@ class Story:
         lost = (str(payload.get("service_id", "?")), str(payload.get("service_type", "?")))
         if lost not in self.lost:
             self.lost.append(lost)
+        if payload.get("reason"):
+            self.lost_reasons.setdefault(lost[0], str(payload["reason"]))
 
     def _load(self, payload: dict[str, Any]) -> None:
         worker = self.workers.setdefault(int(payload["worker"]), WorkerLoad())
         cpu_s, span_s = float(payload["cpu_s"]), float(payload["span_s"])
         worker.cpu_s += cpu_s
+        worker.wait_s += float(payload.get("wait_s", 0.0))  # absent from older journals
         worker.span_s += span_s
         if span_s > 0:
             worker.busiest = max(worker.busiest, cpu_s / span_s)

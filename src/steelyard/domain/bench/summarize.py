@@ -108,12 +108,14 @@ def run_numbers(
         send_lag_p50_ms=lag.p50,
         send_lag_p99_ms=lag.p99,
         cpu_share={number: load.share for number, load in sorted(story.workers.items())},
+        cpu_wait_share={number: load.wait_share for number, load in story.workers.items()},
         chunks=totals.chunks,
         coalesced_events=totals.coalesced_events,
         clock_steps=max((load.clock_steps for load in story.workers.values()), default=0),
         osl_compared=totals.osl_compared,
         osl_mismatched=totals.osl_mismatched,
         lost=dict(story.lost),
+        lost_reasons=story.lost_reasons,
         timed_out={
             str(stats.get("phase", index)): int(stats.get("in_flight") or stats["cancelled"])
             for index, stats in ((i, story.phases[i]) for i in story.timed_out())

@@ -1,14 +1,13 @@
 """Whether to believe a run: facts in, verdict out. Each threshold is a constant with its reason."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import msgspec
 
 from steelyard.domain.bench.summary import Cause, Verdict
+from steelyard.domain.bench.verdict_causes import CAUSES, INVALID, SUSPECT, VALID
+from steelyard.kernel.units import NS_PER_MS
 
-VALID = "VALID"
-SUSPECT = "SUSPECT"
-INVALID = "INVALID"
 _RANK = {VALID: 0, SUSPECT: 1, INVALID: 2}
 
 SAMPLES_FOR_P99 = 100
@@ -31,7 +30,8 @@ LAG_FLOOR_MS = 1.0
 """Lag below this is a scheduler tick or two of the client's kernel, whatever the latency."""
 
 CPU_SUSPECT = 0.80
-"""A worker is one thread: near a full core it queues events, and its own delay shows."""
+"""A worker is one thread: near a full core it queues events, and its own delay shows. What it
+waited for a core counts like what it used: an app beside it makes it as late as its own work."""
 CPU_INVALID = 0.97
 
 COALESCED_SUSPECT = 0.01
@@ -39,6 +39,9 @@ COALESCED_SUSPECT = 0.01
 
 OSL_MISMATCH_SUSPECT = 0.10
 """More answers than this of another length than asked for: the work done is not the work meant."""
+
+RATE_SLACK_NS = 50 * NS_PER_MS
+"""A phase sent this much later than meant, in all, is lag: short phases are no slower for it."""
 
 _SPARED = frozenset({"post_processor_manager", "worker_manager"})
 """Services whose loss leaves load and records whole."""
@@ -62,7 +65,8 @@ class RunNumbers(msgspec.Struct, frozen=True, kw_only=True):
         latency_p50_ms: median time to first token, or of the request when nothing streams.
         send_lag_p50_ms, send_lag_p99_ms: our own lateness; None when nothing was sent.
         cpu_share: by worker, the share of a core it used.
-        lost: services that died: id to type.
+        cpu_wait_share: by worker, the share of the time it was ready to run and had no core.
+        lost: services that died: id to type; `lost_reasons` has what is known of why.
         timed_out: phases whose grace ended with requests in flight, with how many.
     """
 
@@ -76,12 +80,14 @@ class RunNumbers(msgspec.Struct, frozen=True, kw_only=True):
     send_lag_p50_ms: float | None = None
     send_lag_p99_ms: float | None = None
     cpu_share: Mapping[int, float] = {}
+    cpu_wait_share: Mapping[int, float] = {}
     chunks: int = 0
     coalesced_events: int = 0
     clock_steps: int = 0
     osl_compared: int = 0
     osl_mismatched: int = 0
     lost: Mapping[str, str] = {}
+    lost_reasons: Mapping[str, str] = {}
     timed_out: Mapping[str, int] = {}
     commonest_error: str = ""
     damage: tuple[str, ...] = ()
@@ -96,100 +102,112 @@ def judge(numbers: RunNumbers) -> Verdict:
     return Verdict(status=causes[0].status if causes else VALID, causes=tuple(causes))
 
 
+def fails(status: str, fail_on: Collection[str]) -> bool:
+    """Return True when a verdict is one of those that fail a run, or worse than one of them."""
+    return any(_RANK[status] >= _RANK[bound] for bound in fail_on)
+
+
+def _cause(code: str, status: str, sentence: str) -> Cause:
+    """Return a cause: what, got and expected as given, then what to do."""
+    return Cause(code=code, status=status, message=f"{sentence}. {CAUSES[code].next_step}")
+
+
 def _ending(n: RunNumbers) -> Iterator[Cause]:
     """How the run ended, and whom it lost."""
     for service, kind in n.lost.items():
         spared = kind in _SPARED
-        yield Cause(
-            code="worker_lost" if kind == "worker" else "service_lost",
-            status=SUSPECT if spared else INVALID,
-            message=f"{service} died during the run; "
+        reason = n.lost_reasons.get(service)
+        yield _cause(
+            "worker_lost" if kind == "worker" else "service_lost",
+            SUSPECT if spared else INVALID,
+            f"{service} died during the run{f' ({reason})' if reason else ''}; "
             + ("load and records are whole" if spared else "load or records are missing"),
         )
     if n.status == "cancelled":
-        yield Cause(code="cancelled_by_user", status=SUSPECT, message="A person stopped the run")
+        yield _cause("cancelled_by_user", SUSPECT, "A person stopped the run before its end")
     elif n.status == "interrupted":
-        yield Cause(
-            code="interrupted",
-            status=SUSPECT,
-            message="The journal just ends: the run was killed; this is what was written till then",
+        yield _cause(
+            "interrupted",
+            SUSPECT,
+            "The journal just ends: the run was killed; this is what was written till then",
         )
     elif n.status != "completed":
-        yield Cause(
-            code="ended_early",
-            status=SUSPECT,
-            message=f"The run could not go on and ended early ({n.status})",
+        yield _cause(
+            "ended_early", SUSPECT, f"The run could not go on and ended early ({n.status})"
         )
     for sentence in n.damage:
-        yield Cause(code="journal_damaged", status=SUSPECT, message=sentence)
+        yield _cause("journal_damaged", SUSPECT, sentence.rstrip("."))
     for name, count in n.timed_out.items():
-        yield Cause(
-            code="phase_timeout",
-            status=SUSPECT,
-            message=f"The grace of phase {name} ended with {count} requests in flight; the slowest "
-            "answers are missing from the latencies",
+        yield _cause(
+            "phase_timeout",
+            SUSPECT,
+            f"The grace of phase {name} ended with {count} requests in flight; the slowest answers "
+            "are missing from the latencies",
         )
 
 
 def _counts(n: RunNumbers) -> Iterator[Cause]:
     """Whether enough was measured, and of what was asked for."""
     if n.requests == 0:
-        yield Cause(
-            code="no_records", status=INVALID, message="No request of a profiling phase is recorded"
-        )
+        yield _cause("no_records", INVALID, "No request of a profiling phase is recorded")
         return
     if n.succeeded == 0:
         why = f", most with {n.commonest_error}" if n.commonest_error else ""
         text = f"None of {n.requests} requests succeeded: {n.failed} failed{why}"
         text += f", {n.cancelled} were cancelled" if n.cancelled else ""
-        yield Cause(code="all_failed", status=INVALID, message=text)
+        yield _cause("all_failed", INVALID, text)
         return
     ended = n.succeeded + n.failed
     rate = n.failed / ended
     if rate > ERROR_RATE_SUSPECT:
-        yield Cause(
-            code="high_error_rate",
-            status=INVALID if rate > ERROR_RATE_INVALID else SUSPECT,
-            message=f"{n.failed} of {ended} requests failed ({100 * rate:.3g} %, allowed "
+        yield _cause(
+            "high_error_rate",
+            INVALID if rate > ERROR_RATE_INVALID else SUSPECT,
+            f"{n.failed} of {ended} requests failed ({100 * rate:.3g} %, allowed "
             f"{100 * ERROR_RATE_SUSPECT:g} %), most with {n.commonest_error or 'no error text'}",
         )
     if n.succeeded < SAMPLES_FOR_P99:
-        yield Cause(
-            code="too_few_samples",
-            status=SUSPECT,
-            message=f"{n.succeeded} successful requests; a p99 needs at least {SAMPLES_FOR_P99}",
+        yield _cause(
+            "too_few_samples",
+            SUSPECT,
+            f"{n.succeeded} successful requests; a p99 needs at least {SAMPLES_FOR_P99}",
         )
     if n.osl_compared and n.osl_mismatched / n.osl_compared > OSL_MISMATCH_SUSPECT:
         share = 100 * n.osl_mismatched / n.osl_compared
-        yield Cause(
-            code="token_mismatch",
-            status=SUSPECT,
-            message=f"{n.osl_mismatched} of {n.osl_compared} answers ({share:.3g} %) are more than "
-            f"5 % longer or shorter than asked for; allowed {100 * OSL_MISMATCH_SUSPECT:g} %",
+        yield _cause(
+            "token_mismatch",
+            SUSPECT,
+            f"{n.osl_mismatched} of {n.osl_compared} answers ({share:.3g} %) are more than 5 % "
+            f"longer or shorter than asked for; allowed {100 * OSL_MISMATCH_SUSPECT:g} %",
         )
 
 
 def _load(n: RunNumbers) -> Iterator[Cause]:
     """Whether the load was the one asked for."""
     for rate in n.rates:
-        if rate.intended_span_ns <= 0 or rate.actual_span_ns <= 0:
+        intended_ns, actual_ns = rate.intended_span_ns, rate.actual_span_ns
+        if intended_ns <= 0 or actual_ns - intended_ns <= RATE_SLACK_NS:
             continue
-        kept = rate.intended_span_ns / rate.actual_span_ns
+        kept = intended_ns / actual_ns
         if kept < RATE_SUSPECT:
-            yield Cause(
-                code="rate_missed",
-                status=INVALID if kept < RATE_INVALID else SUSPECT,
-                message=f"Phase {rate.name} sent {kept * rate.requested_per_s:.4g} requests/s of "
-                f"{rate.requested_per_s:.4g} asked for ({100 * kept:.3g} %)",
+            yield _cause(
+                "rate_missed",
+                INVALID if kept < RATE_INVALID else SUSPECT,
+                f"Phase {rate.name} sent {kept * rate.requested_per_s:.4g} requests/s of "
+                f"{rate.requested_per_s:.4g} asked for ({100 * kept:.3g} %, expected "
+                f"{100 * RATE_SUSPECT:g} %)",
             )
     yield from _lag(n)
-    for worker, share in n.cpu_share.items():
-        if share > CPU_SUSPECT:
-            yield Cause(
-                code="client_cpu",
-                status=INVALID if share > CPU_INVALID else SUSPECT,
-                message=f"Worker {worker} used {100 * share:.3g} % of a core (allowed "
-                f"{100 * CPU_SUSPECT:g} %); add workers",
+    for worker, used in n.cpu_share.items():
+        waited = n.cpu_wait_share.get(worker, 0.0)
+        wanted = min(used + waited, 1.0)
+        if wanted > CPU_SUSPECT:
+            waiting = f" and waited for one {100 * waited:.3g} % of the time" if waited else ""
+            yield _cause(
+                "client_cpu",
+                INVALID if wanted > CPU_INVALID else SUSPECT,
+                f"Worker {worker} used {100 * used:.3g} % of a core{waiting} (allowed "
+                f"{100 * CPU_SUSPECT:g} % in all)",
             )
 
 
@@ -199,17 +217,17 @@ def _lag(n: RunNumbers) -> Iterator[Cause]:
     median_limit = max(LAG_INVALID * n.latency_p50_ms, LAG_FLOOR_MS)
     tail_limit = max(LAG_SUSPECT * n.latency_p50_ms, LAG_FLOOR_MS)
     if n.send_lag_p50_ms > median_limit:
-        yield Cause(
-            code="send_lag",
-            status=INVALID,
-            message=f"Half of the requests left more than {n.send_lag_p50_ms:.3g} ms late; the "
-            f"median latency is {n.latency_p50_ms:.3g} ms",
+        yield _cause(
+            "send_lag",
+            INVALID,
+            f"Half of the requests left more than {n.send_lag_p50_ms:.3g} ms late (allowed "
+            f"{median_limit:.3g} ms); the median latency is {n.latency_p50_ms:.3g} ms",
         )
     elif n.send_lag_p99_ms > tail_limit:
-        yield Cause(
-            code="send_lag",
-            status=SUSPECT,
-            message=f"1 % of the requests left more than {n.send_lag_p99_ms:.3g} ms late (allowed "
+        yield _cause(
+            "send_lag",
+            SUSPECT,
+            f"1 % of the requests left more than {n.send_lag_p99_ms:.3g} ms late (allowed "
             f"{tail_limit:.3g} ms); the median latency is {n.latency_p50_ms:.3g} ms",
         )
 
@@ -218,15 +236,17 @@ def _stamps(n: RunNumbers) -> Iterator[Cause]:
     """Whether the stamps can be trusted."""
     if n.chunks and n.coalesced_events / n.chunks > COALESCED_SUSPECT:
         share = 100 * n.coalesced_events / n.chunks
-        yield Cause(
-            code="coalesced_stamps",
-            status=SUSPECT,
-            message=f"{n.coalesced_events} of {n.chunks} chunks ({share:.3g} %) shared a read with "
-            f"others; allowed {100 * COALESCED_SUSPECT:g} %",
+        yield _cause(
+            "coalesced_stamps",
+            SUSPECT,
+            f"{n.coalesced_events} of {n.chunks} chunks ({share:.3g} %) shared a read with others; "
+            f"allowed {100 * COALESCED_SUSPECT:g} %",
         )
     if n.clock_steps:
-        yield Cause(
-            code="clock_stepped",
-            status=SUSPECT,
-            message=f"The wall clock was set {n.clock_steps} times during the run",
+        times = "once" if n.clock_steps == 1 else f"{n.clock_steps} times"
+        yield _cause(
+            "clock_stepped",
+            SUSPECT,
+            f"The wall clock was set {times} during the run; kernel stamps of that moment can be "
+            "off by the step, expected none",
         )
