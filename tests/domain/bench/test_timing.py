@@ -255,3 +255,30 @@ def test_a_lost_acknowledgement_costs_nothing() -> None:
         MS,
     )  # fmt: skip
     assert f.machine.state is State.DONE
+
+
+def replay(**more: object) -> TimingMachine:
+    phase = PhasePlan(name="profiling", arrival="fixed_schedule", **more)  # type: ignore[arg-type]
+    return TimingMachine((phase,), lead_ns=MS)
+
+
+def test_a_fixed_schedule_ends_with_its_trace() -> None:
+    """Each of its conversations is leased once, and no index behind them."""
+    fleet = Fleet(replay(), 2)
+    fleet.feed(Ready((0, 1), scheduled=7))
+    assert sorted(i for w in (0, 1) for i, _ in fleet.unsent[w]) == list(range(7))
+
+
+def test_a_count_ends_a_fixed_schedule_earlier() -> None:
+    """A count above the trace's length adds nothing to it."""
+    for count, leased in ((3, 3), (9, 7)):
+        fleet = Fleet(replay(session_count=count), 1)
+        fleet.feed(Ready((0,), scheduled=7))
+        assert [i for i, _ in fleet.unsent[0]] == list(range(leased))
+
+
+def test_a_long_trace_is_leased_without_knowing_its_rate() -> None:
+    """Even when all of it is due at once: no acknowledgement is waited for between requests."""
+    fleet = Fleet(replay(), 1)
+    fleet.feed(Ready((0,), scheduled=200_000))
+    assert len(fleet.unsent[0]) == 200_000

@@ -54,6 +54,8 @@ class TimingManager(Service):
         self._timer: DeadlineTimer | None = None
         self._wakes: list[int] = []
         self._workers: dict[int, str] = {}
+        self._waits_for_all = False
+        self._scheduled: int | None = None
         self._entries_ready = False
         self._outbox: asyncio.Queue[Action] = asyncio.Queue()
 
@@ -61,6 +63,7 @@ class TimingManager(Service):
     async def _configure(self, message: ConfigureRun) -> None:
         plan = msgspec.convert(message.plan, Plan)
         self._machine = TimingMachine(plan.phases, lead_ns=LEAD_NS)
+        self._waits_for_all = any(phase.fixed_schedule for phase in plan.phases)
         self._board = Board(board_path(Path(plan.artifact_dir)), plan.workers)
         self._timer = DeadlineTimer(asyncio.get_running_loop(), self._woken)
 
@@ -75,12 +78,15 @@ class TimingManager(Service):
 
     @on_message(DatasetProgress)
     async def _dataset(self, message: DatasetProgress) -> None:
+        if message.complete:
+            self._scheduled = message.ready
         self._entries_ready = self._entries_ready or message.ready > 0
         self._begin_when_ready()
 
     def _begin_when_ready(self) -> None:
-        if self._entries_ready and self._workers:
-            self._feed(Ready(tuple(self._workers)))
+        waits = self._waits_for_all and self._scheduled is None
+        if self._entries_ready and self._workers and not waits:
+            self._feed(Ready(tuple(self._workers), self._scheduled))
 
     @on_message(LeaseAck)
     async def _ack(self, message: LeaseAck) -> None:

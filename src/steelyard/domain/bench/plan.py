@@ -47,6 +47,23 @@ class EndpointPlan(msgspec.Struct, frozen=True, kw_only=True):
     options: dict[str, Any] = {}
 
 
+FIXED_SCHEDULE = "fixed_schedule"
+"""The arrival of a phase that replays the times of a trace."""
+
+
+class SchedulePlan(msgspec.Struct, frozen=True, kw_only=True):
+    """Which times of a trace are replayed, and which of them is the phase's start.
+
+    Attributes:
+        auto_offset: the first one; else `start_ms`, or 0 where that is None.
+        start_ms, end_ms: conversations that begin outside are left out; None bounds nothing.
+    """
+
+    auto_offset: bool = False
+    start_ms: float | None = None
+    end_ms: float | None = None
+
+
 class DatasetPlan(msgspec.Struct, frozen=True, kw_only=True):
     """Where prompts come from.
 
@@ -60,6 +77,10 @@ class DatasetPlan(msgspec.Struct, frozen=True, kw_only=True):
         tokenizer: name of the tokenizer plugin; `tokenizer_options` are its own.
         chat_template: input tokens of chat requests count the tokenizer's chat template, where it
             has one.
+        turns_mean, turns_stddev: turns of a synthetic conversation.
+        turn_delay_mean_ms, turn_delay_stddev_ms: wait before each turn of it but the first.
+        turn_delay_ratio: multiplies every turn's delay, of a file too.
+        schedule: what is replayed of a trace's times; None where no phase has a fixed schedule.
     """
 
     type: str = "synthetic"
@@ -73,21 +94,29 @@ class DatasetPlan(msgspec.Struct, frozen=True, kw_only=True):
     tokenizer: str = "builtin"
     tokenizer_options: dict[str, Any] = {}
     chat_template: bool = True
+    turns_mean: float = 1.0
+    turns_stddev: float = 0.0
+    turn_delay_mean_ms: float = 0.0
+    turn_delay_stddev_ms: float = 0.0
+    turn_delay_ratio: float = 1.0
+    schedule: SchedulePlan | None = None
     options: dict[str, Any] = {}
 
 
 class PhasePlan(msgspec.Struct, frozen=True, kw_only=True):
     """One stretch of load.
 
-    Exactly one of `concurrency` alone (closed loop) or `request_rate` (open loop, `concurrency`
-    then being a ceiling) drives it; it ends at the first of `request_count`, `session_count` and
-    `duration_s`. A session is a conversation, whatever its number of turns.
+    Exactly one of `concurrency` alone (closed loop), `request_rate` or the times of a trace (open
+    loop, `concurrency` then being a ceiling) drives it; it ends at the first of `request_count`,
+    `session_count`, `duration_s` and the trace's end. A session is a conversation, whatever its
+    number of turns.
 
     Attributes:
         name: `warmup`, `profiling`, or the user's own.
         kind: `warmup` records are kept out of the metrics.
-        arrival: name of the arrival plugin, used with `request_rate`.
-        request_rate: requests per second.
+        arrival: name of the arrival plugin, used with `request_rate`; or `FIXED_SCHEDULE`.
+        request_rate: requests per second; the highest of a `rate_series`.
+        rate_series: seconds after the rate's ramp, and the requests per second there.
         smoothness: shape of gamma arrivals; 1 is Poisson.
         grace_s: how long requests in flight may still take after a duration ended.
         ramp: name of the ramp plugin that the three ramps follow.
@@ -103,6 +132,7 @@ class PhasePlan(msgspec.Struct, frozen=True, kw_only=True):
     prefill_concurrency: int | None = None
     request_rate: float | None = None
     arrival: str = "constant"
+    rate_series: tuple[tuple[float, float], ...] = ()
     smoothness: float = 1.0
     request_count: int | None = None
     session_count: int | None = None
@@ -115,6 +145,16 @@ class PhasePlan(msgspec.Struct, frozen=True, kw_only=True):
     cancellation_rate: float = 0.0
     cancellation_delay_s: float = 0.0
     options: dict[str, Any] = {}
+
+    @property
+    def fixed_schedule(self) -> bool:
+        """The times of a trace say when each conversation begins."""
+        return self.arrival == FIXED_SCHEDULE
+
+    @property
+    def open_loop(self) -> bool:
+        """A schedule says when each session begins, not the end of another."""
+        return self.request_rate is not None or self.fixed_schedule
 
 
 class PluginChoice(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,6 +175,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         run_type: `process` or `inline`.
         exporters: names of exporter plugins, in order.
         export_level: `summary`, `records` (per-chunk stamps too) or `raw`.
+        http_trace: the exported rows of requests have the times of each HTTP phase.
+        show_trace_timing: the console shows the times of the HTTP phases.
         slice_s: length of the time slices that metrics are also reported for; None reports none.
         fail_on: verdict statuses that make the exit code 1.
         ui: name of the ui plugin.
@@ -154,6 +196,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     phase_hooks: tuple[PluginChoice, ...] = ()
     post_processors: tuple[PluginChoice, ...] = ()
     goodput: dict[str, float] = {}
+    http_trace: bool = False
+    show_trace_timing: bool = False
     slice_s: float | None = None
     fail_on: tuple[str, ...] = ("INVALID",)
     ui: str = "simple"

@@ -94,6 +94,7 @@ class TimingMachine:
         self._lead_ns = lead_ns
         self._workers: dict[int, _Holding] = {}
         self._lost_stats: list[tuple[int, LeaseAck | None]] = []
+        self._scheduled: int | None = None
         self._next_index = 0
         self._returned: list[tuple[int, int, int]] = []
         self._lease_id = 0
@@ -110,7 +111,9 @@ class TimingMachine:
 
     @property
     def _limit(self) -> int:
-        counts = (self.plan.request_count, self.plan.session_count)
+        counts = [self.plan.request_count, self.plan.session_count]
+        if self.plan.fixed_schedule:
+            counts.append(self._scheduled)
         return min(count if count is not None else UNBOUNDED for count in counts)
 
     def handle(self, event: Event, now_ns: int) -> list[Action]:
@@ -122,6 +125,7 @@ class TimingMachine:
             case Ready():
                 if self.state is State.WAITING and self.phase < 0:
                     self._workers = {worker: _Holding() for worker in event.workers}
+                    self._scheduled = event.scheduled
                     actions += self._begin_next(now_ns)
             case LeaseAck():
                 actions += self._on_ack(event, now_ns)
@@ -297,7 +301,7 @@ class TimingMachine:
     # --- leases -------------------------------------------------------------------------------
 
     def _closed_loop(self) -> bool:
-        return self.plan.request_rate is None
+        return not self.plan.open_loop
 
     def _wants_more(self, holding: _Holding) -> bool:
         if self._next_index >= self._limit and not self._returned:
@@ -307,8 +311,14 @@ class TimingMachine:
         return holding.unsent() <= self._round_size() // 2
 
     def _round_size(self) -> int:
-        """Return how many open-loop indices each worker gets at a time."""
-        rate = self.plan.request_rate or 1.0
+        """Return how many open-loop indices each worker gets at a time.
+
+        By the full rate, so that a ramp only makes them last longer. A trace's times may come all
+        at once: its indices are leased together.
+        """
+        if self.plan.request_rate is None:
+            return BLOCK_MAX
+        rate = self.plan.request_rate
         return max(1, min(BLOCK_MAX, round(rate * HORIZON_S / max(1, len(self._workers)))))
 
     def _block_size(self, holding: _Holding) -> int:

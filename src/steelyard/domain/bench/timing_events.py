@@ -18,9 +18,14 @@ from steelyard.domain.bench.messages import (
 
 
 class Ready(msgspec.Struct, frozen=True):
-    """The first data set entries and these workers (by number) are ready."""
+    """The first data set entries and these workers (by number) are ready.
+
+    `scheduled` is how many conversations a fixed schedule has; None where no phase has one. It can
+    be known only when the whole data set is ready.
+    """
 
     workers: tuple[int, ...]
+    scheduled: int | None = None
 
 
 class WorkerLost(msgspec.Struct, frozen=True):
