@@ -29,7 +29,7 @@ from steelyard.domain.bench.plan import PhasePlan, Plan
 from steelyard.domain.bench.ports import Arrival
 from steelyard.domain.bench.targets import parse_target
 from steelyard.runtime.board import Board, board_path
-from steelyard.runtime.clock import SystemClock, sample_wall_offset
+from steelyard.runtime.clock import SystemClock, cpu_wait_s, sample_wall_offset
 from steelyard.runtime.dataset_store import DatasetStoreReader
 from steelyard.runtime.engine import Engine
 from steelyard.runtime.exchange import Transport
@@ -73,7 +73,7 @@ class Worker(Service):
         self._unacknowledged = 0
         self._all_acknowledged = asyncio.Event()
         self._all_acknowledged.set()
-        self._facts_since = (0, 0.0)
+        self._facts_since = (0, 0.0, 0.0)
         self._early_progress: DatasetProgress | None = None
 
     @on_configure
@@ -135,7 +135,7 @@ class Worker(Service):
             gc.disable()
         ahead = max(_connections_ahead(phase) for phase in plan.phases) // plan.workers
         await self._transport.open(min(ahead, CONNECTIONS_AHEAD_MAX))
-        self._facts_since = (time.monotonic_ns(), time.process_time())
+        self._facts_since = (time.monotonic_ns(), time.process_time(), cpu_wait_s())
         self.spawn(self._tick(), "tick")
         await self.bus.send("worker_manager", WorkerReady(self._number))
 
@@ -221,15 +221,16 @@ class Worker(Service):
         self._sample_clock()
 
     async def _report_facts(self) -> None:
-        now_ns, cpu_s = time.monotonic_ns(), time.process_time()
-        since_ns, since_cpu_s = self._facts_since
-        self._facts_since = (now_ns, cpu_s)
+        now_ns, cpu_s, wait_s = time.monotonic_ns(), time.process_time(), cpu_wait_s()
+        since_ns, since_cpu_s, since_wait_s = self._facts_since
+        self._facts_since = (now_ns, cpu_s, wait_s)
         lag_p99_ns, lag_max_ns = self._recorder.take_send_lag_ns()
         facts = WorkerFacts(
             worker=self._number,
             mono_ns=now_ns,
             wall_offset_ns=self._sample_clock(),
             cpu_s=cpu_s - since_cpu_s,
+            wait_s=wait_s - since_wait_s,
             span_s=(now_ns - since_ns) / 1e9,
             send_lag_p99_ns=lag_p99_ns,
             send_lag_max_ns=lag_max_ns,

@@ -1,0 +1,323 @@
+"""Every cause of a verdict, provoked for real: each run has the fault that its verdict names."""
+
+import contextlib
+import ctypes
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+import pytest
+from acceptance_runs import Run, mock_server, report, run
+
+from steelyard.domain.bench.verdict_causes import CAUSES
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.network, pytest.mark.slow]
+
+CHAT = ("--endpoint-type", "chat", "--streaming", "--isl", "20", "--osl", "8", "--workers", "1")
+BOTH = ("--fail-on", "SUSPECT,INVALID")
+OPEN = ("--request-rate", "100", "--arrival-pattern", "constant")
+
+
+class Case(NamedTuple):
+    """A fault: how it is made, and what the verdict must say of it."""
+
+    provoke: Callable[[Path], Run]
+    statuses: tuple[str, ...]
+    message: str
+    exit_code: int
+
+
+def _client_cpu(folder: Path) -> Run:
+    """All of the client on one core with two hogs; each answer is 400 events to be read."""
+    core, *others = sorted(os.sched_getaffinity(0))
+    with mock_server() as url, _on_core(core, others), _hogs(2):
+        flags = ("--osl", "400", "--concurrency", "64", "--benchmark-duration", "4", *BOTH)
+        begun = Run(url, folder, *CHAT, *flags)
+        begun.wait()
+    return begun
+
+
+@contextlib.contextmanager
+def _on_core(core: int, others: list[int]) -> Iterator[None]:
+    os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, {core, *others})
+
+
+@contextlib.contextmanager
+def _hogs(count: int) -> Iterator[None]:
+    hogs = [subprocess.Popen([sys.executable, "-c", "while True: 0"]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for hog in hogs:
+            hog.kill()
+            hog.wait()
+
+
+def _stopped_now_and_then(url: str, folder: Path, stops: int, *flags: str) -> Run:
+    """Stop the worker for 300 ms, `stops` times, 100 ms apart."""
+    begun = Run(url, folder, *CHAT, *OPEN, *flags)
+    begun.wait_until_sending()
+    worker = begun.role_pid("worker")
+    for _ in range(stops):
+        for number, seconds in ((signal.SIGSTOP, 0.3), (signal.SIGCONT, 0.1)):
+            os.kill(worker, number)
+            time.sleep(seconds)
+    begun.wait()
+    return begun
+
+
+def _some_sent_late(folder: Path) -> Run:
+    with mock_server("--ttft-ms", "20", "--itl-ms", "2") as url:
+        return _stopped_now_and_then(url, folder, 1, "--request-count", "400", *BOTH)
+
+
+def _most_sent_late(folder: Path) -> Run:
+    with mock_server("--ttft-ms", "20", "--itl-ms", "2") as url:
+        return _stopped_now_and_then(url, folder, 10, "--request-count", "500")
+
+
+def _coalesced(folder: Path) -> Run:
+    """A server that writes a whole stream at once."""
+    with mock_server("--ttft-ms", "20") as url:
+        return run(url, folder, *CHAT, "--concurrency", "4", "--request-count", "120", *BOTH)
+
+
+def _rate_missed(folder: Path) -> Run:
+    """Two slots of 100 ms carry 20 requests/s, a fifth of the rate."""
+    with mock_server("--ttft-ms", "100") as url:
+        flags = ("--concurrency", "2", "--benchmark-duration", "3")
+        return run(url, folder, *CHAT, *OPEN, *flags)
+
+
+def _killed(role: str, *flags: str) -> Callable[[Path], Run]:
+    def provoke(folder: Path) -> Run:
+        with mock_server("--ttft-ms", "10", "--itl-ms", "1") as url:
+            load = ("--concurrency", "8", "--benchmark-duration", "3", *flags)
+            begun = Run(url, folder, *CHAT, *load)
+            begun.wait_until_sending()
+            os.kill(begun.role_pid(role), signal.SIGKILL)
+            begun.wait()
+        return begun
+
+    return provoke
+
+
+class _Timespec(ctypes.Structure):
+    _fields_ = (("tv_sec", ctypes.c_long), ("tv_nsec", ctypes.c_long))
+
+
+def _set_clock(by_ns: int) -> None:
+    """Step the machine's wall clock; skip where the kernel refuses."""
+    seconds, nanoseconds = divmod(time.time_ns() + by_ns, 1_000_000_000)
+    time_now = _Timespec(seconds, nanoseconds)
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.clock_settime(time.CLOCK_REALTIME, ctypes.byref(time_now)):
+        reason = os.strerror(ctypes.get_errno())
+        pytest.skip(f"the clock can't be set here ({reason}); run as root with CAP_SYS_TIME")
+
+
+def _clock_stepped(folder: Path) -> Run:
+    """The clock is set 2 ms ahead in mid-run, and back."""
+    with mock_server("--ttft-ms", "20", "--itl-ms", "2") as url:
+        begun = Run(url, folder, *CHAT, "--concurrency", "4", "--benchmark-duration", "3", *BOTH)
+        begun.wait_until_sending()
+        _set_clock(2_000_000)
+        time.sleep(0.3)
+        _set_clock(-2_000_000)
+        begun.wait()
+    return begun
+
+
+def _token_mismatch(folder: Path) -> Run:
+    """A server that stops after 4 of 8 tokens."""
+    with mock_server("--ttft-ms", "5", "--itl-ms", "2", "--tokens", "4") as url:
+        return run(url, folder, *CHAT, "--concurrency", "4", "--request-count", "120", *BOTH)
+
+
+def _too_few(folder: Path) -> Run:
+    with mock_server("--ttft-ms", "20", "--itl-ms", "2") as url:
+        return run(url, folder, *CHAT, "--concurrency", "4", "--request-count", "40", *BOTH)
+
+
+def _failing(share: str, *flags: str) -> Callable[[Path], Run]:
+    def provoke(folder: Path) -> Run:
+        with mock_server("--ttft-ms", "5", "--itl-ms", "2", "--fail-rate", share) as url:
+            load = ("--concurrency", "4", "--request-count", "200", *flags)
+            return run(url, folder, *CHAT, *load)
+
+    return provoke
+
+
+def _gone_after_the_preflight(folder: Path) -> Run:
+    """A server that takes one connection, as the run looks whether it is there, and is gone."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def take_one() -> None:
+            listener.accept()[0].close()
+            listener.close()
+
+        thread = threading.Thread(target=take_one)
+        thread.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        begun = run(url, folder, *CHAT, "--concurrency", "2", "--request-count", "20")
+        thread.join(5)
+    return begun
+
+
+def _stopped_by_a_person(folder: Path) -> Run:
+    with mock_server("--ttft-ms", "10", "--itl-ms", "1") as url:
+        begun = Run(url, folder, *CHAT, "--concurrency", "8", "--benchmark-duration", "30")
+        begun.wait_until_sending()
+        os.killpg(begun.process.pid, signal.SIGINT)
+        begun.wait(30)
+    return begun
+
+
+def _stopped_while_it_warms_up(folder: Path) -> Run:
+    with mock_server("--ttft-ms", "10", "--itl-ms", "1") as url:
+        warmup = ("--warmup-duration", "30", "--warmup-concurrency", "8")
+        begun = Run(url, folder, *CHAT, "--request-count", "10", "--concurrency", "2", *warmup)
+        begun.wait_until_sending()
+        os.killpg(begun.process.pid, signal.SIGINT)
+        begun.wait(30)
+    return begun
+
+
+def _controller_killed(folder: Path) -> Run:
+    """The run has no end; its report is made from the journal afterwards."""
+    with mock_server("--ttft-ms", "10", "--itl-ms", "1") as url:
+        begun = Run(url, folder, *CHAT, "--concurrency", "8", "--benchmark-duration", "30")
+        begun.wait_until_sending()
+        roles = list(begun.roles().values())
+        os.kill(begun.process.pid, signal.SIGKILL)
+        begun.wait()
+        deadline = time.monotonic() + 10
+        while any(map(psutil.pid_exists, roles)) and time.monotonic() < deadline:
+            time.sleep(0.05)
+    begun.process.returncode = report(folder).returncode
+    return begun
+
+
+def _journal_cut(folder: Path) -> Run:
+    """The last tenth of the records is lost, and the report made anew."""
+    with mock_server("--ttft-ms", "10", "--itl-ms", "1") as url:
+        begun = run(url, folder, *CHAT, "--concurrency", "8", "--request-count", "1000", *BOTH)
+    records = folder / "journal" / "records.journal"
+    with records.open("r+b") as file:
+        file.truncate(records.stat().st_size * 9 // 10)
+    begun.process.returncode = report(folder).returncode
+    return begun
+
+
+def _grace_too_short(folder: Path) -> Run:
+    """Answers take 0.4 s: those sent at 0.8 s can't be there at 1.1 s."""
+    with mock_server("--ttft-ms", "400") as url:
+        load = ("--concurrency", "8", "--benchmark-duration", "1")
+        return run(url, folder, *CHAT, *load, "--benchmark-grace-period", "0.1", *BOTH)
+
+
+SUSPECT, INVALID = ("SUSPECT",), ("INVALID",)
+KILLED = r"died during the run \(.*SIGKILL.*\)"
+CASES = {
+    "client_cpu": [
+        Case(_client_cpu, SUSPECT + INVALID, r"Worker 0 used [\d.]+ % of a core and waited", 1)
+    ],
+    "send_lag": [
+        Case(_some_sent_late, SUSPECT, r"1 % of the requests left more than [\d.]+ ms late", 1),
+        Case(_most_sent_late, INVALID, r"Half of the requests left more than [\d.]+ ms late", 1),
+    ],
+    "coalesced_stamps": [Case(_coalesced, SUSPECT, r"of 960 chunks .* allowed 1 %", 1)],
+    "rate_missed": [
+        Case(_rate_missed, INVALID, r"sent [12]\d(\.\d+)? requests/s of 100 asked for", 1)
+    ],
+    "worker_lost": [Case(_killed("worker", "--workers", "2"), INVALID, f"worker_.* {KILLED}", 1)],
+    "service_lost": [
+        Case(_killed("records_manager"), INVALID, f"records_manager_.* {KILLED}", 1),
+        Case(_killed("worker_manager"), SUSPECT, f"worker_manager_.* {KILLED}.* are whole", 0),
+    ],
+    "ended_early": [Case(_killed("timing_manager"), SUSPECT, "could not go on", 1)],
+    "clock_stepped": [Case(_clock_stepped, SUSPECT, "was set 2 times during the run", 1)],
+    "token_mismatch": [Case(_token_mismatch, SUSPECT, r"120 of 120 answers \(100 %\)", 1)],
+    "too_few_samples": [Case(_too_few, SUSPECT, "40 successful requests; .* at least 100", 1)],
+    "high_error_rate": [
+        Case(_failing("0.1", *BOTH), SUSPECT, r"of 200 requests failed .* http_status 500", 1),
+        Case(_failing("0.8"), INVALID, r"of 200 requests failed .* http_status 500", 1),
+    ],
+    "all_failed": [
+        Case(_failing("1"), INVALID, "None of 200 requests .* 200 failed, most with http_stat", 1),
+        Case(_gone_after_the_preflight, INVALID, "20 failed, most with connect", 1),
+    ],
+    "cancelled_by_user": [Case(_stopped_by_a_person, SUSPECT, "A person stopped the run", 130)],
+    "no_records": [Case(_stopped_while_it_warms_up, INVALID, "No request of a profiling", 130)],
+    "interrupted": [Case(_controller_killed, SUSPECT, "the run was killed", 0)],
+    "journal_damaged": [Case(_journal_cut, SUSPECT, r"records\.journal", 1)],
+    "phase_timeout": [Case(_grace_too_short, SUSPECT, "with 8 requests in flight", 1)],
+}
+
+
+@pytest.mark.parametrize(
+    ("code", "case"), [(code, case) for code, cases in CASES.items() for case in cases]
+)
+def test_a_fault_is_named_with_what_was_found_and_what_to_do(tmp_path, code, case):
+    ended = case.provoke(tmp_path)
+    verdict = ended.summary["verdict"]
+    found = {cause["code"]: cause for cause in verdict["causes"]}
+    assert code in found, (verdict, ended.err)
+    assert found[code]["status"] in case.statuses
+    assert re.search(case.message, found[code]["message"]), found[code]["message"]
+    assert found[code]["message"].endswith(CAUSES[code].next_step)
+    worst = "INVALID" if any(c["status"] == "INVALID" for c in found.values()) else "SUSPECT"
+    assert verdict["status"] == worst
+    assert verdict["causes"][0]["status"] == worst
+    assert ended.process.returncode == case.exit_code, (verdict, ended.err)
+
+
+def test_no_cause_is_left_out():
+    assert set(CASES) == set(CAUSES)
+
+
+def _good(folder: Path, *flags: str) -> Run:
+    """A run without a fault; a machine that is busy with something else has three tries."""
+    with mock_server("--ttft-ms", "300", "--itl-ms", "20") as url:
+        for attempt in range(3):
+            load = ("--concurrency", "24", "--request-count", "120", *flags)
+            ended = run(url, folder / str(attempt), *CHAT, *load)
+            if ended.summary["verdict"]["status"] == "VALID":
+                break
+    return ended
+
+
+@pytest.mark.parametrize("fail_on", ["", "INVALID", "SUSPECT", "SUSPECT,INVALID"])
+def test_the_exit_code_is_1_for_the_verdicts_named_and_worse_ones(tmp_path, fail_on):
+    """VALID passes whatever is asked; SUSPECT and INVALID as `--fail-on` says."""
+    flags = ("--fail-on", fail_on)
+    runs = {
+        "VALID": _good(tmp_path / "valid", *flags),
+        "SUSPECT": _small(tmp_path / "suspect", "0", *flags),
+        "INVALID": _small(tmp_path / "invalid", "1", *flags),
+    }
+    for status, ended in runs.items():
+        assert ended.summary["verdict"]["status"] == status, ended.causes()
+    assert runs["VALID"].causes() == {}
+    codes = [ended.process.returncode for ended in runs.values()]
+    assert codes == [0, int("SUSPECT" in fail_on), int(bool(fail_on))]
+    assert [report(ended.folder).returncode for ended in runs.values()] == codes
+
+
+def _small(folder: Path, fail_rate: str, *flags: str) -> Run:
+    """Twenty requests, of which all or none fail."""
+    with mock_server("--ttft-ms", "50", "--itl-ms", "5", "--fail-rate", fail_rate) as url:
+        return run(url, folder, *CHAT, "--concurrency", "2", "--request-count", "20", *flags)
