@@ -128,8 +128,9 @@ def _report_here(directory: Path, host: PluginHost) -> ReportBuilt:
 
 
 def _fit_workers(plan: Plan) -> Plan:
-    """Use no more workers than a closed loop has slots, so that each has work in every phase."""
-    slots = [p.concurrency for p in plan.phases if p.concurrency and p.request_rate is None]
+    """Use no more workers than the tightest limit has slots, so that each can always send."""
+    limits = [(phase.concurrency, phase.prefill_concurrency) for phase in plan.phases]
+    slots = [limit for pair in limits for limit in pair if limit]
     return msgspec.structs.replace(plan, workers=max(1, min([plan.workers, *slots])))
 
 

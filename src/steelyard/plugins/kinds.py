@@ -45,6 +45,7 @@ PORTS: dict[str, Port] = {
                 "open(connections)",
                 "submit(exchange)",
                 "end_session(session)",
+                "cancel(exchange, text)",
                 "cancel_all(text)",
                 "sweep(now_ns)",
                 "set_wall_offset(offset_ns)",

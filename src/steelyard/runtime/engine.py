@@ -4,20 +4,21 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 
-import numpy as np
-
 from steelyard.domain.bench.leases import LeaseBook
-from steelyard.domain.bench.messages import BeginPhase, Lease, LeaseAck
-from steelyard.domain.bench.ports import Arrival
+from steelyard.domain.bench.messages import BeginPhase, Lease, LeaseAck, SetQuota
 from steelyard.kernel.ids import make_request_id_prefix
 from steelyard.runtime.board import Board, Cell
+from steelyard.runtime.cancellations import Cancellations, cancellations_of
 from steelyard.runtime.exchange import Exchange, Prepared, Transport
+from steelyard.runtime.limits import Limits
+from steelyard.runtime.phase_load import Beat, PhaseLoad
+from steelyard.runtime.prefill import PrefillGate
 from steelyard.runtime.recorder import Recorder
 from steelyard.runtime.request_factory import RequestFactory
 from steelyard.runtime.sessions import LiveSession, SessionBook
+from steelyard.runtime.slots import Slots
 from steelyard.runtime.timerfd import DeadlineTimer
 
-OFFSETS_AHEAD = 4096
 PREPARE_AHEAD = 1024
 _now = time.monotonic_ns
 
@@ -30,7 +31,7 @@ class Engine:
         run_id: prefix of the request ids.
         factory: gives each index's bytes.
         recorder: takes finished exchanges.
-        arrivals: one per phase, None for a closed loop.
+        loads: one per phase.
         board: where counts and lease cursors are kept for others to see.
         attention: called when the timing manager should hear of us now: leases run low, or
             nothing is left to do.
@@ -46,7 +47,7 @@ class Engine:
         run_id: str,
         factory: RequestFactory,
         recorder: Recorder,
-        arrivals: Sequence[Arrival | None],
+        loads: Sequence[PhaseLoad],
         board: Board,
         *,
         loop: asyncio.AbstractEventLoop,
@@ -55,25 +56,28 @@ class Engine:
         self._worker = worker
         self._run_id = run_id
         self._factory = factory
-        self._loads = factory.in_flight
+        self._in_flight_at = factory.in_flight
         self._recorder = recorder
-        self._arrivals = arrivals
+        self._loads = loads
         self._cells = board.row(worker)
         self._lease_cells = board.lease_cells(worker)
         self._attention = attention
+        self._loop = loop
         self._timer = DeadlineTimer(loop, self._pump)
         self._book = LeaseBook(self._lease_cells)
         self._phase = -1
-        self._arrival: Arrival | None = None
+        self._beat: Beat | None = None
+        self._limits: Limits
+        self._slots = Slots(0, None, 0)
+        self._gate: PrefillGate | None = None
+        self._cancellations: Cancellations | None = None
         self._id_prefix = b""
         self._start_ns = 0
-        self._quota: int | None = None
         self._expires_ns = 0
         self._low_water = 0
         self._cancel_at_ns: int | None = None
         self._stopping = False
         self._next_due_ns: int | None = None
-        self._offsets: tuple[int, np.ndarray] = (0, np.empty(0, np.int64))
         self._pumping = self._again = False
         self._sessions = SessionBook()
         self._turn_requests: int | None = None
@@ -89,13 +93,17 @@ class Engine:
     def begin(self, message: BeginPhase, *, streaming: bool) -> None:
         """Begin a phase; the first request is due at `message.start_ns`."""
         self._phase = message.phase
-        self._arrival = self._arrivals[message.phase]
+        load = self._loads[message.phase]
+        self._beat = None if load.arrival is None else Beat(load.arrival, message.start_ns)
+        self._limits = Limits(load, message, self._factory.endpoint, self._pump)
+        self._slots, self._gate = self._limits.slots, self._limits.gate
+        if self._cancellations is not None:
+            self._cancellations.close()
+        self._cancellations = cancellations_of(load, self.transport.cancel, self._loop)
         self._id_prefix = make_request_id_prefix(self._run_id, message.phase).encode()
         self._start_ns = message.start_ns
-        self._quota = message.concurrency
         self._cancel_at_ns = None
         self._stopping = False
-        self._offsets = (0, np.empty(0, np.int64))
         self._next_due_ns = None
         self._sent = self._begun_sessions = 0
         self._turn_requests = message.turn_requests
@@ -127,10 +135,12 @@ class Engine:
         if leases and _now() >= self._start_ns:
             self._pump()
 
-    def set_quota(self, concurrency: int | None) -> None:
-        """Use another share of the concurrency from now on."""
-        self._quota = concurrency
-        self._pump()
+    def set_quota(self, message: SetQuota) -> None:
+        """Use another share of the limits from now on."""
+        now_ns = _now()
+        self._limits.change(message, now_ns)
+        if now_ns >= self._start_ns:
+            self._pump()
 
     def stop_sending(self, cancel_at_ns: int | None) -> None:
         """Send nothing new; cancel what is in flight at `cancel_at_ns`."""
@@ -160,12 +170,16 @@ class Engine:
     def finished(self, exchange: Exchange) -> None:
         """Take an exchange back from the transport."""
         self._in_flight -= 1
-        self._loads[exchange.url] -= 1
+        self._in_flight_at[exchange.url] -= 1
         self._cells[Cell.IN_FLIGHT] = self._in_flight
         if exchange.live is None:
             self._active -= 1
+        if self._gate is not None:
+            self._gate.leave(exchange)
+        if self._cancellations is not None:
+            self._cancellations.forget(exchange)
         self._recorder.add(exchange)
-        if self._book.unsent:
+        if self._book.unsent or (self._gate is not None and len(self._sessions)):
             self._pump()
         elif not self._active:
             self._attention()
@@ -204,10 +218,10 @@ class Engine:
             while True:
                 self._again = False
                 self._follow_up(_now())
-                if self._arrival is None:
+                if self._beat is None:
                     self._fill(_now())
                 else:
-                    self._send_due(_now(), self._arrival)
+                    self._send_due(_now(), self._beat)
                 if not self._again:
                     break
         finally:
@@ -215,62 +229,80 @@ class Engine:
         self._arm()
 
     def _arm(self) -> None:
-        """Wake up for whatever is due first."""
-        dues = [due for due in (self._next_due_ns, self._sessions.next_due_ns()) if due is not None]
+        """Wake up for whatever is due first; what the gate holds back waits for the gate."""
+        if self._gate is not None and self._gate.full:
+            candidates = [self._gate.slots.next_ns]
+        else:
+            candidates = [self._next_due_ns, self._sessions.next_due_ns(), self._slots.next_ns]
+        dues = [due for due in candidates if due is not None]
         if dues:
             self._timer.arm(min(dues))
 
     def _follow_up(self, now_ns: int) -> None:
-        """Send the turns whose time has come; a conversation waits for no lease and no slot."""
-        while (due := self._sessions.take_due(now_ns)) is not None:
+        """Send the turns whose time has come; a conversation waits for no lease and keeps its slot.
+
+        Only the gate can hold it back; its turn is then intended when there is room.
+        """
+        gate = self._gate
+        if gate is not None:
+            gate.look(now_ns)
+        while (gate is None or not gate.full) and (
+            due := self._sessions.take_due(now_ns)
+        ) is not None:
             session, due_ns = due
             if self._spent:
                 self._sessions.end(session.index)
                 self._session_over(session.index)
                 continue
             prepared = self._factory.follow(session)
+            if gate is not None:
+                due_ns = max(due_ns, gate.free_since_ns)
             place = b"%d.%d" % (session.index, session.turn)
             self._submit(session.index, prepared, place, due_ns, session)
 
     def _fill(self, now_ns: int) -> None:
-        """Closed loop: as many sessions as the quota says, each intended when its slot is free.
+        """Closed loop: as many sessions as slots are open, each intended when its slot is free.
 
-        The first ones' slots are free when the phase starts, all others' since just now.
+        A slot is free for its first session since it opened, for any other since just now. With a
+        limit on prefills it is free only when there is room for one more of these, too.
         """
-        quota = self._quota or 0
-        while self._active < quota:
+        slots, gate = self._slots, self._gate
+        if slots.next_ns is not None:
+            slots.look(now_ns)
+        while self._active < slots.open:
             index = self._book.peek()
-            intended_ns = now_ns if self._begun_sessions >= quota else self._start_ns
-            if index is None or not self._launch(index, intended_ns, now_ns):
+            if index is None:
                 return
+            fresh = slots.fresh > 0
+            intended_ns = slots.fresh_since_ns() if fresh else now_ns
+            if gate is not None:
+                intended_ns = max(intended_ns, gate.free_since_ns)
+            if not self._launch(index, intended_ns, now_ns):
+                return
+            if fresh:
+                slots.use()
 
-    def _send_due(self, now_ns: int, arrival: Arrival) -> None:
+    def _send_due(self, now_ns: int, beat: Beat) -> None:
         """Open loop: what is due goes out, and the timer waits for the next."""
         self._next_due_ns = None
+        slots = self._slots
+        if slots.next_ns is not None:
+            slots.look(now_ns)
         while (index := self._book.peek()) is not None:
-            due_ns = self._start_ns + self._offset_ns(arrival, index)
+            due_ns = beat.due_ns(index)
             if due_ns > now_ns:
                 self._next_due_ns = due_ns
                 self._factory.prepare(index)
                 return
-            if self._quota is not None and self._active >= self._quota:
+            if self._active >= slots.open:
                 return
             if not self._launch(index, due_ns, now_ns):
                 return
             now_ns = _now()
 
-    def _offset_ns(self, arrival: Arrival, index: int) -> int:
-        first, offsets = self._offsets
-        at = index - first
-        if not 0 <= at < len(offsets):
-            offsets = arrival.offsets_ns(index, OFFSETS_AHEAD)
-            self._offsets = (index, offsets)
-            at = 0
-        return int(offsets[at])
-
     def _launch(self, index: int, intended_ns: int, now_ns: int) -> bool:
-        """Send one index; False when it can't go now (entry not ready, leases run out)."""
-        if now_ns >= self._expires_ns:
+        """Send one index; False when it can't go now (entry not ready, leases run out, gate)."""
+        if now_ns >= self._expires_ns or (self._gate is not None and self._gate.full):
             return False
         prepared = self._factory.prepare(index)
         if prepared is None:
@@ -302,7 +334,7 @@ class Engine:
     ) -> None:
         self._sent += 1
         self._in_flight += 1
-        self._loads[prepared.url] += 1
+        self._in_flight_at[prepared.url] += 1
         cells = self._cells
         cells[Cell.SENT] = self._sent
         cells[Cell.IN_FLIGHT] = self._in_flight
@@ -312,6 +344,10 @@ class Engine:
             exchange.live = session
             exchange.turn = session.turn
             exchange.session_over = session.last
+        if self._gate is not None:
+            self._gate.enter(exchange)
+        if self._cancellations is not None:
+            self._cancellations.consider(exchange)
         self.transport.submit(exchange)
 
     # --- asked by the worker -------------------------------------------------------------------
@@ -350,5 +386,7 @@ class Engine:
         )
 
     def close(self) -> None:
-        """Release the timer."""
+        """Release the timers."""
         self._timer.close()
+        if self._cancellations is not None:
+            self._cancellations.close()

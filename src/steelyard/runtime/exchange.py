@@ -48,7 +48,10 @@ class Exchange:
         turn: which turn of it.
         live: the conversation itself, None when it has one turn only.
         session_over: nothing of this session follows, so a connection of its own may be closed.
+        when_sent: called by the transport once the whole request is handed to the kernel.
+        when_read: called by the transport after each read that leaves the answer incomplete.
 
+    Most exchanges have neither callback. Either may cancel exchanges or submit others.
     All times are CLOCK_MONOTONIC nanoseconds.
     """
 
@@ -84,6 +87,8 @@ class Exchange:
         "tls_ns",
         "turn",
         "url",
+        "when_read",
+        "when_sent",
     )  # fmt: skip
 
     def __init__(self, index: int, prepared: Prepared, request: bytes, intended_ns: int) -> None:
@@ -109,6 +114,8 @@ class Exchange:
         self.bytes_received = 0
         self.error = ErrorKind.NONE
         self.error_text = ""
+        self.when_sent: Callable[[Exchange], None] | None = None
+        self.when_read: Callable[[Exchange], None] | None = None
 
     def retry(self) -> None:
         """Make it a second attempt: nothing failed yet, and the request id says so."""
@@ -153,6 +160,9 @@ class Transport(Protocol):
 
     def end_session(self, session: int) -> None:
         """Free what is kept for a session whose last exchange was not marked `session_over`."""
+
+    def cancel(self, exchange: Exchange, text: str) -> None:
+        """End one exchange as cancelled, on the wire too; nothing happens when it is over."""
 
     def cancel_all(self, text: str) -> None:
         """End everything in flight as cancelled."""

@@ -39,6 +39,7 @@ class RequestFactory:
     Shaped entries are kept up to `CACHE_BYTES_MAX`, the least recently used going first.
 
     Attributes:
+        endpoint: as given.
         in_flight: requests under way per target; kept by who sends and receives them.
     """
 
@@ -50,7 +51,7 @@ class RequestFactory:
         secret_headers: Mapping[str, str],
     ) -> None:
         self._plan = plan
-        self._endpoint = endpoint
+        self.endpoint = endpoint
         self._targets = targets
         self._secrets = tuple(secret_headers.items())
         self._models = plan.models
@@ -112,7 +113,7 @@ class RequestFactory:
         context = RequestContext(
             model=self._models[model], streaming=self._plan.endpoint.streaming, turn=number
         )
-        head, tail = self._bytes(self._endpoint.build(history, context), self._targets[url])
+        head, tail = self._bytes(self.endpoint.build(history, context), self._targets[url])
         prepared = Prepared(entry, url, head, tail)
         turn = history[-1]
         if turn.max_tokens is not None:

@@ -26,13 +26,13 @@ from steelyard.domain.bench.messages import (
     WorkerReady,
 )
 from steelyard.domain.bench.plan import PhasePlan, Plan
-from steelyard.domain.bench.ports import Arrival
 from steelyard.domain.bench.targets import parse_target
 from steelyard.runtime.board import Board, board_path
 from steelyard.runtime.clock import SystemClock, cpu_wait_s, sample_wall_offset
 from steelyard.runtime.dataset_store import DatasetStoreReader
 from steelyard.runtime.engine import Engine
 from steelyard.runtime.exchange import Transport
+from steelyard.runtime.phase_load import phase_load
 from steelyard.runtime.recorder import Recorder
 from steelyard.runtime.request_factory import RequestFactory
 from steelyard.runtime.service import (
@@ -104,7 +104,7 @@ class Worker(Service):
             plan.run_id,
             self._factory,
             self._recorder,
-            [self._arrival(phase, number, plan.seed) for number, phase in enumerate(plan.phases)],
+            [phase_load(host, plan, number) for number in range(len(plan.phases))],
             self._board,
             loop=loop,
             attention=self._attend,
@@ -118,12 +118,6 @@ class Worker(Service):
         self._steps = ClockStepWatch(loop, self._clock_stepped)
         if self._early_progress is not None:
             await self._dataset(self._early_progress)
-
-    def _arrival(self, phase: PhasePlan, number: int, seed: int) -> Arrival | None:
-        if phase.request_rate is None:
-            return None
-        arrival: Arrival = self.context.host.create("arrival", phase.arrival, phase, number, seed)
-        return arrival
 
     @on_start
     async def _start(self) -> None:
@@ -171,7 +165,7 @@ class Worker(Service):
 
     @on_message(SetQuota)
     async def _set_quota(self, message: SetQuota) -> None:
-        self._engine.set_quota(message.concurrency)
+        self._engine.set_quota(message)
 
     @on_message(StopSending)
     async def _stop_sending(self, message: StopSending) -> None:

@@ -66,10 +66,17 @@ async def _say_nothing(reader: asyncio.StreamReader, _: asyncio.StreamWriter) ->
     await reader.read()
 
 
+Then = Callable[[Any, Exchange], None]
+
+
+def _no_wish(_: Exchange) -> None:
+    """Send it as it is."""
+
+
 async def _one(
-    cls: Any, serve: Serve, then: Callable[[Any], None] | None, *, refuse: bool
+    cls: Any, serve: Serve, then: Then | None, *, first: Callable[[Exchange], None], refuse: bool
 ) -> _Sink:
-    """Send one request to a loopback server; call `then(transport)` while it is in flight."""
+    """Send one request to a loopback server; call `then(transport, it)` while it is in flight."""
 
     async def session(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         # Cancelled when the loop ends with a client still connected: that is no error here.
@@ -86,11 +93,12 @@ async def _one(
     transport = cls(plan, [target], sink, asyncio.get_running_loop())
     try:
         exchange = Exchange(0, Prepared(0, 0, b"", b""), _REQUEST, time.monotonic_ns())
+        first(exchange)
         transport.submit(exchange)
         if then is not None:
             await asyncio.sleep(2 * _PAUSE_S)
             require(not sink.ended, "the exchange ended before the server said anything")
-            then(transport)
+            then(transport, exchange)
         await asyncio.wait_for(sink.news.wait(), _LIMIT_S)
         await asyncio.sleep(_PAUSE_S)
     finally:
@@ -102,8 +110,9 @@ async def _one(
 def _exchange(
     subject: TransportSubject,
     serve: Serve,
-    then: Callable[[Any], None] | None = None,
+    then: Then | None = None,
     *,
+    first: Callable[[Exchange], None] = _no_wish,
     refuse: bool = False,
 ) -> Exchange:
     box: list[_Sink | SteelyardError] = []
@@ -111,7 +120,7 @@ def _exchange(
     def work() -> None:
         try:
             with PluginBorder().crossing(subject.cls.__name__, "carry a request"):
-                box.append(asyncio.run(_one(subject.cls, serve, then, refuse=refuse)))
+                box.append(asyncio.run(_one(subject.cls, serve, then, first=first, refuse=refuse)))
         except SteelyardError as error:
             box.append(error)
 
@@ -174,7 +183,7 @@ class TransportContract(Contract):
     def test_a_sweep_ends_what_took_too_long(self, subject: TransportSubject) -> None:
         """The transport is told the time; it has no timers of its own per request."""
 
-        def sweep(transport: Any) -> None:
+        def sweep(transport: Any, _: Exchange) -> None:
             transport.sweep(time.monotonic_ns() + 2_000_000_000)
 
         done = _exchange(subject, _say_nothing, sweep)
@@ -182,6 +191,49 @@ class TransportContract(Contract):
 
     def test_what_is_cancelled_says_so(self, subject: TransportSubject) -> None:
         """`cancel_all` ends everything in flight as cancelled."""
-        done = _exchange(subject, _say_nothing, lambda transport: transport.cancel_all("stop"))
+        done = _exchange(subject, _say_nothing, lambda transport, _: transport.cancel_all("stop"))
         require(done.cancelled, "a cancelled exchange is not marked")
         require(done.error == ErrorKind.CANCELLED, f"ended as {done.error!r}")
+
+    def test_one_exchange_is_cancelled_on_the_wire(self, subject: TransportSubject) -> None:
+        """`cancel` ends the exchange with its text, and the server sees the connection end."""
+        gone = threading.Event()
+
+        async def serve(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+            await _read_request(reader)
+            with contextlib.suppress(ConnectionError):
+                await reader.read()
+            gone.set()
+
+        def cancel(transport: Any, exchange: Exchange) -> None:
+            transport.cancel(exchange, "enough")
+
+        done = _exchange(subject, serve, cancel)
+        require(done.cancelled, "a cancelled exchange is not marked")
+        require(done.error == ErrorKind.CANCELLED, f"ended as {done.error!r}")
+        require(done.error_text == "enough", f"the text is {done.error_text!r}")
+        require(gone.is_set(), "the server was not told: the connection is still open")
+
+    def test_cancelling_what_is_over_changes_nothing(self, subject: TransportSubject) -> None:
+        """`cancel` may come after the end."""
+
+        def cancel(transport: Any, exchange: Exchange) -> None:
+            transport.cancel_all("first")
+            transport.cancel(exchange, "second")
+
+        done = _exchange(subject, _say_nothing, cancel)
+        require(done.error_text == "first", f"the text is {done.error_text!r}")
+
+    def test_who_asks_is_told_of_sends_and_reads(self, subject: TransportSubject) -> None:
+        """`when_sent` once the request has left, `when_read` with what is there so far."""
+        told: list[tuple[str, bytes]] = []
+
+        def ask(exchange: Exchange) -> None:
+            exchange.when_sent = lambda e: told.append(("sent", b"%d" % (e.sent_ns != MISSING)))
+            exchange.when_read = lambda e: told.append(("read", b"".join(e.pieces)))
+
+        done = _exchange(subject, _answer, first=ask)
+        require(told[:1] == [("sent", b"1")], f"of the send was told {told[:1]}")
+        seen = [body for kind, body in told if kind == "read"]
+        require(_PARTS[0] in seen, "not told of the first part when it had come")
+        require(b"".join(done.pieces) == b"".join(_PARTS), "asking changed the answer")

@@ -104,6 +104,8 @@ class Connection:
             return
         if sent == len(payload):
             exchange.sent_ns = _now()
+            if exchange.when_sent is not None:
+                exchange.when_sent(exchange)
         else:
             self._rest = memoryview(payload)[sent:]
             self._owner.loop.add_writer(self._sock.fileno(), self._writable)
@@ -138,6 +140,8 @@ class Connection:
             self._owner.loop.remove_writer(self._sock.fileno())
             self._rest = None
             exchange.sent_ns = _now()
+            if exchange.when_sent is not None:
+                exchange.when_sent(exchange)
 
     def _readable(self) -> None:
         owner = self._owner
@@ -188,7 +192,10 @@ class Connection:
             self._out_of_step = True
         if self._complete:
             self._finish(exchange)
-        elif exchange.bytes_received > HEAD_BYTES_MAX:
+            return
+        if exchange.when_read is not None:
+            exchange.when_read(exchange)
+        if exchange.bytes_received > HEAD_BYTES_MAX:
             self._check_size(exchange)
 
     def _check_size(self, exchange: Exchange) -> None:

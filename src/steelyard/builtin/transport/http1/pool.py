@@ -59,7 +59,7 @@ class Http1Transport:
         self._sticky = plan.connection_reuse == "sticky-user-sessions"
         self._idle: list[deque[Connection]] = [deque() for _ in targets]
         self._of_session: dict[int, Connection] = {}
-        self._busy: set[Connection] = set()
+        self._busy: dict[int, Connection] = {}
         self._connecting: dict[asyncio.Task[Dialed], tuple[Exchange, SetupTimes, int]] = {}
         self._connections = 0
 
@@ -82,11 +82,11 @@ class Http1Transport:
         exchange.submitted_ns = time.monotonic_ns()
         idle = self._idle[exchange.url]
         if self._of_session and (own := self._taken_from_session(exchange)):
-            self._busy.add(own)
+            self._busy[own.number] = own
             own.send(exchange)
         elif idle:
             connection = idle.pop()
-            self._busy.add(connection)
+            self._busy[connection.number] = connection
             connection.send(exchange)
         else:
             self._dial(exchange)
@@ -97,9 +97,20 @@ class Http1Transport:
         if connection is not None:
             connection.close()
 
+    def cancel(self, exchange: Exchange, text: str) -> None:
+        """End one exchange as cancelled and close its connection, if it is still under way."""
+        connection = self._busy.get(exchange.conn_id)
+        if connection is not None and connection.exchange is exchange:
+            self._end_on(connection, ErrorKind.CANCELLED, text)
+            return
+        for task, (waiting, _, _) in tuple(self._connecting.items()):
+            if waiting is exchange:
+                _fail(exchange, ErrorKind.CANCELLED, text)
+                task.cancel()
+
     def cancel_all(self, text: str) -> None:
         """End everything in flight as cancelled."""
-        for connection in tuple(self._busy):
+        for connection in tuple(self._busy.values()):
             self._end_on(connection, ErrorKind.CANCELLED, text)
         for task, (exchange, _, _) in tuple(self._connecting.items()):
             _fail(exchange, ErrorKind.CANCELLED, text)
@@ -107,13 +118,13 @@ class Http1Transport:
 
     def sweep(self, now_ns: int) -> None:
         """End exchanges whose connection broke or whose time is over, with what came until then."""
-        for connection in tuple(self._busy):
+        for connection in tuple(self._busy.values()):
             connection.check()
         if now_ns < self._next_sweep_ns:
             return
         limits = self._deadlines
         next_ns = now_ns + limits.least_ns
-        for connection in tuple(self._busy):
+        for connection in tuple(self._busy.values()):
             if connection.exchange is None:
                 continue
             due_ns, kind = limits.under_way(connection.exchange, connection.stamp_ns)
@@ -171,7 +182,7 @@ class Http1Transport:
         elif (error := task.exception()) is None:
             connection = self._connection(task.result(), exchange.url)
             if exchange.error == ErrorKind.NONE:
-                self._busy.add(connection)
+                self._busy[connection.number] = connection
                 connection.send(exchange)
                 return
             connection.close()  # its exchange was ended while the connection came about
@@ -187,7 +198,7 @@ class Http1Transport:
     def released(self, connection: Connection) -> None:
         """Take a connection back: its exchange is over, or it broke."""
         exchange, connection.exchange = connection.exchange, None
-        self._busy.discard(connection)
+        self._busy.pop(connection.number, None)
         if connection.usable:
             if self._pooled:
                 self._idle[connection.target].append(connection)

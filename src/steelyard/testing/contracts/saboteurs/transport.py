@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from steelyard.domain.bench.plan import EndpointPlan
@@ -63,6 +63,7 @@ class Plain:
             exchange.start_ns = self.begin(exchange)
             writer.write(exchange.request)
             exchange.sent_ns = time.monotonic_ns()
+            self.tell(exchange.when_sent, exchange)
             await self.read(exchange, reader)
         except (OSError, asyncio.IncompleteReadError) as error:
             exchange.fail(ErrorKind.TRUNCATED, str(error))
@@ -86,6 +87,21 @@ class Plain:
             exchange.pieces.append(data)
             exchange.stamps.append(time.monotonic_ns())
             missing -= len(data)
+            if missing:
+                self.tell(exchange.when_read, exchange)
+
+    def tell(self, callback: Callable[[Exchange], None] | None, exchange: Exchange) -> None:
+        """Call who asked to be told."""
+        if callback is not None:
+            callback(exchange)
+
+    def cancel(self, exchange: Exchange, text: str) -> None:
+        """Cancel one task."""
+        for task, carried in self.tasks.items():
+            if carried is exchange and not exchange.error:
+                exchange.cancelled = True
+                exchange.fail(ErrorKind.CANCELLED, text)
+                task.cancel()
 
     def cancel_all(self, text: str) -> None:
         """Cancel every task."""
@@ -160,6 +176,35 @@ class CancelsInSilence(Plain):
             task.cancel()
 
 
+class CancelsOnPaper(Plain):
+    """Records a cancelled request as ended and leaves the server working on it."""
+
+    def cancel(self, exchange: Exchange, text: str) -> None:
+        """As above, with the fault."""
+        exchange.cancelled = True
+        exchange.fail(ErrorKind.CANCELLED, text)
+        self.finish(exchange)
+
+    def _over(self, task: asyncio.Task[None]) -> None:
+        if not self.tasks[task].cancelled:
+            super()._over(task)
+
+
+class CancelsAgain(Plain):
+    """Cancels what is over, too."""
+
+    def cancel(self, exchange: Exchange, text: str) -> None:
+        """As above, with the fault."""
+        exchange.error_text = text
+
+
+class TellsNobody(Plain):
+    """Keeps sends and reads to itself."""
+
+    def tell(self, callback: Callable[[Exchange], None] | None, exchange: Exchange) -> None:
+        """As above, with the fault."""
+
+
 def _subject(cls: Any) -> TransportSubject:
     return TransportSubject(cls)
 
@@ -173,4 +218,7 @@ SABOTEURS = [
     ("test_a_sweep_ends_what_took_too_long", _subject(NeverSweeps)),
     ("test_an_answer_arrives_with_its_stamps", _subject(FinishesTwice)),
     ("test_what_is_cancelled_says_so", _subject(CancelsInSilence)),
+    ("test_one_exchange_is_cancelled_on_the_wire", _subject(CancelsOnPaper)),
+    ("test_cancelling_what_is_over_changes_nothing", _subject(CancelsAgain)),
+    ("test_who_asks_is_told_of_sends_and_reads", _subject(TellsNobody)),
 ]
