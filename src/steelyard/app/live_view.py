@@ -11,7 +11,8 @@ from steelyard.domain.bench.ports import Ui
 from steelyard.runtime.board import Board, Cell, board_path
 from steelyard.runtime.bus_port import BusPort
 
-INTERVAL_S = 0.25
+INTERVAL_S = 0.5
+"""Twice a second: as often as figures come, and nothing that a load would notice."""
 
 
 class LiveView:
@@ -27,6 +28,7 @@ class LiveView:
         self._stats: PhaseStats | None = None
         self._live: dict[str, Any] = {}
         self._notes: list[str] = []
+        self._stopping = ""
 
     @property
     def begun(self) -> bool:
@@ -50,19 +52,40 @@ class LiveView:
         self._notes.append(text)
         self.show()
 
+    def stopping(self, *, drain: bool) -> None:
+        """Say that a person stops the run: requests in flight may finish, or are cancelled."""
+        self._stopping = "drain" if drain else "cancel"
+        self.note(
+            "stopping: requests in flight may finish (Ctrl-C again to cancel them)"
+            if drain
+            else "stopping: requests in flight are cancelled"
+        )
+
     def show(self) -> None:
         """Update the ui."""
-        stats = self._stats
-        if stats is None:
-            stats = PhaseStats(phase="starting", phase_index=-1)
-            total = {}
-        else:
-            phase = self._plan.phases[stats.phase_index]
-            total = {"request_count": phase.request_count, "duration_s": phase.duration_s}
-        if stats.phase_index >= 0 and stats.end_ns is None:
-            stats = self._counted(stats)
-        notes, self._notes = self._notes, []
-        self._ui.update(stats, {**self._live, **total, "notes": notes})
+        stats = self._stats or PhaseStats(phase="starting", phase_index=-1)
+        known: dict[str, Any] = {"notes": self._notes, "stopping": self._stopping}
+        self._notes = []
+        if stats.phase_index >= 0:
+            known |= self._plan_of(stats.phase_index)
+            # Figures of the phase before would pass for this one's until its first come.
+            if self._live.get("phase") == stats.phase_index:
+                known |= self._live
+            if stats.end_ns is None:
+                stats = self._counted(stats)
+        self._ui.update(stats, known)
+
+    def _plan_of(self, phase_index: int) -> dict[str, Any]:
+        phase = self._plan.phases[phase_index]
+        return {
+            "phases": len(self._plan.phases),
+            "request_count": phase.request_count,
+            "session_count": phase.session_count,
+            "duration_s": phase.duration_s,
+            "grace_s": phase.grace_s,
+            "asked_rate": phase.request_rate,
+            "concurrency": phase.concurrency,
+        }
 
     def _counted(self, stats: PhaseStats) -> PhaseStats:
         rows = [row for row in self._rows if row[Cell.PHASE] == stats.phase_index]

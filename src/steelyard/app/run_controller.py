@@ -186,11 +186,7 @@ class RunController:
             self._over.set()
             return
         drain = self._interrupts == 1
-        self._live.note(
-            "stopping: requests in flight may finish (Ctrl-C again to cancel them)"
-            if drain
-            else "stopping: requests in flight are cancelled"
-        )
+        self._live.stopping(drain=drain)
         self._bus.post("timing_manager", StopRun(drain=drain))
 
     # --- the end -------------------------------------------------------------------------------

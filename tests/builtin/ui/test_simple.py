@@ -26,13 +26,22 @@ class Clock:
 def test_a_terminal_has_one_line_rewritten():
     out = Terminal()
     ui = SimpleUi(out, Clock())
-    for sent in (1, 2, 3):
-        ui.update(msgspec.structs.replace(STATS, sent=sent), {})
+    for done in (1, 2, 3):
+        ui.update(msgspec.structs.replace(STATS, completed=done), {})
     ui.close()
-    text = out.getvalue()
-    assert text.count("\r\x1b[K") == 3
-    assert text.count("\n") == 1
-    assert text.endswith("sent 3 | done 0 | in flight 5\n")
+    assert out.getvalue() == (
+        "\rprofiling 0:00 | done 1 | in flight 5\x1b[K"
+        "\rprofiling 0:00 | done 2 | in flight 5\x1b[K"
+        "\rprofiling 0:00 | done 3 | in flight 5\x1b[K\n"
+    )
+
+
+def test_a_narrow_terminal_never_wraps(monkeypatch):
+    """A line that fills the last column would move on to the next line, and not be rewritten."""
+    monkeypatch.setenv("COLUMNS", "30")
+    out = Terminal()
+    SimpleUi(out, Clock()).update(STATS, {})
+    assert out.getvalue() == "\rprofiling 0:00 | done 0\x1b[K"
 
 
 def test_a_log_gets_a_line_each_few_seconds_and_the_last():
@@ -43,28 +52,38 @@ def test_a_log_gets_a_line_each_few_seconds_and_the_last():
     ui = SimpleUi(out, clock)
     for half in range(24):
         clock.now_ns = 100 * S + half * S // 2
-        ui.update(msgspec.structs.replace(stats, sent=half), {})
-    ui.update(msgspec.structs.replace(stats, sent=24, end_ns=112 * S), {})
+        ui.update(msgspec.structs.replace(stats, completed=half), {})
+    ui.update(msgspec.structs.replace(stats, completed=24, end_ns=112 * S), {})
     ui.close()
     lines = out.getvalue().splitlines()
-    assert [line.split(" | ")[1] for line in lines] == ["sent 0", "sent 10", "sent 20", "sent 24"]
+    assert [line.split(" | ")[1] for line in lines] == ["done 0", "done 10", "done 20", "done 24"]
     assert "\x1b" not in out.getvalue()
+
+
+def test_a_log_of_a_long_phase_has_a_line_each_half_minute():
+    """From 0:00 to 0:55 each 5 s, 12 lines; from 1:25 to 4:55 each 30 s, 8 lines."""
+    out, clock = io.StringIO(), Clock()
+    ui = SimpleUi(out, clock)
+    for half in range(601):
+        clock.now_ns = 100 * S + half * S // 2
+        ui.update(msgspec.structs.replace(STATS, start_ns=100 * S, completed=half), {})
+    assert len(out.getvalue().splitlines()) == 12 + 8
 
 
 def test_what_a_log_has_not_seen_yet_is_written_at_the_end():
     out, clock = io.StringIO(), Clock()
     ui = SimpleUi(out, clock)
     ui.update(STATS, {})
-    ui.update(msgspec.structs.replace(STATS, sent=9), {})
+    ui.update(msgspec.structs.replace(STATS, completed=9), {})
     ui.close()
-    assert out.getvalue().splitlines()[-1].startswith("profiling 0:00 | sent 9")
+    assert out.getvalue().splitlines()[-1].startswith("profiling 0:00 | done 9")
 
 
 def test_a_note_is_said_at_once_and_the_line_comes_back():
     out = Terminal()
     ui = SimpleUi(out, Clock())
     ui.update(STATS, {"notes": ["lost worker_1: killed"]})
-    assert "\r\x1b[Klost worker_1: killed\n\r\x1b[Kprofiling" in out.getvalue()
+    assert "\r\x1b[Klost worker_1: killed\n\rprofiling" in out.getvalue()
 
 
 def test_each_phase_has_a_line_of_its_own():

@@ -65,3 +65,41 @@ def test_nothing_measured_is_none_and_not_zero():
     assert (stats.records, stats.request_rate, stats.ttft_p50_ms) == (0, 0, None)
     live.add(empty_batch(2), now_ns=8)
     assert live.stats(8).ttft_p50_ms is None
+
+
+def in_phase(phase: int, rows: np.ndarray) -> np.ndarray:
+    rows["phase"] = phase
+    return rows
+
+
+def test_a_new_phase_begins_anew():
+    """Warm-up answers of 500 ms and a failure, then two of 10 ms: the phase has 10 ms and none."""
+    live = LiveWindow(start_ns=0)
+    warmup = in_phase(0, answered([500.0] * 50))
+    warmup["error_kind"][0] = ErrorKind.CONNECT
+    live.add(warmup, now_ns=5 * SECOND)
+    assert (live.stats(5 * SECOND).phase, live.stats(5 * SECOND).errors) == (0, {"connect": 1})
+    live.add(in_phase(1, answered([10.0, 10.0])), now_ns=6 * SECOND)
+    stats = live.stats(6 * SECOND)
+    assert (stats.phase, stats.records, stats.errors) == (1, 52, {})
+    assert stats.latency_p99_ms == pytest.approx(10, rel=0.01)
+    assert stats.window_s == pytest.approx(1.0), "since the first send of the phase, at 5 s"
+    assert stats.request_rate == pytest.approx(2.0)
+
+
+def test_a_straggler_of_the_phase_before_is_only_a_record():
+    live = LiveWindow(start_ns=0)
+    live.add(in_phase(1, answered([10.0])), now_ns=6 * SECOND)
+    live.add(in_phase(0, answered([5000.0])), now_ns=6 * SECOND)
+    stats = live.stats(7 * SECOND)
+    assert (stats.phase, stats.records) == (1, 2)
+    assert stats.latency_p99_ms == pytest.approx(10, rel=0.01)
+
+
+def test_sessions_are_counted_by_their_first_turns():
+    """Three turns of two conversations: two first ones."""
+    live = LiveWindow(start_ns=0)
+    rows = in_phase(0, answered([1.0, 1.0, 1.0]))
+    rows["turn"] = [0, 1, 0]
+    live.add(rows, now_ns=SECOND)
+    assert live.stats(SECOND).sessions == 2

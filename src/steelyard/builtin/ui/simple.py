@@ -11,6 +11,9 @@ from steelyard.domain.bench.progress import progress_line
 from steelyard.kernel.units import NS_PER_S
 
 LOG_INTERVAL_S = 5.0
+LOG_INTERVAL_LATER_S = 30.0
+LOG_LATER_AFTER_S = 60.0
+"""A log of a long run is read from its end: after a minute of a phase it gets fewer lines."""
 
 
 class SimpleUi:
@@ -28,6 +31,7 @@ class SimpleUi:
         self._clock_ns = clock_ns
         self._terminal = self._stream.isatty()
         self._phase: int | None = None
+        self._phase_ns = 0
         self._printed_ns = 0
         self._line = ""
         self._shown = ""
@@ -41,11 +45,14 @@ class SimpleUi:
         new_phase = stats.phase_index != self._phase
         if new_phase:
             self._finish_line()
-            self._phase = stats.phase_index
+            self._phase, self._phase_ns = stats.phase_index, now_ns
         for note in live.get("notes", ()):
             self._say(note)
-        self._line = progress_line(stats, live, stats.end_ns or now_ns)
-        due = now_ns - self._printed_ns >= LOG_INTERVAL_S * NS_PER_S
+        width = shutil.get_terminal_size().columns - 1 if self._terminal else None
+        self._line = progress_line(stats, live, stats.end_ns or now_ns, width)
+        later = now_ns - self._phase_ns >= LOG_LATER_AFTER_S * NS_PER_S
+        interval_s = LOG_INTERVAL_LATER_S if later else LOG_INTERVAL_S
+        due = now_ns - self._printed_ns >= interval_s * NS_PER_S
         if self._terminal:
             self._rewrite()
         elif new_phase or due or stats.end_ns is not None:
@@ -56,9 +63,9 @@ class SimpleUi:
         self._finish_line()
 
     def _rewrite(self) -> None:
-        width = shutil.get_terminal_size().columns
-        self._shown = self._line[: width - 1]
-        self._stream.write(f"\r\x1b[K{self._shown}")
+        # Written over and then cleared behind: a line that is cleared first flickers.
+        self._shown = self._line
+        self._stream.write(f"\r{self._line}\x1b[K")
         self._stream.flush()
 
     def _print(self, now_ns: int) -> None:

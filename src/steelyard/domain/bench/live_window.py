@@ -6,7 +6,7 @@ import numpy as np
 
 from steelyard.domain.bench.messages import LiveStats
 from steelyard.domain.bench.metrics import cancelled, elapsed_ms, failed, succeeded
-from steelyard.domain.bench.records import ErrorKind
+from steelyard.domain.bench.records import MISSING, ErrorKind
 from steelyard.domain.bench.sketch import Sketch
 from steelyard.kernel.units import NS_PER_S
 
@@ -28,6 +28,9 @@ class _Slot:
 class LiveWindow:
     """Folds record batches as they arrive; `stats` tells about the last `SLOTS` seconds.
 
+    A new phase begins anew: neither rates and quantiles nor errors of the one before are its own.
+    Stragglers of an earlier phase are counted as records and nothing else.
+
     Args:
         start_ns: when the run began; a window never reaches back behind it.
     """
@@ -37,13 +40,20 @@ class LiveWindow:
         self._slots: deque[_Slot] = deque()
         self._errors: Counter[int] = Counter()
         self._cancelled = 0
+        self._sessions = 0
+        self._phase = -1
         self.records = 0
 
     def add(self, rows: np.ndarray, now_ns: int) -> None:
         """Take in rows of `RECORD_DTYPE` that arrived at `now_ns`."""
-        slot = self._slot_at(now_ns)
         self.records += len(rows)
+        newest = int(rows["phase"].max(initial=self._phase))
+        if newest > self._phase:
+            self._begin(newest, rows[rows["phase"] == newest], now_ns)
+        rows = rows[rows["phase"] == self._phase]
+        slot = self._slot_at(now_ns)
         self._cancelled += int(np.count_nonzero(cancelled(rows)))
+        self._sessions += int(np.count_nonzero(rows["turn"] <= 0))
         kinds, counts = np.unique(rows[failed(rows)]["error_kind"], return_counts=True)
         self._errors.update(dict(zip(kinds.tolist(), counts.tolist(), strict=True)))
         answered = rows[succeeded(rows)]
@@ -51,6 +61,16 @@ class LiveWindow:
         slot.output_tokens += int(np.maximum(answered["output_tokens"], 0).sum(dtype=np.int64))
         _add_known(slot.ttft_ms, elapsed_ms(answered, "start_ns", "first_token_ns"))
         _add_known(slot.latency_ms, elapsed_ms(answered, "start_ns", "end_ns"))
+
+    def _begin(self, phase: int, rows: np.ndarray, now_ns: int) -> None:
+        """Forget the phase before; the new one began with the earliest send that is known."""
+        if self._phase >= 0:
+            sends = rows["start_ns"][rows["start_ns"] != MISSING]
+            self._start_ns = int(sends.min(initial=now_ns))
+        self._phase = phase
+        self._slots.clear()
+        self._errors.clear()
+        self._cancelled = self._sessions = 0
 
     def stats(self, now_ns: int, duplicates: int = 0) -> LiveStats:
         """Return the state at `now_ns`."""
@@ -64,8 +84,10 @@ class LiveWindow:
         window_s = max((now_ns - begin_ns) / NS_PER_S, 0.001)
         return LiveStats(
             mono_ns=now_ns,
+            phase=self._phase,
             window_s=window_s,
             records=self.records,
+            sessions=self._sessions,
             cancelled=self._cancelled,
             errors={_error_name(kind): count for kind, count in sorted(self._errors.items())},
             duplicates=duplicates,

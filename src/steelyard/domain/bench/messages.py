@@ -236,13 +236,16 @@ class RecordsFlushed(msgspec.Struct, frozen=True, kw_only=True):
 class LiveStats(msgspec.Struct, frozen=True, kw_only=True):
     """Records manager to all, about twice a second while records come: how it goes.
 
-    Rates and quantiles are of the last `window_s` seconds, warm-up included, from sketches of
-    relative error 0.01; the report has the exact ones. None where nothing was measured.
+    Rates and quantiles are of the last `window_s` seconds of the newest phase that has records,
+    from sketches of relative error 0.01; the report has the exact ones. None where nothing was
+    measured.
 
     Attributes:
+        phase: index of that phase, -1 before any record.
         records: rows since the run began.
-        cancelled: those that we gave up ourselves.
-        errors: those that failed, by error kind.
+        sessions: conversations of the phase whose first turn has ended.
+        cancelled: requests of the phase that we gave up ourselves.
+        errors: those of the phase that failed, by error kind.
         duplicates: batches that came a second time.
         request_rate: answered requests per second.
         output_token_rate: output tokens per second.
@@ -251,8 +254,10 @@ class LiveStats(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     mono_ns: int
+    phase: int
     window_s: float
     records: int
+    sessions: int
     cancelled: int
     errors: dict[str, int]
     duplicates: int
