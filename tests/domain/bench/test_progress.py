@@ -25,9 +25,9 @@ DRAINING = msgspec.structs.replace(STATS, sent_end_ns=10 * S)
 
 
 def test_the_line_says_all_that_is_known():
-    """140 of 200 are not sent yet: at 60/s 2.3 s, and the last answer takes 1.5 s more."""
+    """60 sent in 5 s; the other 140 take 2.3 s at 60/s, and the last answer 1.5 s more."""
     assert progress_line(STATS, LIVE, 5 * S) == (
-        "profiling 2/2 0:05 | done 50/200 | in flight 10 | 10/s of 60 | "
+        "profiling 2/2 0:05 | done 50/200 | in flight 10 | sent 12/s of 60 | "
         "TTFT p50/p99 24.5/80.1 ms | latency p50/p99 1.53/2.21 s | 2 http_status | 0:04 left"
     )
 
@@ -38,13 +38,13 @@ def test_the_line_says_all_that_is_known():
         (
             120,
             (
-                "profiling 2/2 0:05 | done 50/200 | 10 in flight | 10/s of 60 | TTFT 24.5 ms | "
+                "profiling 2/2 0:05 | done 50/200 | 10 in flight | sent 12/s | TTFT 24.5 ms | "
                 "latency 1.53 s | 2 http_status | 0:04 left"
             ),
         ),
         (
             80,
-            "profiling 2/2 0:05 | done 50/200 | 10/s | TTFT 24.5 ms | 2 failed | 0:04 left",
+            "profiling 2/2 0:05 | done 50/200 | sent 12/s | 2 failed | 0:04 left",
         ),
         (50, "profiling 2/2 0:05 | done 50/200 | 0:04 left"),
         (12, "profiling 2/"),
@@ -59,6 +59,19 @@ def test_what_is_unknown_is_left_out():
     waiting = PhaseStats(phase="warmup", phase_index=0)
     assert progress_line(waiting, {}, 5 * S) == "warmup 0:00 | done 0 | in flight 0"
     assert progress_line(PhaseStats(phase="starting", phase_index=-1), {}, S) == "starting"
+
+
+def test_a_closed_loop_has_the_pace_of_its_answers_and_units_of_their_own():
+    """As the last seconds had it, or on the whole: 50 in 5 s."""
+    live = {"request_rate": 12.34, "ttft_p50_ms": 900.0, "ttft_p99_ms": 1100.0}
+    line = progress_line(STATS, live, 5 * S)
+    assert "| 12.3/s | TTFT p50/p99 900 ms/1.1 s |" in line
+    assert "| 10/s |" in progress_line(STATS, {}, 5 * S)
+
+
+def test_what_was_sent_is_the_pace_of_sending_however_long_answers_take():
+    """60 in 10 s, and 10 s of waiting since."""
+    assert "| sent 6/s of 6 |" in progress_line(DRAINING, {"asked_rate": 6.0}, 20 * S)
 
 
 def test_errors_are_told_by_kind_the_commonest_first():

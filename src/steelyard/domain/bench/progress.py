@@ -115,23 +115,31 @@ def _done(stats: PhaseStats, live: Mapping[str, Any]) -> _Part:
 
 
 def _rate(stats: PhaseStats, live: Mapping[str, Any], elapsed_s: float) -> _Part:
-    rate = live.get("request_rate") or (_ended(stats) / elapsed_s if elapsed_s > 0 else 0)
-    short = f"{rate:.3g}/s" if rate else ""
+    """Return the pace: of sends where a rate is asked for, of answers where slots are kept full."""
     asked = live.get("asked_rate")
-    return _Part(4, f"{short} of {asked:.4g}" if asked and short else short, short)
+    if asked:
+        if stats.sent_end_ns is not None and stats.start_ns is not None:
+            elapsed_s = (stats.sent_end_ns - stats.start_ns) / NS_PER_S
+        if elapsed_s <= 0 or not stats.sent:
+            return _Part(4, "", "")
+        short = f"sent {stats.sent / elapsed_s:.3g}/s"
+        return _Part(4, f"{short} of {asked:.4g}", short)
+    rate = live.get("request_rate") or (_ended(stats) / elapsed_s if elapsed_s > 0 else 0)
+    text = f"{rate:.3g}/s" if rate else ""
+    return _Part(4, text, text)
 
 
 def _quantiles(rank: int, name: str, p50_ms: float | None, p99_ms: float | None) -> _Part:
     if p50_ms is None:
         return _Part(rank, "", "")
-    if p99_ms is None:
-        p99_ms = p50_ms
-    divisor, unit = (1e3, "s") if p99_ms >= 1e3 else (1, "ms")
-    return _Part(
-        rank,
-        f"{name} p50/p99 {p50_ms / divisor:.3g}/{p99_ms / divisor:.3g} {unit}",
-        f"{name} {p50_ms / divisor:.3g} {unit}",
-    )
+    p50, p99 = _duration(p50_ms), _duration(p50_ms if p99_ms is None else p99_ms)
+    if p50.rpartition(" ")[2] == p99.rpartition(" ")[2]:
+        return _Part(rank, f"{name} p50/p99 {p50.partition(' ')[0]}/{p99}", f"{name} {p50}")
+    return _Part(rank, f"{name} p50/p99 {p50}/{p99}", f"{name} {p50}")
+
+
+def _duration(milliseconds: float) -> str:
+    return f"{milliseconds / 1e3:.3g} s" if milliseconds >= 1e3 else f"{milliseconds:.3g} ms"
 
 
 def _errors(stats: PhaseStats, live: Mapping[str, Any]) -> _Part:
