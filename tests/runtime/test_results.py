@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from steelyard.domain.bench.calibration import Calibration, ErrorSpread, LoadLevel, ceilings
+from steelyard.domain.bench.export_columns import LEADING_COLUMNS
 from steelyard.domain.bench.messages import PhaseStats
 from steelyard.domain.bench.plan import EndpointPlan, PhasePlan
 from steelyard.domain.bench.records import MISSING, RECORD_DTYPE, ErrorKind, StampSource
@@ -15,7 +16,6 @@ from steelyard.kernel.errors import JournalError, UsageError
 from steelyard.kernel.ids import make_request_id
 from steelyard.runtime.plugin_host import PluginHost
 from steelyard.runtime.results import open_run, read_plan
-from steelyard.runtime.results_store import LEADING_COLUMNS
 from steelyard.testing.journals import (
     T0_NS,
     answered,

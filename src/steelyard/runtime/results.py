@@ -10,32 +10,24 @@ import msgspec
 import numpy as np
 
 from steelyard import __version__
-from steelyard.domain.bench.messages import RecordBatch
-from steelyard.domain.bench.metrics import counted_gaps_ns, succeeded
+from steelyard.domain.bench.clock_steps import ClockSteps
+from steelyard.domain.bench.export_columns import ExportColumns, ExportNames
 from steelyard.domain.bench.plan import Plan
 from steelyard.domain.bench.plan_notes import endpoint_notes
-from steelyard.domain.bench.records import RECORD_DTYPE
 from steelyard.domain.bench.redact import redacted_url
 from steelyard.domain.bench.story import RUN_STARTED, Story
-from steelyard.domain.bench.summarize import calibrated, describe_metric, single, summarize
-from steelyard.domain.bench.summary import MetricSummary, Summary
+from steelyard.domain.bench.summarize import calibrated, summarize
+from steelyard.domain.bench.summary import Summary
 from steelyard.domain.bench.totals import Totals
 from steelyard.kernel.errors import FileError, JournalError, UsageError
 from steelyard.runtime.files import atomic_path
+from steelyard.runtime.ingest import Ingest
 from steelyard.runtime.journal import JournalReader, journal_directory
 from steelyard.runtime.plugin_host import PluginHost
-from steelyard.runtime.results_metrics import MetricSet
-from steelyard.runtime.results_store import (
-    FORMATS,
-    PAGE_ROWS,
-    Distribution,
-    ExportNames,
-    RecordStore,
-)
+from steelyard.runtime.results_metrics import MetricSet, metric_summaries
+from steelyard.runtime.results_store import FORMATS, PAGE_ROWS, RecordStore
 from steelyard.runtime.scratch import make_scratch, scratch_places, storage_errors
-
-CHUNK_ROWS = 32_768
-"""Rows that are turned into columns at once: about 20 MB on the way."""
+from steelyard.runtime.value_store import ValueStore
 
 
 class Rows(Sequence[dict[str, Any]]):
@@ -85,8 +77,8 @@ class Results:
 
     def batches(self) -> Iterator[dict[str, np.ndarray]]:
         """Yield the records in export columns, as arrays masked where values are missing."""
-        for first in range(0, self._store.rows, CHUNK_ROWS):
-            yield self._store.page_columns(first, first + CHUNK_ROWS)
+        for first in range(0, self._store.rows, PAGE_ROWS):
+            yield self._store.page_columns(first, first + PAGE_ROWS)
 
     def rows(self) -> Rows:
         """Return the records as a lazy sequence of dicts."""
@@ -103,13 +95,13 @@ class Results:
             raise UsageError(
                 "Unknown format of records", got=format, expected=f"one of {', '.join(FORMATS)}"
             )
+        target = Path(path)
         next_step = "Free some space, or choose another directory."
-        with atomic_path(Path(path)) as temporary, storage_errors(Path(path), next_step):
-            self._store.copy_to(temporary, format)
+        with atomic_path(target) as temporary, storage_errors(target, next_step):
+            self._store.copy_to(temporary, format, target)
 
     def close(self) -> None:
         """Remove the scratch files; the view can't be read after it."""
-        self._store.close()
         shutil.rmtree(self._scratch, ignore_errors=True)
 
     def __enter__(self) -> Self:
@@ -159,36 +151,35 @@ def _filled(directory: Path, host: PluginHost, scratch: Path) -> Results:
     reader = _reader(directory)
     story = _story(reader, directory)
     plan = _plan_of(story, directory)
-    metrics = MetricSet(host)
-    store = RecordStore(scratch, list(metrics.record), list(metrics.chunk))
+    steps = ClockSteps(story.step_spans())
+    metrics = MetricSet(host, plan)
+    values = ValueStore(scratch, (*metrics.record, *metrics.chunk))
+    totals = Totals(plan.phases)
+    ingest = Ingest(values, metrics, totals, plan, steps)
+    for batch in reader.record_batches():
+        ingest.take(batch)
+    ingest.flush()
+    summaries = metric_summaries(values, metrics, totals)
+    if not any(bound.unbounded for bound in metrics.bounds.values()):
+        # A calibration speaks of kernel stamps; user-space ones have no known error.
+        summaries = calibrated(summaries, plan, story, totals)
+    names = _names(story, plan)
+    columns = ExportColumns(names, http_trace=plan.http_trace, stepped=steps.straddled)
+    store = RecordStore(scratch / "records.bin", reader, columns, totals.records)
     view = Results(directory, plan, store, scratch)
-    try:
-        totals = Totals(plan.phases)
-        ingest = _Ingest(store, metrics, totals, plan)
-        for batch in reader.record_batches():
-            ingest.take(batch)
-        ingest.flush()
-        store.prepare_exports(_names(story, plan))
-        summaries = _metric_summaries(store, metrics, totals)
-        if not any(bound.unbounded for bound in metrics.bounds.values()):
-            # A calibration speaks of kernel stamps; user-space ones have no known error.
-            summaries = calibrated(summaries, plan, story, totals)
-        view.summary = summarize(
-            story,
-            totals,
-            summaries,
-            directory=str(directory),
-            journal={
-                "streams": reader.streams(),
-                "batches": ingest.batches,
-                "records": totals.records,
-            },
-            damage=tuple(reader.damage),
-            notes=(*endpoint_notes(plan), *_notes(metrics, ingest)),
-        )
-    except BaseException:
-        store.close()
-        raise
+    view.summary = summarize(
+        story,
+        totals,
+        summaries,
+        directory=str(directory),
+        journal={
+            "streams": reader.streams(),
+            "batches": ingest.batches,
+            "records": totals.records,
+        },
+        damage=tuple(reader.damage),
+        notes=(*endpoint_notes(plan), *_notes(metrics, ingest)),
+    )
     return view
 
 
@@ -199,80 +190,6 @@ def read_plan(directory: Path) -> Plan:
         JournalError: there is no journal, or it does not say what was run.
     """
     return _plan_of(_story(_reader(directory), directory, until=RUN_STARTED), directory)
-
-
-class _Ingest:
-    """Folds record batches into totals and store, in chunks that are worth DuckDB's while."""
-
-    def __init__(self, store: RecordStore, metrics: MetricSet, totals: Totals, plan: Plan) -> None:
-        self._store = store
-        self._metrics = metrics
-        self._totals = totals
-        self._goodput = plan.goodput
-        self._waiting: list[np.ndarray] = []
-        self._rows = 0
-        self._gaps: list[np.ndarray] = []
-        self._gap_count = 0
-        self.batches = 0
-        self.gaps_unattributed = 0
-
-    def take(self, batch: RecordBatch) -> None:
-        records = np.frombuffer(batch.data, dtype=RECORD_DTYPE)
-        self.batches += 1
-        self._totals.fold_messages(batch.messages)
-        self._waiting.append(records)
-        self._rows += records.size
-        self._take_gaps(records, np.frombuffer(batch.gaps, dtype=np.int64))
-        if self._rows >= CHUNK_ROWS:
-            self._flush_records()
-        if self._gap_count >= CHUNK_ROWS:
-            self._flush_gaps()
-
-    def _take_gaps(self, records: np.ndarray, gaps_ns: np.ndarray) -> None:
-        if not gaps_ns.size or not self._metrics.chunk:
-            return
-        counted = self._totals.profiling(records) & succeeded(records)
-        try:
-            kept = counted_gaps_ns(records, gaps_ns, counted)
-        except ValueError:
-            self.gaps_unattributed += gaps_ns.size
-            return
-        self._gaps.append(kept)
-        self._gap_count += kept.size
-
-    def flush(self) -> None:
-        self._flush_records()
-        self._flush_gaps()
-
-    def _flush_records(self) -> None:
-        if not self._rows:
-            return
-        records = np.concatenate(self._waiting)
-        self._waiting.clear()
-        self._rows = 0
-        self._totals.fold(records)
-        values = self._metrics.record_values(records, self._totals)
-        self._store.add(records, values)
-        if self._goodput:
-            self._totals.fold_good(self._good(records, values))
-
-    def _good(self, records: np.ndarray, values: dict[str, np.ndarray]) -> np.ndarray:
-        """Which rows meet every objective; a missing value can't be claimed to."""
-        good = self._totals.profiling(records) & succeeded(records)
-        for tag, objective in self._goodput.items():
-            metric = self._metrics.record.get(tag)
-            if metric is None:
-                return np.zeros(records.size, dtype=bool)
-            met = values[tag] >= objective if metric.larger_is_better else values[tag] <= objective
-            good &= met
-        return np.asarray(good)
-
-    def _flush_gaps(self) -> None:
-        if not self._gap_count:
-            return
-        self._store.add_gaps(self._metrics.chunk_values(np.concatenate(self._gaps)))
-        self._gaps.clear()
-        self._gap_count = 0
 
 
 def _reader(directory: Path) -> JournalReader:
@@ -319,12 +236,15 @@ def _story(reader: JournalReader, directory: Path, until: str = "") -> Story:
     return story
 
 
-def _notes(metrics: MetricSet, ingest: _Ingest) -> tuple[str, ...]:
-    lost = ingest.gaps_unattributed
-    gaps = (
-        (f"{lost} inter-chunk gaps belong to no known request and are left out.",) if lost else ()
-    )
-    return (*metrics.failures.values(), *gaps)
+def _notes(metrics: MetricSet, ingest: Ingest) -> Iterator[str]:
+    yield from metrics.failures.values()
+    if lost := ingest.gaps_unattributed:
+        yield f"{lost} inter-chunk gaps belong to no known request and are left out."
+    if ingest.stepped:
+        yield (
+            f"{ingest.stepped} requests were in flight when the wall clock was set: what they "
+            "received has no reliable time and is left out of every latency."
+        )
 
 
 def _names(story: Story, plan: Plan) -> ExportNames:
@@ -334,25 +254,3 @@ def _names(story: Story, plan: Plan) -> ExportNames:
         phases=tuple(phase.name for phase in plan.phases),
         urls=tuple(redacted_url(url) for url in plan.endpoint.urls),
     )
-
-
-def _metric_summaries(
-    store: RecordStore, metrics: MetricSet, totals: Totals
-) -> dict[str, MetricSummary]:
-    numbers: dict[str, dict[str, Any]] = {}
-    for table in ("records", "gaps"):
-        for tag, distribution in store.distributions(table).items():
-            numbers[tag] = _numbers(distribution)
-    for tag, bound in metrics.bounds.items():
-        numbers[tag]["error_bar"] = bound.mean
-        numbers[tag]["error_bar_source"] = "stamps" if bound.mean is not None else ""
-    for tag, value in metrics.run_values(totals).items():
-        numbers[tag] = single(value)
-    return {
-        tag: describe_metric(metric, numbers[tag], totals) for tag, metric in metrics.all().items()
-    }
-
-
-def _numbers(d: Distribution) -> dict[str, Any]:
-    named = {f"p{p}": value for p, value in d.percentiles.items()}
-    return {"count": d.count, "avg": d.avg, "min": d.min, "max": d.max, "std": d.std, **named}

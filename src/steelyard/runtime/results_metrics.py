@@ -1,5 +1,6 @@
 """The metrics of a run: made from plugins, asked batch by batch, dropped by name when they fail."""
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -7,11 +8,16 @@ import msgspec
 import numpy as np
 
 from steelyard.domain.bench.metrics import MetricFlags, flags_of, succeeded
-from steelyard.domain.bench.ports import ChunkMetric, RecordMetric, RunMetric
+from steelyard.domain.bench.plan import Plan
+from steelyard.domain.bench.ports import AdjustedMetric, ChunkMetric, RecordMetric, RunMetric
 from steelyard.domain.bench.records import StampSource
+from steelyard.domain.bench.selection import Distribution
+from steelyard.domain.bench.summarize import describe_metric, single
+from steelyard.domain.bench.summary import MetricSummary
 from steelyard.domain.bench.totals import Totals
 from steelyard.kernel.errors import SteelyardError
 from steelyard.runtime.plugin_host import PluginHost
+from steelyard.runtime.value_store import ValueStore
 
 
 class StampBound(msgspec.Struct):
@@ -30,17 +36,39 @@ class StampBound(msgspec.Struct):
         return self.total / self.samples if self.total > 0 and not self.unbounded else None
 
 
-class MetricSet:
-    """Every metric plugin that works, by kind of value. `failures` names those that do not."""
+def _beside_the_point(host: PluginHost, plan: Plan) -> MetricFlags:
+    """Return the flags of metrics that can't have a value in such a run: they are not asked."""
+    flags = MetricFlags.NONE
+    if not plan.endpoint.streaming:
+        flags |= MetricFlags.STREAMING_ONLY
+    if not any(phase.fixed_schedule for phase in plan.phases):
+        flags |= MetricFlags.REPLAY_ONLY
+    name = plan.endpoint.type
+    if name in host.names("endpoint"):
+        endpoint = host.spec("endpoint", name).metadata
+        if not endpoint.get("produces_tokens", True):
+            flags |= MetricFlags.PRODUCES_TOKENS_ONLY
+    return flags
 
-    def __init__(self, host: PluginHost) -> None:
+
+class MetricSet:
+    """Every metric plugin that works, by kind of value. `failures` names those that do not.
+
+    Args:
+        host: has the plugins.
+        plan: metrics that can't have a value in its run are named, but never asked.
+    """
+
+    def __init__(self, host: PluginHost, plan: Plan) -> None:
         self._border = host.border
+        self._skipped = _beside_the_point(host, plan)
+        self._all: dict[str, Any] = {}
         self.record: dict[str, RecordMetric] = {}
         self.chunk: dict[str, ChunkMetric] = {}
         self.run: dict[str, RunMetric] = {}
+        self.adjusted: dict[str, str] = {}
         self.bounds: dict[str, StampBound] = {}
         self.failures: dict[str, str] = {}
-        self.order: list[str] = []
         for spec in host.specs("metric"):
             if not spec.enabled:
                 continue
@@ -51,11 +79,15 @@ class MetricSet:
 
     def _take(self, name: str, metric: Any) -> None:
         tag = str(metric.tag)
-        if tag in self.order:
+        if tag in self._all:
             self.failures[name] = f"Metric '{name}' has the tag '{tag}', which is taken."
             return
-        self.order.append(tag)
-        if isinstance(metric, RecordMetric):
+        self._all[tag] = metric
+        if flags_of(metric) & self._skipped:
+            return
+        if isinstance(metric, AdjustedMetric):
+            self.adjusted[tag] = metric.adjusts
+        elif isinstance(metric, RecordMetric):
             self.record[tag] = metric
             if hasattr(metric, "stamp_width"):
                 self.bounds[tag] = StampBound()
@@ -66,8 +98,13 @@ class MetricSet:
 
     def all(self) -> dict[str, Any]:
         """Return every metric by tag, in the order of their priority."""
-        kinds: dict[str, Any] = {**self.record, **self.chunk, **self.run}
-        return {tag: kinds[tag] for tag in self.order}
+        return self._all
+
+    def fresh(self) -> "MetricSet":
+        """Return the same metrics without bounds yet, for other rows of the same run."""
+        other = copy.copy(self)
+        other.bounds = {tag: StampBound() for tag in self.bounds}
+        return other
 
     def record_values(self, batch: np.ndarray, totals: Totals) -> dict[str, np.ndarray]:
         """Return the values of every record metric for a batch; NaN where a row does not count."""
@@ -80,7 +117,7 @@ class MetricSet:
             counts = (measured if all_requests else answered) & np.isfinite(array)
             values[tag] = np.where(counts, array, np.nan)
             if tag in self.bounds:
-                self._bound(tag, metric, batch[counts])
+                self._bound(tag, metric, batch, counts)
         return values
 
     def _ask(self, tag: str, call: Callable[[Any], Any], given: np.ndarray) -> np.ndarray:
@@ -101,14 +138,14 @@ class MetricSet:
             return nothing
         return array
 
-    def _bound(self, tag: str, metric: Any, counted: np.ndarray) -> None:
-        widths = self._ask(tag, metric.stamp_width, counted)
-        stamped = counted["stamp_source"] == StampSource.KERNEL
-        known = np.isfinite(widths) & stamped
+    def _bound(self, tag: str, metric: Any, batch: np.ndarray, counted: np.ndarray) -> None:
+        widths = self._ask(tag, metric.stamp_width, batch)
+        known = counted & np.isfinite(widths) & (batch["stamp_source"] == StampSource.KERNEL)
+        samples = int(np.count_nonzero(known))
         bound = self.bounds[tag]
         bound.total += float(widths[known].sum())
-        bound.samples += int(known.sum())
-        bound.unbounded += int((~known).sum())
+        bound.samples += samples
+        bound.unbounded += int(np.count_nonzero(counted)) - samples
 
     def chunk_values(self, gaps_ns: np.ndarray) -> dict[str, np.ndarray]:
         """Return the values of every chunk metric."""
@@ -125,3 +162,29 @@ class MetricSet:
                 self.failures[tag] = str(error)
                 values[tag] = None
         return values
+
+
+def metric_summaries(
+    values: ValueStore, metrics: MetricSet, totals: Totals
+) -> dict[str, MetricSummary]:
+    """Return the summary of every metric; one that was not asked has no numbers."""
+    numbers: dict[str, dict[str, Any]] = {}
+    for tag in (*metrics.record, *metrics.chunk):
+        numbers[tag] = _numbers(values.distribution(tag))
+    for tag, bound in metrics.bounds.items():
+        numbers[tag]["error_bar"] = bound.mean
+        numbers[tag]["error_bar_source"] = "stamps" if bound.mean is not None else ""
+    for tag, base in metrics.adjusted.items():
+        if base in metrics.record:
+            numbers[tag] = _numbers(values.distribution(base, totals.failed))
+    for tag, value in metrics.run_values(totals).items():
+        numbers[tag] = single(value)
+    return {
+        tag: describe_metric(metric, numbers.get(tag, {}), totals)
+        for tag, metric in metrics.all().items()
+    }
+
+
+def _numbers(d: Distribution) -> dict[str, Any]:
+    named = {f"p{p}": value for p, value in d.percentiles.items()}
+    return {"count": d.count, "avg": d.avg, "min": d.min, "max": d.max, "std": d.std, **named}

@@ -1,6 +1,6 @@
 """Where a report keeps its scratch files, and what happens when there is no room for them."""
 
-import json
+import errno
 import os
 import secrets
 import shutil
@@ -8,8 +8,6 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-
-import duckdb
 
 from steelyard.kernel.errors import FileError
 
@@ -19,15 +17,10 @@ ELSEWHERE = "steelyard-results-"
 """Begins their names in the system's directory of temporary files."""
 
 _ELSEWHERE = "Free some space there, or set TMPDIR to a directory that has some."
-_FULL = (
-    duckdb.IOException,
-    duckdb.OutOfMemoryException,
-    duckdb.TransactionException,  # a commit that did not reach the disk
-    duckdb.FatalException,  # what every call after that says
-)
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS})
 
 ROOM_MIN = 4 * 1024 * 1024
-"""Bytes that a scratch file takes whatever it holds: DuckDB's blocks and its log."""
+"""Bytes that scratch files may take whatever they hold: a block of each of their kinds."""
 
 
 def scratch_places(directory: Path, data_bytes: int) -> tuple[Path, ...]:
@@ -61,32 +54,27 @@ def make_scratch(place: Path) -> Path:
     try:
         scratch.mkdir(mode=0o700)
     except OSError as error:
-        raise _no_room(place, error.strerror or str(error)) from error
+        raise no_room(place, error.strerror or str(error)) from error
     return scratch
 
 
 @contextmanager
 def storage_errors(place: Path, next_step: str = _ELSEWHERE) -> Iterator[None]:
-    """Turn what DuckDB says of a disk without room into an error that names `place`.
+    """Turn what the system says of a disk without room into an error that names `place`.
 
     Raises:
-        FileError: the block met the end of the disk, or of what DuckDB may spill to it.
+        FileError: the block met the end of the disk.
     """
     try:
         yield
-    except _FULL as error:
-        raise _no_room(place, _reason_in(str(error)), next_step) from error
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise no_room(place, error.strerror or str(error), next_step) from error
 
 
-def _reason_in(text: str) -> str:
-    """Return the system's words, the last part of what DuckDB says: `Could not write "x": why`."""
-    if (start := text.find("{")) >= 0:
-        with suppress(ValueError, KeyError, TypeError):
-            text = json.loads(text[start:])["exception_message"]
-    return text.partition("\n")[0].rpartition(": ")[2]
-
-
-def _no_room(place: Path, reason: str, next_step: str = _ELSEWHERE) -> FileError:
+def no_room(place: Path, reason: str, next_step: str = _ELSEWHERE) -> FileError:
+    """Return the error for a file or directory that can't be written."""
     return FileError(f"Can't write {place}: {reason.lower()}", next_step=next_step)
 
 

@@ -23,7 +23,7 @@ class PostProcessorManager(Service):
         Raises:
             JournalError: there is no run to read.
         """
-        # DuckDB and numpy take a tenth of a second and 60 MB: idle roles do without.
+        # What reads journals and makes reports is of no use before: idle roles do without it.
         from steelyard.runtime.report import build_report
 
         return await asyncio.to_thread(build_report, Path(message.artifact_dir), self.context.host)

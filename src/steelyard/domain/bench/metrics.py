@@ -1,10 +1,12 @@
 """What metrics are made of: who counts, how columns become milliseconds, and what they are for.
 
-A metric is a plugin (kind `metric`) with one of three methods:
+A metric is a plugin (kind `metric`) with one of three methods, or none of them:
 
 - `values(batch)`: one value per request (`RecordMetric`),
 - `chunk_values(gaps_ns)`: one value per gap between two content chunks (`ChunkMetric`),
-- `value(totals)`: one value per run (`RunMetric`); see `totals.Totals.mapping` for the keys.
+- `value(totals)`: one value per run (`RunMetric`); see `totals.Totals.mapping` for the keys,
+- or an attribute `adjusts`: the values of another metric, where failed requests count as
+  infinitely late (`AdjustedMetric`).
 
 Requests of warm-up phases never reach a metric. Failed and cancelled requests never enter the
 distribution of a `RecordMetric` unless its flags say `INCLUDES_FAILURES`: a metric need not, and
@@ -33,6 +35,9 @@ class MetricFlags(IntFlag):
     NO_CONSOLE = 64
     GOODPUT = 128
     SUPPORTS_REASONING = 256
+    INPUT_TOKENS = 512
+    REPLAY_ONLY = 1024
+    HTTP_TRACE = 2048
 
 
 class MetricGroup(StrEnum):
@@ -43,6 +48,7 @@ class MetricGroup(StrEnum):
     THROUGHPUT = "throughput"
     REQUESTS = "requests"
     INSTRUMENT = "instrument"
+    HTTP = "http"
 
 
 def cancelled(batch: np.ndarray) -> np.ndarray:

@@ -233,6 +233,20 @@ class RecordMetric(Protocol):
 
 
 @runtime_checkable
+class AdjustedMetric(Protocol):
+    """A record metric's values once more, with each failed request above all of them: +inf."""
+
+    tag: str
+    header: str
+    unit: str
+    larger_is_better: bool
+    definition: str
+    source: str
+    adjusts: str
+    """The tag of that metric."""
+
+
+@runtime_checkable
 class ChunkMetric(Protocol):
     """A metric with one value per gap between two content chunks of a successful request."""
 

@@ -26,6 +26,9 @@ class WorkerLoad(msgspec.Struct):
         wait_s: seconds of those in which it was ready to run and had no core.
         busiest: the largest share of one core in any one report.
         clock_steps: how often the wall clock was set, as last reported.
+        step_spans: between which times (CLOCK_MONOTONIC ns) that was, each as wide as two reports
+            are apart, and by as much wider as the clock went back: so far back its stamps may lie.
+        reported_ns, wall_offset_ns: of the last report; None before it.
     """
 
     cpu_s: float = 0.0
@@ -34,6 +37,9 @@ class WorkerLoad(msgspec.Struct):
     busiest: float = 0.0
     send_lag_max_ns: int = 0
     clock_steps: int = 0
+    step_spans: list[tuple[int, int]] = []
+    reported_ns: int = 0
+    wall_offset_ns: int | None = None
 
     @property
     def share(self) -> float:
@@ -131,7 +137,22 @@ class Story:
         if span_s > 0:
             worker.busiest = max(worker.busiest, cpu_s / span_s)
         worker.send_lag_max_ns = max(worker.send_lag_max_ns, int(payload["send_lag_max_ns"]))
-        worker.clock_steps = max(worker.clock_steps, int(payload["clock_steps"]))
+        self._step(worker, payload)
+
+    def _step(self, worker: WorkerLoad, payload: dict[str, Any]) -> None:
+        """Note between which reports the wall clock was set."""
+        now_ns, offset_ns = int(payload["mono_ns"]), int(payload["wall_offset_ns"])
+        steps = int(payload["clock_steps"])
+        if steps > worker.clock_steps:
+            known_ns = worker.wall_offset_ns
+            back_ns = max((self.wall_offset_ns if known_ns is None else known_ns) - offset_ns, 0)
+            worker.step_spans.append((worker.reported_ns - back_ns, now_ns))
+        worker.clock_steps = max(worker.clock_steps, steps)
+        worker.reported_ns, worker.wall_offset_ns = now_ns, offset_ns
+
+    def step_spans(self) -> dict[int, list[tuple[int, int]]]:
+        """Return, by worker, between which times (CLOCK_MONOTONIC ns) the wall clock was set."""
+        return {number: load.step_spans for number, load in self.workers.items()}
 
     def _phase(self, what: str, payload: dict[str, Any]) -> None:
         stats = payload.get("stats", payload)

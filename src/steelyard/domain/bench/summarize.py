@@ -25,7 +25,7 @@ from steelyard.kernel.units import NS_PER_S
 def describe_metric(metric: Any, numbers: Mapping[str, Any], totals: Totals) -> MetricSummary:
     """Return a metric's summary: what it says of itself, with its numbers."""
     flags = flags_of(metric)
-    on_tokens = MetricFlags.PRODUCES_TOKENS_ONLY in flags
+    on_tokens = bool(flags & (MetricFlags.PRODUCES_TOKENS_ONLY | MetricFlags.INPUT_TOKENS))
     return MetricSummary(
         tag=metric.tag,
         header=metric.header,

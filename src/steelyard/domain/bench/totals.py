@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 import msgspec
 import numpy as np
 
+from steelyard.domain.bench.burst import Release
 from steelyard.domain.bench.metrics import cancelled, failed, succeeded
+from steelyard.domain.bench.occupancy import in_flight_ns, prefill_ns, token_ns
 from steelyard.domain.bench.plan import PhasePlan
 from steelyard.domain.bench.records import MISSING, ErrorKind, TokenProvenance
 from steelyard.domain.bench.summary import ErrorCount
@@ -14,6 +16,9 @@ from steelyard.kernel.units import NS_PER_S
 
 OSL_TOLERANCE = 0.05
 """An answer this much longer or shorter than asked for (and by more than a token) is a mismatch."""
+
+
+_COUNTED = ("input_tokens", "output_tokens", "reasoning_tokens", "cached_tokens")
 
 
 class PhaseSpan(msgspec.Struct):
@@ -29,15 +34,17 @@ class PhaseSpan(msgspec.Struct):
 
     def fold(self, batch: np.ndarray) -> None:
         """Take in rows of this phase."""
+        start, intended, ended = batch["start_ns"], batch["intended_ns"], batch["end_ns"]
+        sent = start != MISSING
         self.requests += batch.size
-        sent = batch[batch["start_ns"] != MISSING]
-        self.sent += sent.size
-        intended = sent["intended_ns"][sent["intended_ns"] != MISSING]
-        ended = sent["end_ns"][sent["end_ns"] != MISSING]
+        self.sent += int(np.count_nonzero(sent))
+        intended = intended[sent & (intended != MISSING)]
+        ended = ended[sent & (ended != MISSING)]
+        start = start[sent]
         self.first_intended_ns = _least(self.first_intended_ns, intended)
         self.last_intended_ns = _most(self.last_intended_ns, intended)
-        self.first_start_ns = _least(self.first_start_ns, sent["start_ns"])
-        self.last_start_ns = _most(self.last_start_ns, sent["start_ns"])
+        self.first_start_ns = _least(self.first_start_ns, start)
+        self.last_start_ns = _most(self.last_start_ns, start)
         self.last_end_ns = _most(self.last_end_ns, ended)
 
     @property
@@ -72,6 +79,11 @@ class Totals:
     def __init__(self, phases: Sequence[PhasePlan]) -> None:
         self._profiling = np.array([phase.kind != "warmup" for phase in phases], dtype=bool)
         self.spans = [PhaseSpan() for _ in phases]
+        self._releases = {
+            number: Release()
+            for number, phase in enumerate(phases)
+            if phase.kind != "warmup" and not phase.open_loop
+        }
         self.records = 0
         self.requests = 0
         self.succeeded = 0
@@ -79,6 +91,10 @@ class Totals:
         self.cancelled = 0
         self.good: int | None = None
         self.busy_ns = 0
+        self.prefill_ns = 0
+        self.token_ns = 0.0
+        self.sent = 0
+        self.reused = 0
         self.tokens: Counter[str] = Counter()
         self.osl_compared = 0
         self.osl_mismatched = 0
@@ -97,43 +113,63 @@ class Totals:
     def fold(self, batch: np.ndarray) -> None:
         """Take in a batch of `RECORD_DTYPE`."""
         self.records += batch.size
-        for phase in np.unique(batch["phase"]):
+        phases = batch["phase"]
+        # Copying rows costs more than all that is done with them: mostly there is one phase.
+        one = phases.size > 0 and bool((phases == phases[0]).all())
+        for phase in phases[:1] if one else np.unique(phases):
             if 0 <= phase < len(self.spans):
-                self.spans[phase].fold(batch[batch["phase"] == phase])
-        measured = batch[self.profiling(batch)]
-        answered = measured[succeeded(measured)]
+                rows = batch if one else batch[phases == phase]
+                self.spans[phase].fold(rows)
+                if phase in self._releases:
+                    self._releases[phase].fold(rows)
+        profiling = self.profiling(batch)
+        measured = batch if profiling.all() else batch[profiling]
+        answered = succeeded(measured)
         self.requests += measured.size
-        self.succeeded += answered.size
-        self.failed += int(failed(measured).sum())
-        self.cancelled += int(cancelled(measured).sum())
+        self.succeeded += int(np.count_nonzero(answered))
+        self.cancelled += int(np.count_nonzero(cancelled(measured)))
         self.chunks += int(np.maximum(measured["chunks"], 0).sum())
         self.coalesced_events += int(np.maximum(measured["coalesced_events"], 0).sum())
-        in_flight = (measured["start_ns"] != MISSING) & (measured["end_ns"] != MISSING)
-        flown = measured[in_flight]
-        self.busy_ns += int((flown["end_ns"] - flown["start_ns"]).sum())
-        self._fold_tokens(answered)
+        self._fold_times(measured)
+        self._fold_tokens(measured, answered)
         self._fold_errors(measured)
 
-    def _fold_tokens(self, answered: np.ndarray) -> None:
-        for side in ("input_tokens", "output_tokens"):
-            counted = answered[side][answered[side] != MISSING]
-            if counted.size:
-                self.tokens[side] += int(counted.sum(dtype=np.int64))
-        for value, count in zip(
-            *np.unique(answered["token_provenance"], return_counts=True), strict=True
-        ):
-            self.provenance[TokenProvenance(int(value))] += int(count)
-        asked, got = answered["requested_output_tokens"], answered["output_tokens"]
-        compared = (asked != MISSING) & (got != MISSING)
+    def _fold_times(self, measured: np.ndarray) -> None:
+        sent = measured["start_ns"] != MISSING
+        self.sent += int(np.count_nonzero(sent))
+        self.reused += int(np.count_nonzero(sent & measured["conn_reused"]))
+        self.busy_ns += int(in_flight_ns(measured).sum())
+        self.prefill_ns += int(prefill_ns(measured).sum())
+        self.token_ns += float(token_ns(measured).sum())
+
+    def _fold_tokens(self, measured: np.ndarray, answered: np.ndarray) -> None:
+        for name in _COUNTED:
+            counts = measured[name]
+            counted = answered & (counts != MISSING)
+            if counted.any():
+                self.tokens[name] += int(counts[counted].sum(dtype=np.int64))
+        cached = answered & (measured["cached_tokens"] != MISSING)
+        if cached.any():
+            asked = np.maximum(measured["input_tokens"][cached], 0)
+            self.tokens["cacheable_tokens"] += int(asked.sum(dtype=np.int64))
+        sources = np.bincount(measured["token_provenance"][answered])
+        for value in np.flatnonzero(sources):
+            self.provenance[TokenProvenance(int(value))] += int(sources[value])
+        asked, got = measured["requested_output_tokens"], measured["output_tokens"]
+        compared = answered & (asked != MISSING) & (got != MISSING)
         allowed = np.maximum(1.0, OSL_TOLERANCE * asked)
-        self.osl_compared += int(compared.sum())
-        self.osl_mismatched += int((compared & (np.abs(got - asked) > allowed)).sum())
+        self.osl_compared += int(np.count_nonzero(compared))
+        self.osl_mismatched += int(np.count_nonzero(compared & (np.abs(got - asked) > allowed)))
 
     def _fold_errors(self, measured: np.ndarray) -> None:
-        wrong = measured[failed(measured)]
-        for kind, status in np.unique(np.stack([wrong["error_kind"], wrong["status"]]), axis=1).T:
-            same = (wrong["error_kind"] == kind) & (wrong["status"] == status)
-            self.errors[ErrorKind(int(kind)), int(status)] += int(same.sum())
+        bad = failed(measured)
+        self.failed += int(np.count_nonzero(bad))
+        if not bad.any():
+            return
+        kinds, statuses = measured["error_kind"][bad], measured["status"][bad]
+        pairs, counts = np.unique(np.stack([kinds, statuses]), axis=1, return_counts=True)
+        for (kind, status), count in zip(pairs.T.tolist(), counts.tolist(), strict=True):
+            self.errors[ErrorKind(kind), status] += count
 
     def fold_messages(self, messages: Mapping[int, str]) -> None:
         """Take in the first error text per kind of a batch; the earliest is kept."""
@@ -153,17 +189,26 @@ class Totals:
     def mapping(self) -> dict[str, float]:
         """Return what a `RunMetric` is given; a key is absent when nothing was counted for it.
 
-        Always: `requests`, `succeeded`, `failed`, `cancelled`, `busy_s` (times in flight, added),
-        `chunks`, `coalesced_events`, `osl_compared`, `osl_mismatched`. When there is a first send
-        and a last end: `duration_s`. When somebody counted: `input_tokens`, `output_tokens` (of
-        successful requests). When the plan has objectives: `good`.
+        Always: `requests`, `sent`, `succeeded`, `failed`, `cancelled`, `reused` (sent over a
+        connection that had been used before), `chunks`, `coalesced_events`, `osl_compared`,
+        `osl_mismatched`, and integrals over time: `busy_s` (requests in flight), `prefill_s` and
+        `decode_s` (before and after their first content), `token_s` (tokens in flight). When there
+        is a first send and a last end: `duration_s`. When somebody counted, of successful
+        requests: `input_tokens`, `output_tokens`, `reasoning_tokens`, `cached_tokens` and
+        `cacheable_tokens` (the prompts of the answers that told the former). When a closed loop
+        released several sessions at once: `burst_skew_s`. When the plan has objectives: `good`.
         """
         values = {
             "requests": float(self.requests),
             "succeeded": float(self.succeeded),
             "failed": float(self.failed),
             "cancelled": float(self.cancelled),
+            "sent": float(self.sent),
+            "reused": float(self.reused),
             "busy_s": self.busy_ns / NS_PER_S,
+            "prefill_s": self.prefill_ns / NS_PER_S,
+            "decode_s": (self.busy_ns - self.prefill_ns) / NS_PER_S,
+            "token_s": self.token_ns / NS_PER_S,
             "chunks": float(self.chunks),
             "coalesced_events": float(self.coalesced_events),
             "osl_compared": float(self.osl_compared),
@@ -172,6 +217,10 @@ class Totals:
         }
         if self.duration_ns > 0:
             values["duration_s"] = self.duration_ns / NS_PER_S
+        skews = [release.skew_ns for release in self._releases.values()]
+        known = [skew for skew in skews if skew is not None]
+        if known:
+            values["burst_skew_s"] = max(known) / NS_PER_S
         if self.good is not None:
             values["good"] = float(self.good)
         return values
