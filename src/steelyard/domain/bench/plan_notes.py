@@ -17,7 +17,5 @@ def endpoint_notes(plan: Plan) -> Iterator[str]:
         yield (
             f"least_in_flight: each of the {plan.workers} workers counted its own requests only."
         )
-    if any(phase.prefill_concurrency is not None for phase in plan.phases):
-        yield "The prefill concurrency was not enforced: this version only bounds the concurrency."
     if plan.export_level != "summary":
         yield f"The export level {plan.export_level!r} wrote what 'summary' writes in this version."
