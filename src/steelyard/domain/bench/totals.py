@@ -118,7 +118,6 @@ class Totals:
         one = phases.size > 0 and bool((phases == phases[0]).all())
         for phase in phases[:1] if one else np.unique(phases):
             if 0 <= phase < len(self.spans):
-<<<<<<< Updated upstream
                 rows = batch if one else batch[phases == phase]
                 self.spans[phase].fold(rows)
                 if phase in self._releases:
@@ -126,14 +125,6 @@ class Totals:
         profiling = self.profiling(batch)
         measured = batch if profiling.all() else batch[profiling]
         answered = succeeded(measured)
-=======
-                rows = batch[batch["phase"] == phase]
-                self.spans[phase].fold(rows)
-                if phase in self._releases:
-                    self._releases[phase].fold(rows)
-        measured = batch[self.profiling(batch)]
-        answered = measured[succeeded(measured)]
->>>>>>> Stashed changes
         self.requests += measured.size
         self.succeeded += int(np.count_nonzero(answered))
         self.cancelled += int(np.count_nonzero(cancelled(measured)))
@@ -198,7 +189,6 @@ class Totals:
     def mapping(self) -> dict[str, float]:
         """Return what a `RunMetric` is given; a key is absent when nothing was counted for it.
 
-<<<<<<< Updated upstream
         Always: `requests`, `sent`, `succeeded`, `failed`, `cancelled`, `reused` (sent over a
         connection that had been used before), `chunks`, `coalesced_events`, `osl_compared`,
         `osl_mismatched`, and integrals over time: `busy_s` (requests in flight), `prefill_s` and
@@ -207,13 +197,6 @@ class Totals:
         requests: `input_tokens`, `output_tokens`, `reasoning_tokens`, `cached_tokens` and
         `cacheable_tokens` (the prompts of the answers that told the former). When a closed loop
         released several sessions at once: `burst_skew_s`. When the plan has objectives: `good`.
-=======
-        Always: `requests`, `succeeded`, `failed`, `cancelled`, `busy_s` (times in flight, added),
-        `chunks`, `coalesced_events`, `osl_compared`, `osl_mismatched`. When there is a first send
-        and a last end: `duration_s`. When somebody counted: `input_tokens`, `output_tokens` (of
-        successful requests). When a closed loop released several sessions at once:
-        `burst_skew_s`. When the plan has objectives: `good`.
->>>>>>> Stashed changes
         """
         values = {
             "requests": float(self.requests),
