@@ -1,9 +1,10 @@
 """Our own batteries keep the contracts that strangers must keep."""
 
+import numpy as np
 import pytest
 from endpoint_samples import SAMPLES
 
-from steelyard.domain.bench.plan import PhasePlan
+from steelyard.domain.bench.plan import FIXED_SCHEDULE, PhasePlan
 from steelyard.runtime.discovery import builtin_manifest
 from steelyard.runtime.plugin_host import PluginHost
 from steelyard.testing.contracts.arrival import ArrivalContract, ArrivalSubject
@@ -34,8 +35,12 @@ class TestEndpoints(EndpointContract):
 @pytest.mark.parametrize("name", names("arrival"))
 class TestArrivals(ArrivalContract):
     @pytest.fixture
-    def subject(self, name):
+    def subject(self, name, tmp_path):
         plan = PhasePlan(name="profiling", request_rate=50.0, smoothness=2.0)
+        if name == FIXED_SCHEDULE:
+            path = tmp_path / "schedule"
+            (np.arange(12_000, dtype="<i8") ** 2 * 1_000).tofile(path)
+            plan = PhasePlan(name="profiling", arrival=name, options={"path": str(path)})
         return ArrivalSubject(HOST.load("arrival", name), plan)
 
 

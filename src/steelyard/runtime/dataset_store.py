@@ -8,6 +8,7 @@ little-endian u64. Data is written before its index, so an entry in the index ca
 import os
 import sys
 from array import array
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -52,7 +53,10 @@ class DatasetStoreWriter:
 
     def append(self, conversation: Conversation) -> int:
         """Add one conversation; return its entry number."""
-        data = self._encoder.encode(conversation)
+        return self.append_encoded(self._encoder.encode(conversation))
+
+    def append_encoded(self, data: bytes) -> int:
+        """Add one conversation as a store holds it; return its entry number."""
         self._pending.append(data)
         self._pending_bytes += len(data)
         self._end += len(data)
@@ -155,17 +159,25 @@ class DatasetStoreReader:
             IndexError: `entry` is negative or not ready.
             FileError: its bytes are missing or damaged.
         """
+        try:
+            return self._decoder.decode(self.read_encoded(entry))
+        except msgspec.DecodeError as problem:
+            raise self._unreadable(f"entry {entry} is damaged") from problem
+
+    def read_encoded(self, entry: int) -> bytes:
+        """Return one conversation as the store holds it.
+
+        Raises:
+            IndexError: `entry` is negative or not ready.
+            FileError: the index is damaged.
+        """
         if entry < 0 or (entry >= self.entries and not self.ready(entry + 1)):
             message = f"entry {entry} of a dataset with {self.entries} ready entries"
             raise IndexError(message)
         begin, end = self._ends[entry], self._ends[entry + 1]
         if end < begin:
             raise self._unreadable(f"the index runs backwards at entry {entry}")
-        data = os.pread(self._data, end - begin, begin)
-        try:
-            return self._decoder.decode(data)
-        except msgspec.DecodeError as problem:
-            raise self._unreadable(f"entry {entry} is damaged") from problem
+        return os.pread(self._data, end - begin, begin)
 
     def close(self) -> None:
         """Close both files."""
@@ -174,6 +186,36 @@ class DatasetStoreReader:
 
     def _unreadable(self, why: str) -> FileError:
         return FileError(f"Can't read the dataset in {self._directory}: {why}")
+
+
+def reorder(directory: Path, order: Iterable[int]) -> Iterator[int]:
+    """Put the entries of a finished store in another order; yield after each, for others' turns.
+
+    The store of before is there until the last entry is written; nobody may be reading it.
+
+    Args:
+        directory: of the store.
+        order: numbers of its entries, in the order wanted.
+
+    Raises:
+        FileError: the store can't be read or written.
+    """
+    fresh = directory / "in_order"
+    reader = DatasetStoreReader(directory)
+    try:
+        with DatasetStoreWriter(fresh) as writer:
+            for entry in order:
+                yield writer.append_encoded(reader.read_encoded(entry))
+    finally:
+        reader.close()
+    try:
+        for name in (DATA_NAME, INDEX_NAME):
+            (fresh / name).replace(directory / name)
+        fresh.rmdir()
+    except OSError as problem:
+        raise FileError(
+            f"Can't order the dataset in {directory}: {reason_of(problem)}"
+        ) from problem
 
 
 def _little_endian(values: "array[int]") -> "array[int]":

@@ -8,6 +8,7 @@ from steelyard.app.config.flag import GROUP_ORDER
 from steelyard.app.config.model import BenchmarkConfig
 from steelyard.app.config.unsupported import UNSUPPORTED
 
+TRACED = {"input_file": "trace.jsonl", "fixed_schedule": True}
 RANKED = {"endpoint_type": "nim_rankings"}
 
 # For each flag: words that differ from the default, and what they need beside them.
@@ -58,6 +59,36 @@ SAMPLES = {
     "request_rate": ("7", {}),
     "arrival_pattern": ("constant", {"request_rate": 5}),
     "arrival_smoothness": ("7", {"request_rate": 5}),
+    "concurrency_ramp_duration": ("7", {"concurrency": 9}),
+    "prefill_concurrency_ramp_duration": ("7", {"streaming": True, "prefill_concurrency": 1}),
+    "request_rate_ramp_duration": ("7", {"request_rate": 5}),
+    "request_rate_series": ("rates.json", {}),
+    "ramp_strategy": ("exponential", {"request_rate": 5, "request_rate_ramp_duration": 2}),
+    "fixed_schedule": (True, {"input_file": "trace.jsonl"}),
+    "fixed_schedule_auto_offset": (False, TRACED),
+    "fixed_schedule_start_offset": ("7", TRACED),
+    "fixed_schedule_end_offset": ("7", TRACED),
+    "request_cancellation_rate": ("7", {}),
+    "request_cancellation_delay": ("7", {"request_cancellation_rate": 5}),
+    "conversation_turn_mean": ("7", {}),
+    "conversation_turn_stddev": ("7", {}),
+    "conversation_turn_delay_mean": ("7", {}),
+    "conversation_turn_delay_stddev": ("7", {"conversation_turn_delay_mean": 9}),
+    "conversation_turn_delay_ratio": ("7", {}),
+    "slice_duration": ("7", {}),
+    "export_http_trace": (True, {}),
+    "show_trace_timing": (True, {}),
+    "num_warmup_sessions": ("7", {}),
+    "warmup_concurrency_ramp_duration": ("7", {"warmup_request_count": 5, "concurrency": 9}),
+    "warmup_prefill_concurrency_ramp_duration": (
+        "7",
+        {"warmup_request_count": 5, "streaming": True, "prefill_concurrency": 1},
+    ),
+    "warmup_request_rate_ramp_duration": ("7", {"warmup_request_count": 5, "request_rate": 9}),
+    "warmup_ramp_strategy": (
+        "poisson",
+        {"warmup_request_count": 5, "concurrency": 9, "concurrency_ramp_duration": 3},
+    ),
     "request_count": ("7", {}),
     "benchmark_duration": ("7", {}),
     "benchmark_grace_period": ("7", {"benchmark_duration": 5}),
@@ -96,6 +127,8 @@ def test_every_flag_has_a_sample():
 @pytest.mark.parametrize("attribute", [name for name, (word, _) in SAMPLES.items() if word])
 def test_every_flag_and_its_variable_change_the_plan_alike(plan_of, tmp_path, attribute):
     (tmp_path / "prompts.jsonl").write_text('{"text": "hi"}\n')
+    (tmp_path / "trace.jsonl").write_text('{"text": "hi", "timestamp": 3}\n')
+    (tmp_path / "rates.json").write_text('[{"time_s": 0, "qps": 5}, {"time_s": 9, "qps": 7}]')
     word, beside = SAMPLES[attribute]
     variable = next(field.env for field in flag_fields() if field.attribute == attribute)
     environ = {"KEY": "k"}

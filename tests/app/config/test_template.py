@@ -32,9 +32,16 @@ def test_every_commented_line_of_the_starter_is_right_too(plan_of):
         {"request_rate": 3, "arrival_smoothness": 2, "benchmark_duration": "3s", "osl": 5},
         {"concurrency": 3, "warmup_duration": 2, "use_legacy_max_tokens": False, "fail_on": ""},
         {"num_conversations": 5, "artifact_dir": "here", "plugin_dir": "a:b", "workers": 2},
+        {"request_rate": 9, "request_rate_ramp_duration": 3, "ramp_strategy": "poisson"},
+        {"concurrency": 9, "concurrency_ramp_duration": 3, "request_cancellation_rate": 5},
+        {"conversation_turn_mean": 3, "conversation_turn_delay_mean": 20, "slice_duration": 2},
+        {"input_file": "trace.jsonl", "fixed_schedule_end_offset": 9, "export_http_trace": True},
+        {"request_rate_series": "rates.json", "show_trace_timing": True},
     ],
 )
-def test_an_expanded_plan_is_a_configuration_of_the_same_plan(plan_of, flags):
+def test_an_expanded_plan_is_a_configuration_of_the_same_plan(plan_of, tmp_path, flags):
+    (tmp_path / "trace.jsonl").write_text('{"input_length": 9, "timestamp": 3}\n')
+    (tmp_path / "rates.json").write_text('[{"time_s": 0, "qps": 5}, {"time_s": 9, "qps": 7}]')
     plan = plan_of("phases: []", {}, **flags)
     again = plan_of(yaml.safe_dump(as_config(plan)))
     ours, theirs = msgspec.to_builtins(plan), msgspec.to_builtins(again)

@@ -11,9 +11,15 @@ from steelyard.app.config.choices import (
     endpoint_options,
     resolve_file,
 )
-from steelyard.app.config.dataset import RankingsConfig
+from steelyard.app.config.dataset import RankingsConfig, TurnsConfig
 from steelyard.app.config.fields import Path
-from steelyard.app.config.load import LoadConfig
+from steelyard.app.config.load_checks import (
+    BURST,
+    Mistake,
+    loads,
+    schedule_mistakes,
+    shape_mistakes,
+)
 from steelyard.app.config.model import BenchmarkConfig
 from steelyard.app.config.problems import line_for
 from steelyard.app.config.tree import Tree
@@ -22,12 +28,8 @@ from steelyard.domain.bench.targets import parse_target
 from steelyard.kernel.errors import ConfigError, PluginError, UsageError, did_you_mean
 from steelyard.plugins.spec import PluginSpec
 
-BURST = "concurrency_burst"
-
 _SECRET = re.compile(r"(?i)^(proxy-)?authorization$|api-?key|token|secret|cookie")
 _HEADER_NAME = re.compile(r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
-
-Mistake = tuple[Path, str]
 
 
 class Catalog(Protocol):
@@ -59,7 +61,8 @@ def find_mistakes(
         _urls(config),
         _headers(config, environ),
         _input(config, tree),
-        _shape(config, tree),
+        shape_mistakes(config, tree),
+        schedule_mistakes(config, has_timestamps=_has_timestamps(config, host)),
     )
     for check in checks:
         found.extend((path, line_for(tree, path, message)) for path, message in check)
@@ -81,6 +84,8 @@ def _plugins(config: BenchmarkConfig, host: Catalog) -> Iterator[Mistake]:
         if load.arrival_pattern not in {None, BURST}:
             name = str(load.arrival_pattern)
             one.append(("arrival", name, (*path, "arrival_pattern"), {}, ()))
+        if load.ramp_strategy is not None:
+            one.append(("ramp", load.ramp_strategy, (*path, "ramp_strategy"), {}, ()))
     one.extend(
         ("exporter", name, ("output", "exporters"), {}, ()) for name in config.output.exporters
     )
@@ -143,6 +148,12 @@ def _payloads(config: BenchmarkConfig, host: Catalog) -> Iterator[Mistake]:
         )
 
 
+def _has_timestamps(config: BenchmarkConfig, host: Catalog) -> bool:
+    """Tell whether the data set's conversations can have times; a stranger's may."""
+    name = config.input.type or SYNTHETIC
+    return not _fact(host, "dataset", name, "has_no_timestamps")
+
+
 def _fact(host: Catalog, kind: str, name: str, fact: str) -> bool:
     return any(s.metadata.get(fact) for s in host.specs(kind) if s.name == name)
 
@@ -153,13 +164,6 @@ def _one_of(kind: str, known: list[str]) -> str:
     if kind == "tokenizer":
         names += "; or a path of a tokenizer.json, or an installed package that carries one"
     return f"an installed {words}: {names}"
-
-
-def loads(config: BenchmarkConfig) -> list[tuple[Path, LoadConfig]]:
-    """Return each load of the configuration with its path."""
-    if config.phases:
-        return [(("phases", index), phase) for index, phase in enumerate(config.phases)]
-    return [(("load",), config.load), (("warmup",), config.warmup)]
 
 
 def _urls(config: BenchmarkConfig) -> Iterator[Mistake]:
@@ -211,64 +215,12 @@ def _input(config: BenchmarkConfig, tree: Tree) -> Iterator[Mistake]:
     for name in RankingsConfig.model_fields:
         if getattr(given.rankings, name) is not None and given.type != "synthetic_rankings":
             yield ("input", "rankings", name), "shapes prompts of the type synthetic_rankings only"
+    if str(given.type) != SYNTHETIC:
+        for name in ("mean", "stddev", "delay_mean", "delay_stddev"):
+            if getattr(given.turns, name) != TurnsConfig.model_fields[name].default:
+                message = f"shapes synthetic conversations; those of {given.type} are as they are"
+                yield ("input", "turns", name), message
+    if given.turns.delay_stddev and not given.turns.delay_mean:
+        yield ("input", "turns", "delay_stddev"), "needs a mean delay; set the delay's mean too"
     if given.osl_stddev and given.osl_mean is None:
         yield ("input", "osl_stddev"), "needs a mean; expected --osl or input.osl_mean beside it"
-
-
-def _shape(config: BenchmarkConfig, tree: Tree) -> Iterator[Mistake]:
-    if config.phases:
-        for key in ("load", "warmup"):
-            if tree.get((key,)):
-                yield (key,), f"`{key}` and `phases` exclude each other; list it as a phase"
-        seen: set[str] = set()
-        for index, phase in enumerate(config.phases):
-            if phase.name in seen:
-                yield ("phases", index, "name"), f"the name {phase.name!r} is given twice"
-            seen.add(phase.name)
-    elif config.warmup != LoadConfig() and not _ends(config.warmup):
-        yield (
-            ("warmup", min(_set_fields(config.warmup))),
-            "there is no warm-up without a request count or a duration",
-        )
-    for where, load in loads(config):
-        merged = load if where != ("warmup",) else inherit(load, config.load)
-        for field, message in _load(merged, streaming=config.endpoint.streaming):
-            if where != ("warmup",) or getattr(load, field) is not None:
-                yield (*where, field), message
-
-
-def _set_fields(load: LoadConfig) -> set[str]:
-    return {name for name in LoadConfig.model_fields if getattr(load, name) is not None}
-
-
-def _ends(load: LoadConfig) -> bool:
-    return load.request_count is not None or load.duration is not None
-
-
-def inherit(load: LoadConfig, parent: LoadConfig) -> LoadConfig:
-    """Return `load` with the beat it does not set taken from `parent`; never its end."""
-    beat = ("concurrency", "prefill_concurrency", "request_rate", "arrival_pattern",
-            "arrival_smoothness")  # fmt: skip
-    taken = {name: getattr(parent, name) for name in beat if getattr(load, name) is None}
-    return load.model_copy(update=taken)
-
-
-def _load(load: LoadConfig, *, streaming: bool) -> Iterator[tuple[str, str]]:
-    pattern = load.arrival_pattern
-    if pattern == BURST and load.request_rate is not None:
-        yield "arrival_pattern", f"{BURST} has no request rate; leave one of the two out"
-    if pattern == BURST and load.concurrency is None:
-        yield "arrival_pattern", f"{BURST} needs a concurrency"
-    if pattern not in {None, BURST} and load.request_rate is None:
-        yield "arrival_pattern", "an arrival pattern needs a request rate"
-    if load.arrival_smoothness is not None and pattern not in {None, "gamma"}:
-        yield "arrival_smoothness", f"shapes gamma arrivals only; the pattern is {pattern}"
-    if load.arrival_smoothness is not None and load.request_rate is None:
-        yield "arrival_smoothness", "needs a request rate"
-    if load.grace_period is not None and load.duration is None:
-        yield "grace_period", "follows a duration, and there is none"
-    if load.prefill_concurrency is not None:
-        if not streaming:
-            yield "prefill_concurrency", "needs streaming: only a stream shows the first token"
-        if load.concurrency is not None and load.prefill_concurrency > load.concurrency:
-            yield "prefill_concurrency", f"exceeds the concurrency of {load.concurrency}"

@@ -1,4 +1,4 @@
-"""What a person left to us: the dataset that fits, and which plugin a tokenizer's name means."""
+"""What a person left to us: the dataset, whether its times are replayed, a tokenizer's plugin."""
 
 import importlib.util
 import os
@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import msgspec
 
 from steelyard.app.config.dataset import TokenizerConfig
+from steelyard.app.config.fields import Path
 from steelyard.app.config.model import BenchmarkConfig
 from steelyard.app.config.tree import Tree
 from steelyard.plugins.spec import PluginSpec
@@ -15,6 +16,7 @@ from steelyard.plugins.spec import PluginSpec
 SYNTHETIC = "synthetic"
 _TOKENIZER_JSON = "tokenizer_json"
 _FIRST_LINE_MAX = 1 << 20
+_TRACE = "mooncake_trace"
 _TRACE_MARKS = ("input_length", "text_input", "hash_ids")
 
 
@@ -27,7 +29,7 @@ class Specs(Protocol):
 
 
 def settle(config: BenchmarkConfig, tree: Tree, host: Specs) -> BenchmarkConfig:
-    """Return `config` with its dataset's type and its tokenizer's plugin named."""
+    """Return `config` with its dataset's type, its tokenizer's plugin and its schedule named."""
     given = config.input
     if given.type is None:
         facts = next(
@@ -37,7 +39,12 @@ def settle(config: BenchmarkConfig, tree: Tree, host: Specs) -> BenchmarkConfig:
         given = given.model_copy(update={"type": dataset_type(config.endpoint.type, facts, path)})
     known = [spec.name for spec in host.specs("tokenizer")]
     tokenizer = _tokenizer(config.tokenizer, tree, known)
-    return config.model_copy(update={"input": given, "tokenizer": tokenizer})
+    load = config.load
+    if load.fixed_schedule is None and not config.phases and given.type == _TRACE and given.file:
+        path = resolve_file(given.file, tree, ("input", "file"))
+        if _first_record(path).get("timestamp") is not None:
+            load = load.model_copy(update={"fixed_schedule": True})
+    return config.model_copy(update={"input": given, "tokenizer": tokenizer, "load": load})
 
 
 def dataset_type(endpoint: str, facts: Mapping[str, Any], path: str) -> str:
@@ -54,11 +61,11 @@ def dataset_type(endpoint: str, facts: Mapping[str, Any], path: str) -> str:
         return "inputs_json" if path.endswith(".json") else "raw_payload"
     if os.path.isdir(path):  # noqa: PTH112  paths are strings here, as in a plan
         return "random_pool"
-    fields = _first_fields(path)
+    fields = _first_record(path)
     if "turns" in fields:
         return "multi_turn"
     if any(mark in fields for mark in _TRACE_MARKS):
-        return "mooncake_trace"
+        return _TRACE
     return "single_turn"
 
 
@@ -78,14 +85,15 @@ def endpoint_options(config: BenchmarkConfig) -> dict[str, Any]:
     return {**given.options, **{name: value for name, value in own.items() if value is not None}}
 
 
-def _first_fields(path: str) -> frozenset[str]:
-    """Return the fields of a JSONL file's first line; none when that is anything else."""
+def _first_record(path: str) -> dict[str, Any]:
+    """Return the first line of a JSONL file that isn't blank; nothing when it is no object."""
     try:
         with open(path, "rb") as file:  # noqa: PTH123  as above
-            first = msgspec.json.decode(file.readline(_FIRST_LINE_MAX))
+            head = file.read(_FIRST_LINE_MAX).lstrip()
+        first = msgspec.json.decode(head.partition(b"\n")[0])
     except (OSError, ValueError):
-        return frozenset()  # the dataset says what is wrong with it, and where
-    return frozenset(first) if isinstance(first, dict) else frozenset()
+        return {}  # the dataset says what is wrong with it, and where
+    return first if isinstance(first, dict) else {}
 
 
 def _tokenizer(given: TokenizerConfig, tree: Tree, known: Iterable[str]) -> TokenizerConfig:
@@ -111,7 +119,7 @@ def _is_installed(package: str) -> bool:
         return False
 
 
-def resolve_file(file: str, tree: Tree, key: tuple[str, ...]) -> str:
+def resolve_file(file: str, tree: Tree, key: Path) -> str:
     """Return the absolute path of a file; one named in YAML, at `key`, starts at that file."""
     base = os.getcwd()  # noqa: PTH109  as above
     if tree.is_from_file(key) and tree.document is not None:

@@ -6,7 +6,85 @@ from pydantic import BeforeValidator, Field
 
 from steelyard.app.config.flag import Flag, Groups
 from steelyard.app.config.parsing import lower
-from steelyard.app.config.section import Count, NotBool, PositiveFloat, Section, Tokens
+from steelyard.app.config.section import Count, NotBool, PositiveFloat, Ratio, Section, Tokens
+
+CONVERSATION = Groups.CONVERSATION_INPUT
+
+
+class TurnsConfig(Section):
+    """Conversations of several turns."""
+
+    mean: Annotated[
+        float,
+        NotBool,
+        Flag(
+            ("--conversation-turn-mean", "--session-turns-mean"),
+            CONVERSATION,
+            unit="turns",
+        ),
+        Field(ge=1, le=10_000, description="Mean number of turns of a synthetic conversation."),
+    ] = 1.0
+    stddev: Annotated[
+        Tokens,
+        Flag(
+            ("--conversation-turn-stddev", "--session-turns-stddev"),
+            CONVERSATION,
+            unit="turns",
+        ),
+        Field(description="Standard deviation of a synthetic conversation's number of turns."),
+    ] = 0.0
+    delay_mean: Annotated[
+        Ratio,
+        Flag(
+            ("--conversation-turn-delay-mean", "--session-turn-delay-mean"),
+            CONVERSATION,
+            unit="ms",
+        ),
+        Field(description="Mean wait between an answer and a synthetic conversation's next turn."),
+    ] = 0.0
+    delay_stddev: Annotated[
+        Ratio,
+        Flag(
+            ("--conversation-turn-delay-stddev", "--session-turn-delay-stddev"),
+            CONVERSATION,
+            unit="ms",
+        ),
+        Field(description="Standard deviation of that wait."),
+    ] = 0.0
+    delay_ratio: Annotated[
+        Ratio,
+        Flag(("--conversation-turn-delay-ratio", "--session-delay-ratio"), CONVERSATION),
+        Field(
+            description="Multiplies the wait before each turn, of synthetic conversations and of "
+            "those in a file; 0 sends every turn as soon as the answer before it is there."
+        ),
+    ] = 1.0
+
+
+class ScheduleConfig(Section):
+    """Which part of a trace's times a fixed schedule replays; milliseconds as in the trace."""
+
+    auto_offset: Annotated[
+        bool | None,
+        Flag(("--fixed-schedule-auto-offset",), Groups.FIXED_SCHEDULE),
+        Field(
+            description="The phase starts at the first timestamp, as it does without a start "
+            "offset; with --no-fixed-schedule-auto-offset it starts at timestamp 0."
+        ),
+    ] = None
+    start_offset: Annotated[
+        Ratio | None,
+        Flag(("--fixed-schedule-start-offset",), Groups.FIXED_SCHEDULE, unit="ms"),
+        Field(
+            description="The phase starts at this timestamp; conversations that begin earlier are "
+            "left out."
+        ),
+    ] = None
+    end_offset: Annotated[
+        Ratio | None,
+        Flag(("--fixed-schedule-end-offset",), Groups.FIXED_SCHEDULE, unit="ms"),
+        Field(description="Leaves out conversations and turns that begin after this timestamp."),
+    ] = None
 
 
 class RankingsConfig(Section):
@@ -82,8 +160,8 @@ class InputConfig(Section):
             unit="conversations",
         ),
         Field(
-            description="How many conversations are made; the run ends after that many requests "
-            "unless a count or a duration says otherwise."
+            description="How many conversations are made; the run ends after that many, with all "
+            "of their turns, unless a count or a duration says otherwise."
         ),
     ] = None
     sampling: Annotated[
@@ -154,6 +232,12 @@ class InputConfig(Section):
             description="Fixes every random draw: prompts, lengths, order and arrival times.",
         ),
     ] = 42
+    turns: Annotated[TurnsConfig, Field(description="Conversations of several turns.")] = Field(
+        default_factory=TurnsConfig
+    )
+    schedule: Annotated[ScheduleConfig, Field(description="What of a trace is replayed.")] = Field(
+        default_factory=ScheduleConfig
+    )
     rankings: Annotated[RankingsConfig, Field(description="Synthetic queries and passages.")] = (
         Field(default_factory=RankingsConfig)
     )

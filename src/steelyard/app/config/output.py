@@ -6,7 +6,7 @@ from pydantic import BeforeValidator, Field
 
 from steelyard.app.config.flag import Flag, Groups
 from steelyard.app.config.parsing import lower, split_list, split_paths, upper
-from steelyard.app.config.section import NotBool, Section, not_yet
+from steelyard.app.config.section import NotBool, Seconds, Section, not_yet
 
 RUN_TYPES_NOW = "process (a process per role) or inline (one process)"
 
@@ -28,6 +28,21 @@ class OutputConfig(Section):
             "raw: requests and responses too."
         ),
     ] = "summary"
+    slice_duration: Annotated[
+        Seconds | None,
+        Flag(("--slice-duration",), Groups.OUTPUT, unit="s"),
+        Field(description="Report the metrics also for each slice of the run of this length."),
+    ] = None
+    http_trace: Annotated[
+        bool,
+        Flag(("--export-http-trace",), Groups.HTTP_TRACE),
+        Field(description="Write the times of each HTTP phase into the row of each request."),
+    ] = False
+    trace_timing: Annotated[
+        bool,
+        Flag(("--show-trace-timing",), Groups.HTTP_TRACE),
+        Field(description="Show the times of the HTTP phases in the console's report."),
+    ] = False
     exporters: Annotated[
         tuple[str, ...],
         BeforeValidator(split_list),
@@ -39,7 +54,10 @@ class OutputConfig(Section):
         BeforeValidator(split_list),
         BeforeValidator(upper),
         Flag(("--fail-on",), Groups.OUTPUT),
-        Field(description="Verdicts that make the exit code 1, as does a worse one; an empty list never fails."),
+        Field(
+            description="Verdicts that make the exit code 1, as does a worse one; an empty list "
+            "never fails."
+        ),
     ] = ("INVALID",)
 
 

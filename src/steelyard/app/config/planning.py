@@ -3,7 +3,7 @@
 import os
 from typing import Any
 
-from steelyard.app.config.checks import BURST, inherit, with_scheme
+from steelyard.app.config.checks import with_scheme
 from steelyard.app.config.choices import (
     SYNTHETIC,
     dataset_options,
@@ -11,10 +11,22 @@ from steelyard.app.config.choices import (
     resolve_file,
 )
 from steelyard.app.config.endpoint import API_KEY_ENV
+from steelyard.app.config.fields import Path
 from steelyard.app.config.load import LoadConfig, PhaseConfig
+from steelyard.app.config.load_checks import BURST, ends, inherit
 from steelyard.app.config.model import BenchmarkConfig
+from steelyard.app.config.rate_series import points_of
 from steelyard.app.config.tree import Tree
-from steelyard.domain.bench.plan import DatasetPlan, EndpointPlan, PhasePlan, Plan, PluginChoice
+from steelyard.domain.bench.plan import (
+    FIXED_SCHEDULE,
+    SCHEDULE_FILE,
+    DatasetPlan,
+    EndpointPlan,
+    PhasePlan,
+    Plan,
+    PluginChoice,
+    SchedulePlan,
+)
 
 EMBEDDED_MODEL = "steelyard-mock"
 SYNTHETIC_ENTRIES = 100
@@ -39,12 +51,13 @@ def make_plan(
         options["plugin_dirs"] = [_absolute(path) for path in config.plugins.directories]
     if tree.document is not None:
         options["config_file"] = _absolute(tree.document.file)
+    artifact_dir = _absolute(config.output.artifact_dir or os.path.join("artifacts", run_id))  # noqa: PTH118  a plan holds strings
     return Plan(
         run_id=run_id,
         models=config.models or (EMBEDDED_MODEL,),
         endpoint=_endpoint(config, has_api_key=has_api_key),
-        phases=_phases(config),
-        artifact_dir=_absolute(config.output.artifact_dir or os.path.join("artifacts", run_id)),  # noqa: PTH118  a plan holds strings
+        phases=_phases(config, tree, artifact_dir),
+        artifact_dir=artifact_dir,
         dataset=_dataset(config, tree),
         seed=config.input.random_seed,
         workers=config.service.workers,
@@ -54,6 +67,9 @@ def make_plan(
         phase_hooks=_choices(config.plugins.phase_hooks),
         post_processors=_choices(config.plugins.post_processors),
         goodput=dict(config.goodput),
+        http_trace=config.output.http_trace,
+        show_trace_timing=config.output.trace_timing,
+        slice_s=config.output.slice_duration,
         fail_on=config.output.fail_on,
         ui=config.ui,
         log_level=config.service.log_level,
@@ -113,23 +129,53 @@ def _dataset(config: BenchmarkConfig, tree: Tree) -> DatasetPlan:
         tokenizer=config.tokenizer.name,
         tokenizer_options=config.tokenizer.options,
         chat_template=config.tokenizer.apply_chat_template,
+        turns_mean=given.turns.mean,
+        turns_stddev=given.turns.stddev,
+        turn_delay_mean_ms=given.turns.delay_mean,
+        turn_delay_stddev_ms=given.turns.delay_stddev,
+        turn_delay_ratio=given.turns.delay_ratio,
+        schedule=_schedule(config),
         options=dataset_options(config),
     )
 
 
-def _phases(config: BenchmarkConfig) -> tuple[PhasePlan, ...]:
+def _schedule(config: BenchmarkConfig) -> SchedulePlan | None:
+    if not any(load.fixed_schedule for load in (config.load, config.warmup, *config.phases)):
+        return None
+    given = config.input.schedule
+    auto = given.auto_offset
+    return SchedulePlan(
+        auto_offset=given.start_offset is None if auto is None else auto,
+        start_ms=given.start_offset,
+        end_ms=given.end_offset,
+    )
+
+
+def _phases(config: BenchmarkConfig, tree: Tree, artifact_dir: str) -> tuple[PhasePlan, ...]:
+    def made(load: LoadConfig, name: str, kind: str, path: Path) -> PhasePlan:
+        series = points_of(load, tree, path)
+        schedule = os.path.join(artifact_dir, SCHEDULE_FILE)  # noqa: PTH118  as above
+        options: dict[str, Any] = load.options if isinstance(load, PhaseConfig) else {}
+        if load.fixed_schedule:
+            options = {**options, "path": schedule}
+        return _phase(load, name, kind, config, series, options)
+
     if config.phases:
-        return tuple(_named_phase(phase, config) for phase in config.phases)
-    phases = [_phase(config.load, "profiling", "profiling", config)]
-    warmup = config.warmup
-    if warmup.request_count is not None or warmup.duration is not None:
-        phases.insert(0, _phase(inherit(warmup, config.load), "warmup", "warmup", config))
+        return tuple(
+            made(phase, phase.name, _kind(phase), ("phases", index))
+            for index, phase in enumerate(config.phases)
+        )
+    phases = [made(config.load, "profiling", "profiling", ("load",))]
+    if ends(config.warmup):
+        warmup = inherit(config.warmup, config.load)
+        own = config.warmup.request_rate_series is not None
+        path: Path = ("warmup",) if own else ("load",)
+        phases.insert(0, made(warmup, "warmup", "warmup", path))
     return tuple(phases)
 
 
-def _named_phase(phase: PhaseConfig, config: BenchmarkConfig) -> PhasePlan:
-    kind = phase.kind or ("warmup" if phase.name == "warmup" else "profiling")
-    return _phase(phase, phase.name, kind, config, phase.options)
+def _kind(phase: PhaseConfig) -> str:
+    return phase.kind or ("warmup" if phase.name == "warmup" else "profiling")
 
 
 def _phase(
@@ -137,13 +183,13 @@ def _phase(
     name: str,
     kind: str,
     config: BenchmarkConfig,
-    options: dict[str, Any] | None = None,
+    series: tuple[tuple[float, float], ...],
+    options: dict[str, Any],
 ) -> PhasePlan:
-    closed = load.request_rate is None
+    rate = max(rate for _, rate in series) if series else load.request_rate
+    closed = rate is None and not load.fixed_schedule
     concurrency = load.concurrency or (1 if closed else None)
-    count = load.request_count
-    if count is None and load.duration is None:
-        count = config.input.conversations or max(LEAST_REQUESTS, 2 * (concurrency or 1))
+    count, sessions = _ends_after(load, config, concurrency)
     grace = load.grace_period
     if grace is None:
         grace = config.endpoint.request_timeout if kind == "warmup" else GRACE_S
@@ -152,17 +198,40 @@ def _phase(
         kind=kind,
         concurrency=concurrency,
         prefill_concurrency=load.prefill_concurrency,
-        request_rate=load.request_rate,
+        request_rate=rate,
+        rate_series=series,
         arrival="constant" if closed else _arrival(load),
         smoothness=load.arrival_smoothness or 1.0,
         request_count=count,
+        session_count=sessions,
         duration_s=load.duration,
         grace_s=grace,
-        options=options or {},
+        ramp=load.ramp_strategy or "linear",
+        request_rate_ramp_s=load.request_rate_ramp or 0.0,
+        concurrency_ramp_s=load.concurrency_ramp or 0.0,
+        prefill_concurrency_ramp_s=load.prefill_concurrency_ramp or 0.0,
+        cancellation_rate=(load.cancellation_rate or 0.0) / 100,
+        cancellation_delay_s=load.cancellation_delay or 0.0,
+        options=options,
     )
 
 
+def _ends_after(
+    load: LoadConfig, config: BenchmarkConfig, concurrency: int | None
+) -> tuple[int | None, int | None]:
+    """Return the requests and the sessions that end a phase."""
+    if ends(load):
+        return load.request_count, load.sessions
+    if config.input.conversations is not None:
+        return None, config.input.conversations
+    if load.fixed_schedule:
+        return None, None  # the trace ends it
+    return max(LEAST_REQUESTS, 2 * (concurrency or 1)), None
+
+
 def _arrival(load: LoadConfig) -> str:
+    if load.fixed_schedule:
+        return FIXED_SCHEDULE
     if load.arrival_pattern not in {None, BURST}:
         return str(load.arrival_pattern)
     return "gamma" if load.arrival_smoothness is not None else "poisson"

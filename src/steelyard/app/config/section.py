@@ -40,6 +40,8 @@ def _finite(value: float) -> float:
 Finite = AfterValidator(_finite)
 Count = Annotated[int, NotBool, Field(ge=1, le=COUNT_MAX)]
 Tokens = Annotated[float, Finite, NotBool, Field(ge=0)]
+Percent = Annotated[float, Finite, NotBool, Field(ge=0, le=100)]
+Ratio = Annotated[float, Finite, NotBool, Field(ge=0)]
 PositiveFloat = Annotated[float, Finite, NotBool, Field(gt=0)]
 Seconds = Annotated[float, Finite, BeforeValidator(duration), NotBool, Field(gt=0)]
 OptionalSeconds = Annotated[float, Finite, BeforeValidator(duration), NotBool, Field(ge=0)]

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from steelyard.domain.bench.plan import PhasePlan, Plan
+from steelyard.domain.bench.plan import PhasePlan, Plan, SchedulePlan
 
 STARTER = """\
 # A plan for `steelyard --config FILE`. Flags and STEELYARD_* variables win over this file.
@@ -23,6 +23,7 @@ input:
   isl_mean: 128                   # tokens of a synthetic prompt
   isl_stddev: 0
   osl_mean: 32                    # tokens asked for
+  # turns: {mean: 3, delay_mean: 500}  # conversations; delays in ms
   # file: prompts.jsonl           # instead of synthetic prompts; relative to this file
   random_seed: 42
 
@@ -32,6 +33,7 @@ warmup:
 load:
   concurrency: 4                  # closed loop; or an open loop:
   # request_rate: 20
+  # request_rate_ramp: 10s        # grows to it; ramp_strategy: linear, exponential, poisson
   # arrival_pattern: poisson      # constant, poisson, gamma
   request_count: 40
   # duration: 60s
@@ -104,6 +106,14 @@ def as_config(plan: Plan) -> dict[str, Any]:
             "osl_mean": dataset.osl_mean,
             "osl_stddev": dataset.osl_stddev,
             "random_seed": plan.seed,
+            "turns": {
+                "mean": dataset.turns_mean,
+                "stddev": dataset.turns_stddev,
+                "delay_mean": dataset.turn_delay_mean_ms,
+                "delay_stddev": dataset.turn_delay_stddev_ms,
+                "delay_ratio": dataset.turn_delay_ratio,
+            },
+            "schedule": _schedule(dataset.schedule),
             "options": dataset.options,
         },
         "tokenizer": {
@@ -118,6 +128,9 @@ def as_config(plan: Plan) -> dict[str, Any]:
             "export_level": plan.export_level,
             "exporters": list(plan.exporters),
             "fail_on": list(plan.fail_on),
+            "slice_duration": plan.slice_s,
+            "http_trace": plan.http_trace,
+            "trace_timing": plan.show_trace_timing,
         },
         "service": {
             "run_type": plan.run_type,
@@ -138,20 +151,41 @@ def _use(choice: Any) -> dict[str, Any]:
     return {"name": choice.name, "config": choice.config}
 
 
+def _schedule(schedule: SchedulePlan | None) -> dict[str, Any] | None:
+    if schedule is None:
+        return None
+    return {
+        "auto_offset": schedule.auto_offset,
+        "start_offset": schedule.start_ms,
+        "end_offset": schedule.end_ms,
+    }
+
+
 def _phase(phase: PhasePlan) -> dict[str, Any]:
     rated = phase.request_rate is not None
+    ramps = phase.request_rate_ramp_s, phase.concurrency_ramp_s, phase.prefill_concurrency_ramp_s
+    series = [{"time_s": time_s, "qps": rate} for time_s, rate in phase.rate_series]
     return {
         "name": phase.name,
         "kind": phase.kind,
         "concurrency": phase.concurrency,
+        "concurrency_ramp": phase.concurrency_ramp_s or None,
         "prefill_concurrency": phase.prefill_concurrency,
-        "request_rate": phase.request_rate,
+        "prefill_concurrency_ramp": phase.prefill_concurrency_ramp_s or None,
+        "request_rate": None if series else phase.request_rate,
+        "request_rate_ramp": phase.request_rate_ramp_s or None,
+        "request_rate_series": series or None,
+        "ramp_strategy": phase.ramp if any(ramps) else None,
         "arrival_pattern": phase.arrival if rated else None,
         "arrival_smoothness": phase.smoothness if rated and phase.arrival == "gamma" else None,
         "request_count": phase.request_count,
+        "sessions": phase.session_count,
         "duration": phase.duration_s,
         "grace_period": phase.grace_s if phase.duration_s is not None else None,
-        "options": phase.options or None,
+        "fixed_schedule": phase.fixed_schedule or None,
+        "cancellation_rate": round(100 * phase.cancellation_rate, 9) or None,
+        "cancellation_delay": phase.cancellation_delay_s or None,
+        "options": None if phase.fixed_schedule else phase.options or None,
     }
 
 

@@ -21,19 +21,12 @@ _BY_REASON: dict[str, str] = {
         "--public-dataset --hf-subset --hf-weka-dataset --dataset-filter"
     ),
     "trace replay": (
-        "--ignore-trace-delays --use-think-time-only --max-context-length --allow-dataset-wrap "
-        "--no-allow-dataset-wrap --trace-session-sample-ratio --fixed-schedule --no-fixed-"
-        "schedule --fixed-schedule-auto-offset --fixed-schedule-start-offset --fixed-schedule-"
-        "end-offset --replay-speedup --open-loop-replay --no-open-loop-replay --open-loop-"
-        "strict --omit-kv-hints --inter-turn-delay-cap-seconds --max-idle-gap-cap-seconds "
+        "--ignore-trace-delays --use-think-time-only --max-context-length "
+        "--allow-dataset-wrap --no-allow-dataset-wrap --trace-session-sample-ratio "
+        "--replay-speedup --open-loop-replay --no-open-loop-replay --open-loop-strict "
+        "--omit-kv-hints --inter-turn-delay-cap-seconds --max-idle-gap-cap-seconds "
         "--trajectory-start-min-ratio --trajectory-start-max-ratio --burst-phase-starts "
         "--trace-idle-gap-cap-seconds --system-idle-gap-cap-seconds"
-    ),
-    "conversations of several turns; synthetic ones have one": (
-        "--conversation-turn-mean --session-turns-mean --conversation-turn-stddev --session-"
-        "turns-stddev --conversation-turn-delay-mean --session-turn-delay-mean --conversation-"
-        "turn-delay-stddev --session-turn-delay-stddev --conversation-turn-delay-ratio "
-        "--session-delay-ratio --num-warmup-sessions"
     ),
     "this shape of prompt; --isl and --isl-stddev set its length": (
         "--prompt-batch-size --batch-size-text --batch-size -b --prompt-corpus --cache-bust "
@@ -64,18 +57,12 @@ _BY_REASON: dict[str, str] = {
         "multiplier --synthesis-prompt-len-multiplier --synthesis-output-len-multiplier "
         "--synthesis-max-isl --synthesis-max-osl"
     ),
-    "ramps and rate series; list phases in a file for steps of load": (
-        "--concurrency-ramp-duration --prefill-concurrency-ramp-duration --request-rate-ramp-"
-        "duration --request-rate-series --warmup-concurrency-ramp-duration --warmup-prefill-"
-        "concurrency-ramp-duration --warmup-request-rate-ramp-duration"
-    ),
     "stopping at a share of failures": "--failed-request-threshold",
     "scenarios": "--scenario --unsafe-override",
     "agentic warm-up": "--agentic-cache-warmup-duration --agentic-warmup-grace-period",
     "user-centric load; use --concurrency or --request-rate": "--user-centric-rate --num-users",
-    "cancelling requests on purpose": "--request-cancellation-rate --request-cancellation-delay",
     "this output; see --exporters": (
-        "--profile-export-prefix --profile-export-file --slice-duration --plot-required "
+        "--profile-export-prefix --profile-export-file --plot-required "
         "--export-outputs-json --stats-interval"
     ),
     "streaming to trackers and collectors": (
@@ -84,7 +71,6 @@ _BY_REASON: dict[str, str] = {
         "--mlflow-parent-run-id --mlflow-artifact-glob --wandb-project --wandb-entity "
         "--wandb-run-name --wandb-tag"
     ),
-    "HTTP traces": "--export-http-trace --show-trace-timing",
     "server metrics": "--server-metrics --no-server-metrics --server-metrics-formats",
     "network latency probes": (
         "--network-latency-automatic --network-latency-mean --network-latency-ping-interval"

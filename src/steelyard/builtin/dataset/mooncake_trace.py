@@ -13,7 +13,7 @@ Sources: Mooncake's published traces, and what AIPerf adds to them.
 """
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated
 
 import msgspec
@@ -29,6 +29,7 @@ from steelyard.domain.bench.rows import (
     require_content,
     turn_of,
 )
+from steelyard.domain.bench.trace_times import TIMES_EXPECTED, time_mistake
 from steelyard.runtime.line_file import Line, LineFile
 
 _BLOCKS_MAX = 1 << 20
@@ -58,6 +59,7 @@ class MooncakeTraceDataset:
         """Find the file; nothing is read yet."""
         self._file = LineFile(plan.path, "mooncake_trace")
         self._entries = plan.entries
+        self._is_timed = plan.schedule is not None
         self._tokenizer = tokenizer
         self._block_tokens = int(plan.options.get("block_size", BLOCK_TOKENS))
         self._blocks = BlockTexts(tokenizer, seed, self._block_tokens)
@@ -76,19 +78,25 @@ class MooncakeTraceDataset:
             row = self._row(line)
             if row.session_id is None:
                 name = f"{self._file.path.name}-{line.number}"
-                yield Conversation(id=name, turns=(self._turn(row, line),))
+                yield self._timed(name, (self._turn(row, line),), (line.number,))
             else:
                 if sessions is None:
                     sessions = self._places(line, row)
                 places = sessions.pop(str(row.session_id), None)
                 if places is None:
                     continue  # yielded with the first line of its session
-                yield Conversation(id=str(row.session_id), turns=tuple(self._turns(places)))
+                yield self._timed(str(row.session_id), tuple(self._turns(places)), places[::2])
             number += 1
             if number == self._entries:
                 return
         if number == 0:
             raise self._file.empty()
+
+    def _timed(self, name: str, turns: tuple[Turn, ...], lines: Sequence[int]) -> Conversation:
+        """Return a conversation; one that is replayed must have its times."""
+        if self._is_timed and (mistake := time_mistake(turns)):
+            raise self._file.wrong(lines[mistake[0]], mistake[1], TIMES_EXPECTED)
+        return Conversation(id=name, turns=turns)
 
     def _places(self, first: Line, row: _Row) -> dict[str, "array[int]"]:
         """Return line number and offset of each session's lines, from `first` to the end."""

@@ -14,6 +14,7 @@ from steelyard.domain.bench.conversation import Conversation, Turn
 from steelyard.domain.bench.plan import DatasetPlan
 from steelyard.domain.bench.ports import Tokenizer
 from steelyard.domain.bench.rows import CONTENT_EXPECTED, TurnRow, require_content, turn_of
+from steelyard.domain.bench.trace_times import TIMES_EXPECTED, time_mistake
 from steelyard.kernel.errors import UsageError
 from steelyard.runtime.line_file import Line, LineFile
 
@@ -37,6 +38,7 @@ class MultiTurnDataset:
         del seed
         self._file = LineFile(plan.path, "multi_turn")
         self._entries = plan.entries
+        self._is_timed = plan.schedule is not None
         self._tokenizer = tokenizer
         self._default_osl = None if plan.osl_mean is None else max(1, round(plan.osl_mean))
         self._decoder = msgspec.json.Decoder(_Session)
@@ -58,7 +60,11 @@ class MultiTurnDataset:
                     "all turns of a conversation on one line",
                 )
             seen[name] = line.number
-            yield Conversation(id=name, turns=tuple(self._turns(session, line)))
+            turns = tuple(self._turns(session, line))
+            if self._is_timed and (mistake := time_mistake(turns)):
+                got = f"{mistake[1]} in turns[{mistake[0]}]"
+                raise self._file.wrong(line.number, got, TIMES_EXPECTED)
+            yield Conversation(id=name, turns=turns)
             if len(seen) == self._entries:
                 return
         if not seen:

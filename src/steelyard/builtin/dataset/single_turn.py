@@ -12,6 +12,7 @@ from steelyard.domain.bench.conversation import Conversation
 from steelyard.domain.bench.plan import DatasetPlan
 from steelyard.domain.bench.ports import Tokenizer
 from steelyard.domain.bench.rows import CONTENT_EXPECTED, TurnRow, require_content, turn_of
+from steelyard.domain.bench.trace_times import TIMES_EXPECTED, time_mistake
 from steelyard.runtime.line_file import Line, LineFile
 
 
@@ -32,6 +33,7 @@ class SingleTurnDataset:
         del seed
         self._file = LineFile(plan.path, "single_turn")
         self._entries = plan.entries
+        self._is_timed = plan.schedule is not None
         self._tokenizer = tokenizer
         self._default_osl = None if plan.osl_mean is None else max(1, round(plan.osl_mean))
         self._decoder = msgspec.json.Decoder(_Row)
@@ -47,6 +49,8 @@ class SingleTurnDataset:
         for line in self._file.lines():
             row = _Row(text=self._file.text(line)) if plain else self._row(line)
             turn = turn_of(row, self._tokenizer.count, self._default_osl)
+            if self._is_timed and (mistake := time_mistake((turn,))):
+                raise self._file.wrong(line.number, mistake[1], TIMES_EXPECTED)
             name = row.session_id or row.id or f"{self._file.path.name}-{line.number}"
             yield Conversation(id=name, turns=(turn,))
             number += 1

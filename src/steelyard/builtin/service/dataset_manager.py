@@ -8,19 +8,22 @@ from typing import ClassVar
 import msgspec
 
 from steelyard.domain.bench.chat_isl import with_template
-from steelyard.domain.bench.conversation import Conversation
+from steelyard.domain.bench.conversation import Conversation, scaled
 from steelyard.domain.bench.messages import ConfigureRun, DatasetProgress
-from steelyard.domain.bench.plan import Plan
+from steelyard.domain.bench.plan import SCHEDULE_FILE, DatasetPlan, Plan
 from steelyard.domain.bench.ports import ChatTokenizer, Tokenizer
+from steelyard.domain.bench.trace_times import TraceTimes
 from steelyard.kernel.errors import SteelyardError, UsageError
 from steelyard.kernel.units import NS_PER_MS
-from steelyard.runtime.dataset_store import DatasetStoreWriter
+from steelyard.runtime.dataset_store import DatasetStoreWriter, reorder
+from steelyard.runtime.files import write_atomic
 from steelyard.runtime.service import Service, ServiceContext, on_configure, on_start
 
 FIRST_ENTRIES = 32
 """The first progress comes after so many entries: enough to begin with."""
 
 _SLICE_NS = NS_PER_MS // 5
+_ENTRIES_A_SLICE = 32
 _PROGRESS_NS = 50 * NS_PER_MS
 
 
@@ -28,7 +31,9 @@ class DatasetManager(Service):
     """Fills the store from the moment it is configured, in slices that yield to the loop.
 
     Every role hears `DatasetProgress`: after the first entries, then some twenty times a second,
-    and at the end. What goes wrong is said in its `error`.
+    and at the end. What goes wrong is said in its `error`. Where a phase has a fixed schedule, it
+    is written beside the store, and there is nothing to hear before the end: only then is known
+    which entry comes first.
     """
 
     service_type: ClassVar[str] = "dataset_manager"
@@ -71,13 +76,17 @@ class DatasetManager(Service):
                 conversations = iter(dataset.conversations())
                 if self._counts_chat(plan, tokenizer):
                     conversations = (with_template(made, tokenizer) for made in conversations)
+            times = TraceTimes(given.schedule) if given.schedule is not None else None
             clock = self.context.clock
             slice_ns = told_ns = clock.mono_ns()
-            while (conversation := self._next(conversations, source)) is not None:
-                writer.append(conversation)
+            while (made := self._next(conversations, source)) is not None:
+                conversation = self._shaped(made, given, times)
+                if conversation is not None:
+                    writer.append(conversation)
                 now_ns = clock.mono_ns()
                 early = writer.entries == FIRST_ENTRIES
-                if early or (now_ns - told_ns > _PROGRESS_NS and writer.entries > FIRST_ENTRIES):
+                late = now_ns - told_ns > _PROGRESS_NS and writer.entries > FIRST_ENTRIES
+                if times is None and (early or late):
                     writer.flush()
                     await self._tell(directory, writer.entries, entries)
                     told_ns = clock.mono_ns()
@@ -85,8 +94,30 @@ class DatasetManager(Service):
                     await asyncio.sleep(0)
                     slice_ns = clock.mono_ns()
         if not writer.entries:
-            raise UsageError(f"The dataset '{given.type}' has no entries")
+            raise _nothing(given)
+        if times is not None:
+            await self._write_schedule(Path(plan.artifact_dir), times)
         await self._tell(directory, writer.entries, writer.entries, complete=True)
+
+    def _shaped(
+        self, made: Conversation, plan: DatasetPlan, times: TraceTimes | None
+    ) -> Conversation | None:
+        """Return a conversation as it is sent; None when it is outside of the schedule."""
+        if plan.turn_delay_ratio != 1.0 and len(made.turns) > 1:
+            made = scaled(made, plan.turn_delay_ratio)
+        if times is None:
+            return made
+        with self.context.host.border.crossing(f"dataset {plan.type}", "give its times"):
+            return times.kept(made)
+
+    async def _write_schedule(self, run: Path, times: TraceTimes) -> None:
+        """Write when each entry begins, the entries being put in that order."""
+        offsets, order = times.schedule()
+        if (order[1:] < order[:-1]).any():
+            for entry in reorder(run / "dataset", order.tolist()):
+                if entry % _ENTRIES_A_SLICE == 0:
+                    await asyncio.sleep(0)
+        write_atomic(run / SCHEDULE_FILE, offsets.astype("<i8").tobytes())
 
     def _counts_chat(self, plan: Plan, tokenizer: Tokenizer) -> bool:
         """Return True when requests are chats and the tokenizer has their template."""
@@ -112,3 +143,17 @@ class DatasetManager(Service):
     async def _publish(self, progress: DatasetProgress) -> None:
         self._latest = progress
         await self.bus.publish(progress)
+
+
+def _nothing(plan: DatasetPlan) -> UsageError:
+    """Return the error to raise for a data set without entries."""
+    schedule = plan.schedule
+    if schedule is None or (schedule.start_ms is None and schedule.end_ms is None):
+        return UsageError(f"The dataset '{plan.type}' has no entries")
+    begin, end = schedule.start_ms or 0.0, schedule.end_ms
+    return UsageError(
+        f"No conversation of {plan.path} begins within the fixed schedule",
+        got=f"{begin:.15g} ms" + (" or later" if end is None else f" to {end:.15g} ms"),
+        expected="offsets within the trace's timestamps",
+        next_step="Change --fixed-schedule-start-offset or --fixed-schedule-end-offset.",
+    )

@@ -49,6 +49,7 @@ from steelyard.runtime.timerfd import ClockStepWatch
 TICK_S = 0.05
 FACTS_EVERY_TICKS = 10
 CONNECTIONS_AHEAD_MAX = 1024
+SCHEDULED_CONNECTIONS_AHEAD = 16
 ACK_WAIT_S = 3.0
 
 
@@ -271,4 +272,6 @@ def _connections_ahead(phase: PhasePlan) -> int:
     wanted = phase.concurrency or CONNECTIONS_AHEAD_MAX
     if phase.request_rate is not None:
         wanted = min(wanted, math.ceil(phase.request_rate / 2))
-    return min(wanted, phase.request_count or wanted)
+    elif phase.fixed_schedule:
+        wanted = min(wanted, SCHEDULED_CONNECTIONS_AHEAD)
+    return min(wanted, phase.request_count or wanted, phase.session_count or wanted)

@@ -46,3 +46,11 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
     id: str
     turns: tuple[Turn, ...]
+
+
+def scaled(conversation: Conversation, ratio: float) -> Conversation:
+    """Return a conversation whose waits are multiplied by `ratio`."""
+    turns = tuple(
+        msgspec.structs.replace(turn, delay_ms=turn.delay_ms * ratio) for turn in conversation.turns
+    )
+    return msgspec.structs.replace(conversation, turns=turns)

@@ -51,6 +51,10 @@ FIXED_SCHEDULE = "fixed_schedule"
 """The arrival of a phase that replays the times of a trace."""
 
 
+SCHEDULE_FILE = "dataset/schedule.i64"
+"""Where the dataset manager writes a fixed schedule, below the directory of the run."""
+
+
 class SchedulePlan(msgspec.Struct, frozen=True, kw_only=True):
     """Which times of a trace are replayed, and which of them is the phase's start.
 
