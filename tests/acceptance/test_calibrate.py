@@ -23,9 +23,9 @@ def steelyard(state, *words):
     )
 
 
-def profile(state, folder):
-    words = ("--streaming", "--concurrency", "8", "--request-count", "120", "--osl", "8",
-             "--ui", "none", "--fail-on", "", "--artifact-dir", str(folder))  # fmt: skip
+def profile(state, folder, concurrency=8):
+    words = ("--streaming", "--concurrency", str(concurrency), "--request-count", "400", "--osl",
+             "8", "--ui", "none", "--fail-on", "", "--artifact-dir", str(folder))  # fmt: skip
     return steelyard(state, "profile", *words)
 
 
@@ -48,6 +48,7 @@ def test_a_calibrated_host_gives_its_runs_error_bars(tmp_path):
 
     after = profile(state, tmp_path / "after")
     assert "calibrated 20" in after.stdout, after.stderr
+    assert "beyond the calibrated" not in after.stdout
     report = json.loads((tmp_path / "after" / "profile_export.json").read_text())
     first_token = report["metrics"]["time_to_first_token"]
     assert first_token["error_bar_source"] == "calibration"
@@ -55,9 +56,24 @@ def test_a_calibrated_host_gives_its_runs_error_bars(tmp_path):
     assert first_token["error_bar"] >= min(known)
     assert report["run"]["calibration"] == {"made_wall_ns": calibration["made_wall_ns"]}
 
+    beyond = profile(state, tmp_path / "beyond", concurrency=400)
+    words = "(400 requests in flight) is beyond the calibrated (256)"
+    assert words in " ".join(beyond.stdout.split()), beyond.stderr
+
     again = steelyard(tmp_path / "elsewhere", "report", str(tmp_path / "after"), "--json")
     bars = json.loads(again.stdout)["metrics"]["time_to_first_token"]["error_bar"]
     assert bars == first_token["error_bar"], "a report made elsewhere has the run's own bars"
+
+
+def test_a_calibration_of_another_version_is_named_and_gives_no_bars(tmp_path):
+    steelyard(tmp_path, "calibrate", "--quick")
+    (kept,) = tmp_path.glob("steelyard/calibration/*.json")
+    calibration = json.loads(kept.read_text())
+    calibration["facts"]["kernel"] = "Linux 2.6"
+    kept.rename(kept.with_name("0123456789ab.json")).write_text(json.dumps(calibration))
+    done = profile(tmp_path, tmp_path / "run")
+    assert "is of another instrument: kernel Linux 2.6, now" in " ".join(done.stdout.split())
+    assert "Not calibrated" in done.stdout
 
 
 def test_a_damaged_calibration_harms_no_run_and_is_named(tmp_path):

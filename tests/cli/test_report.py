@@ -31,7 +31,7 @@ def test_a_piped_page_has_no_trailing_spaces_and_no_folded_lines(
     lines = steelyard("report", str(killed_run))[1].splitlines()
     assert not [line for line in lines if line != line.rstrip()]
     (cause,) = [line for line in lines if "interrupted:" in line]
-    assert cause.endswith("this is what was written till then")
+    assert cause.endswith("Run again to its end for figures of the whole load.")
     assert lines[0].endswith(", interrupted")
 
 

@@ -9,6 +9,7 @@ from steelyard.kernel.errors import FileError
 from steelyard.runtime.calibration_store import (
     calibration_path,
     load_calibration,
+    outdated_calibration,
     save_calibration,
     state_directory,
 )
@@ -34,6 +35,20 @@ def test_a_new_calibration_takes_the_place_of_the_last(tmp_path):
     save_calibration(made(host, at=1), tmp_path)
     save_calibration(made(host, at=2), tmp_path)
     assert load_calibration(tmp_path, host).made_wall_ns == 2
+
+
+def test_a_calibration_of_another_kernel_is_no_calibration_but_is_named(tmp_path):
+    """The newest of those that there are; what can't be read is nobody's."""
+    host = host_facts()
+    assert outdated_calibration(tmp_path, host) == ""
+    save_calibration(made({**host, "kernel": "Linux 5.0"}, at=0), tmp_path)
+    save_calibration(made({**host, "kernel": "Linux 6.0"}, at=86_400_000_000_000), tmp_path)
+    (tmp_path / "calibration" / "odd.json").write_text("{")
+    assert load_calibration(tmp_path, host) is None
+    assert outdated_calibration(tmp_path, host) == (
+        "The calibration of 1970-01-02 is of another instrument: kernel Linux 6.0, now "
+        f"{host['kernel']}; run `steelyard calibrate`"
+    )
 
 
 @pytest.mark.parametrize("change", ["{", '{"schema_version": "9.0"}', None])

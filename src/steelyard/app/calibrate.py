@@ -3,7 +3,7 @@
 import os
 import resource
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from steelyard.domain.bench.calibration import (
     ceilings,
     measure_errors_ms,
     spread,
+    stamp_widths_ms,
 )
 from steelyard.domain.bench.plan import DatasetPlan, EndpointPlan, PhasePlan, Plan
 from steelyard.domain.bench.records import RECORD_DTYPE
@@ -57,6 +58,10 @@ class Sweep:
     tokens: int
     server: tuple[str, ...] = ()
 
+    def levels(self, *, quick: bool) -> tuple[int, ...]:
+        """Return the requests in flight of each level that this user's open files allow."""
+        return tuple(n for n in (self.quick if quick else self.in_flight) if n <= _files_max())
+
 
 SWEEPS = (
     Sweep("whole answers, {} in flight", False, (1, 8, 64), (8,), 1),
@@ -70,7 +75,7 @@ SWEEPS = (
 
 
 def calibrate(
-    *, quick: bool = False, on_sweep: Callable[[Sweep], None] = lambda _: None
+    *, quick: bool = False, on_sweep: Callable[[str], None] = lambda _: None
 ) -> Calibration:
     """Measure this host; about 30 s, or 10 s when `quick`.
 
@@ -79,26 +84,34 @@ def calibrate(
 
     Args:
         quick: fewer levels and shorter ones.
-        on_sweep: told before each sweep.
+        on_sweep: told the name of each sweep before it begins.
 
     Raises:
         SteelyardError: a run failed, or nothing of it could be judged.
     """
     host = standard_host()
+    load_average = os.getloadavg()[0]
     levels: list[LoadLevel] = []
     for sweep in SWEEPS:
-        on_sweep(sweep)
+        on_sweep(sweep.name.format(_spoken(sweep.levels(quick=quick))))
         levels += _run_sweep(sweep, host, quick=quick)
     return Calibration(
         made_wall_ns=SystemClock.wall_ns(),
         facts=calibration_facts(host_facts()),
         levels=tuple(levels),
         ceilings=ceilings(levels),
+        load_average=load_average,
     )
 
 
+def _spoken(numbers: Sequence[int]) -> str:
+    """Return `1, 8 and 64`."""
+    *most, last = map(str, numbers)
+    return f"{', '.join(most)} and {last}" if most else last
+
+
 def _run_sweep(sweep: Sweep, host: PluginHost, *, quick: bool) -> list[LoadLevel]:
-    in_flight = [n for n in (sweep.quick if quick else sweep.in_flight) if n <= _files_max()]
+    in_flight = sweep.levels(quick=quick)
     with tempfile.TemporaryDirectory(prefix="steelyard-calibrate-") as scratch:
         log = Path(scratch) / "truth.csv"
         with embedded_mock(("--truth-log", str(log), *sweep.server)) as url:
@@ -115,7 +128,7 @@ def _files_max() -> int:
     return soft - _FILES_SPARED
 
 
-def _plan(sweep: Sweep, in_flight: list[int], url: str, scratch: str, level_s: float) -> Plan:
+def _plan(sweep: Sweep, in_flight: Sequence[int], url: str, scratch: str, level_s: float) -> Plan:
     warmup = PhasePlan(
         name="warmup",
         kind="warmup",
@@ -148,7 +161,7 @@ def _records(directory: Path) -> np.ndarray:
 
 
 def _levels(
-    sweep: Sweep, in_flight: list[int], records: np.ndarray, truth: np.ndarray
+    sweep: Sweep, in_flight: Sequence[int], records: np.ndarray, truth: np.ndarray
 ) -> Iterator[LoadLevel]:
     """Yield what each phase after the warm-up came to."""
     for phase, count in enumerate(in_flight, 1):
@@ -172,4 +185,5 @@ def _levels(
             requests_per_s=rows.size / span_s,
             events_per_s=chunks / span_s,
             errors={measure: spread(values) for measure, values in errors.items()},
+            stamp_widths=stamp_widths_ms(rows, streaming=sweep.streaming),
         )

@@ -26,7 +26,11 @@ from steelyard.domain.bench.plan import Plan
 from steelyard.domain.bench.summary import Summary
 from steelyard.domain.bench.targets import parse_target
 from steelyard.kernel.errors import FileError
-from steelyard.runtime.calibration_store import load_calibration, state_directory
+from steelyard.runtime.calibration_store import (
+    load_calibration,
+    outdated_calibration,
+    state_directory,
+)
 from steelyard.runtime.clock import SystemClock
 from steelyard.runtime.host_facts import host_facts
 from steelyard.runtime.journal import JournalWriter, journal_directory
@@ -202,11 +206,12 @@ def _calibration(host: dict[str, object]) -> object:
 
     It goes into the journal, so that a report made later or elsewhere gives the same error bars.
     """
+    state = state_directory(os.environ)
     try:
-        found = load_calibration(state_directory(os.environ), host)
+        found = load_calibration(state, host)
     except FileError as error:
         return str(error)
-    return None if found is None else msgspec.to_builtins(found)
+    return msgspec.to_builtins(found) if found else outdated_calibration(state, host) or None
 
 
 def _run_loop(main: Callable[[], object]) -> None:

@@ -25,6 +25,9 @@ Examples:
   steelyard calibrate --quick --json
 """
 
+BUSY_SHARE = 0.5
+"""A load average above this share of the CPUs leaves less than a core to client or server."""
+
 app = App(name="calibrate", help=_HELP, help_format="plaintext")
 
 
@@ -44,13 +47,13 @@ def calibrate(
     """
     import msgspec
 
-    from steelyard.app.calibrate import Sweep
     from steelyard.app.calibrate import calibrate as measure
     from steelyard.runtime.calibration_store import save_calibration, state_directory
 
-    def tell(sweep: Sweep) -> None:
-        print(f"calibrating: {sweep.name.format('n')} ...", file=sys.stderr, flush=True)
+    def tell(sweep: str) -> None:
+        print(f"calibrating: {sweep} ...", file=sys.stderr, flush=True)
 
+    _warn_if_busy()
     calibration = measure(quick=quick, on_sweep=tell)
     path = save_calibration(calibration, state_directory(os.environ)) if save else None
     if as_json:
@@ -61,6 +64,17 @@ def calibrate(
     _print(calibration)
     print(f"\nKept in {path}" if path else "\nNot kept.")
     return 0
+
+
+def _warn_if_busy() -> None:
+    load, cores = os.getloadavg()[0], len(os.sched_getaffinity(0))
+    if load > BUSY_SHARE * cores:
+        print(
+            f"The machine is busy (load {load:.2g} on {cores} CPUs): ceilings will be lower and "
+            "errors larger than they are when it is idle.",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def _print(calibration: "Calibration") -> None:

@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from steelyard.domain.bench.summary import Summary
     from steelyard.runtime.plugin_host import PluginHost
 
-WIDTH_PIPE = 160
-"""Columns of a page that is no terminal's: the widest line of the tables fits."""
+WIDTH_PIPE = 300
+"""Columns of a page that is no terminal's: tables and the sentences of a verdict fit."""
 
 
 def print_result(summary: "Summary", directory: str, host: "PluginHost") -> None:

@@ -2,13 +2,21 @@
 
 import hashlib
 from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from steelyard.domain.bench.calibration import CALIBRATION_SCHEMA, Calibration, calibration_facts
+from steelyard.domain.bench.calibration import (
+    CALIBRATION_SCHEMA,
+    Calibration,
+    calibration_facts,
+    changed_facts,
+)
 from steelyard.kernel.errors import FileError
+from steelyard.kernel.units import NS_PER_S
 from steelyard.runtime.files import reason_of, write_atomic
 
 
@@ -48,7 +56,31 @@ def load_calibration(directory: Path, host: Mapping[str, Any]) -> Calibration | 
     Raises:
         FileError: there is a file, but it can't be read or is not of this schema.
     """
-    path = calibration_path(directory, host)
+    return _read(calibration_path(directory, host))
+
+
+def outdated_calibration(directory: Path, host: Mapping[str, Any]) -> str:
+    """Return a sentence about the newest calibration of other facts; empty without one.
+
+    What can't be read is passed over: nobody asked for it.
+    """
+    others = []
+    for path in (directory / "calibration").glob("*.json"):
+        with suppress(FileError):
+            found = _read(path)
+            if found is not None:
+                others.append(found)
+    if not others:
+        return ""
+    newest = max(others, key=lambda calibration: calibration.made_wall_ns)
+    made = datetime.fromtimestamp(newest.made_wall_ns / NS_PER_S, tz=UTC).date().isoformat()
+    return (
+        f"The calibration of {made} is of another instrument: "
+        f"{changed_facts(newest.facts, host)}; run `steelyard calibrate`"
+    )
+
+
+def _read(path: Path) -> Calibration | None:
     try:
         data = path.read_bytes()
     except FileNotFoundError:

@@ -1,5 +1,6 @@
 """Errors against the truth, the nearest level, and the bars that come of them."""
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -10,10 +11,13 @@ from steelyard.domain.bench.calibration import (
     ErrorSpread,
     LoadLevel,
     calibration_facts,
+    calibration_notes,
     ceilings,
+    changed_facts,
     measure_errors_ms,
     nearest_level,
     spread,
+    stamp_widths_ms,
     with_error_bars,
 )
 from steelyard.domain.bench.records import MISSING, ErrorKind, empty_batch
@@ -143,12 +147,12 @@ def metric(tag, **numbers):
     return MetricSummary(tag=tag, header=tag, unit="ms", **numbers)
 
 
-def test_a_bar_is_the_calibrated_p99_and_what_the_runs_stamps_add():
-    """0.25 of the level and 0.5 of the stamps: 0.75 ms."""
-    calibration = Calibration(
-        made_wall_ns=1, facts={}, ceilings=ceilings(()),
-        levels=(level("only", ttft=0.25, itl=0.125),),
-    )  # fmt: skip
+def test_a_bar_is_the_calibrated_p99_and_what_the_runs_stamps_leave_open_beyond_it():
+    """0.25 of the level, of which its stamps leave open 0.125; this run's 0.5: 0.625 ms."""
+    only = msgspec.structs.replace(
+        level("only", ttft=0.25, itl=0.125), stamp_widths={"ttft": 0.125}
+    )
+    calibration = Calibration(made_wall_ns=1, facts={}, ceilings=ceilings(()), levels=(only,))
     metrics = {
         "time_to_first_token": metric("ttft", count=3, error_bar=0.5, error_bar_source="stamps"),
         "inter_token_latency": metric("itl", count=3),
@@ -158,12 +162,71 @@ def test_a_bar_is_the_calibrated_p99_and_what_the_runs_stamps_add():
     }
     made = with_error_bars(metrics, calibration, streaming=True, rate=100)
     assert {tag: (m.error_bar, m.error_bar_source) for tag, m in made.items()} == {
-        "time_to_first_token": (0.75, "calibration"),
+        "time_to_first_token": (0.625, "calibration"),
         "inter_token_latency": (0.125, "calibration"),
         "request_latency": (0.5, "stamps"),  # this level has no such error
         "time_to_first_output_token": (None, ""),
         "request_throughput": (None, ""),
     }
+
+
+def test_stamps_as_good_as_the_levels_add_nothing_to_its_error():
+    """0.0625 of 0.125 is in the calibrated 0.25 already: counted once."""
+    only = msgspec.structs.replace(level("only", ttft=0.25), stamp_widths={"ttft": 0.125})
+    calibration = Calibration(made_wall_ns=1, facts={}, ceilings=ceilings(()), levels=(only,))
+    metrics = {"time_to_first_token": metric("ttft", count=3, error_bar=0.0625)}
+    made = with_error_bars(metrics, calibration, streaming=True, rate=100)
+    assert made["time_to_first_token"].error_bar == 0.25
+
+
+def test_what_stamps_leave_open_is_the_send_and_a_merged_first_read():
+    """Sent within 2 ms; of two first reads one is merged, after a read 4 ms before: 2 and 6 ms."""
+    rows = empty_batch(3)
+    rows["start_ns"], rows["sent_ns"] = 0, 2_000_000
+    rows["stamp_lower_ns"], rows["first_token_ns"] = 6_000_000, 10_000_000
+    rows["second_token_ns"] = [10_000_000, 11_000_000, 10_000_000]
+    rows["end_ns"] = 20_000_000
+    rows["error_kind"] = [0, 0, ErrorKind.RESET]
+    assert stamp_widths_ms(rows, streaming=True) == {"latency": 2.0, "ttft": 4.0}
+    assert stamp_widths_ms(rows, streaming=False) == {"latency": 2.0}
+    assert stamp_widths_ms(rows[2:], streaming=True) == {}
+
+
+DAY_NS = 86_400_000_000_000
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, []),
+        ({"rate": 10_900}, []),
+        ({"rate": 11_100}, ["(11,100 events/s) is beyond the calibrated (10,000 events/s)"]),
+        ({"rate": 200, "streaming": False}, ["200 requests/s) is beyond the calibrated (50 req"]),
+        ({"in_flight": 71}, ["(71 requests in flight) is beyond the calibrated (64)"]),
+        ({"in_flight": 0, "wall_ns": 30 * DAY_NS}, []),
+        ({"wall_ns": 31 * DAY_NS}, ["was 31 days old"]),
+    ],
+)
+def test_a_load_beyond_the_calibrated_and_an_old_calibration_are_named(changes, words):
+    """A tenth more than the heaviest level is still near it."""
+    levels = (
+        level("slow", events_per_s=100, ttft=1),
+        level("fast", events_per_s=10_000, in_flight=64, ttft=1),
+        level("whole", streaming=False, requests_per_s=50, in_flight=8, latency=1),
+    )
+    calibration = Calibration(made_wall_ns=0, facts={}, ceilings=ceilings(levels), levels=levels)
+    run = {"streaming": True, "rate": 500, "in_flight": 64, "wall_ns": DAY_NS, **changes}
+    notes = calibration_notes(calibration, **run)
+    assert len(notes) == len(words)
+    assert all(part in note for part, note in zip(words, notes, strict=True))
+
+
+def test_what_changed_since_is_told():
+    host = {"host_id": "a", "kernel": "Linux 6.1", "cpu_usable": 2}
+    now = {**host, "kernel": "Linux 6.2", "cpu_usable": 4}
+    assert changed_facts(calibration_facts(host), now) == (
+        "cpu usable 2, now 4, kernel Linux 6.1, now Linux 6.2"
+    )
 
 
 def test_another_kernel_is_another_instrument_and_free_memory_is_not():

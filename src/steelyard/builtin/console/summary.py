@@ -61,8 +61,8 @@ def _footnotes(summary: Summary) -> Iterator[Text]:
     sources = {metric.error_bar_source for metric in shown if metric.count}
     if "calibration" in sources:
         lines.append(
-            "± is this instrument's own error at such a load (p99), with what this run's stamps "
-            f"add; calibrated {_day(run.calibration)}."
+            "± is this instrument's own error at such a load (p99), and what this run's stamps "
+            f"leave open beyond that; calibrated {_day(run.calibration)}."
         )
     elif "stamps" in sources:
         lines.append("± is what this run's own stamps can be wrong by.")

@@ -11,9 +11,10 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from steelyard.domain.bench.metrics import first_token_stamp_width_ms, request_stamp_width_ms
 from steelyard.domain.bench.records import MISSING, ErrorKind
 from steelyard.domain.bench.summary import MetricSummary
-from steelyard.kernel.units import NS_PER_MS
+from steelyard.kernel.units import NS_PER_MS, NS_PER_S
 
 CALIBRATION_SCHEMA = "1.0"
 
@@ -46,6 +47,12 @@ TRUTH_DTYPE = np.dtype(
 )
 """What a server says of one answered request; `phase` and `index` are those of its request id."""
 
+BEYOND = 1.1
+"""A load this much above the heaviest level is not the calibrated one any more."""
+
+AGE_NOTED_DAYS = 30
+"""Microcode, firmware and neighbours change without a new kernel: an older one is worth a word."""
+
 _FACTS = ("host_id", "cpu_model", "cpu_usable", "kernel", "machine", "python", "steelyard_version")
 
 
@@ -66,6 +73,8 @@ class LoadLevel(msgspec.Struct, frozen=True, kw_only=True):
         requests_per_s, events_per_s: what was carried; events are content chunks.
         failed: requests that failed or have no truth.
         errors: by measure, those of `MEASURES` that this load has.
+        stamp_widths: by measure, by how much stamps alone could overstate it, in ms, on average:
+            a part of the errors, known of every run.
     """
 
     name: str
@@ -76,6 +85,7 @@ class LoadLevel(msgspec.Struct, frozen=True, kw_only=True):
     requests_per_s: float
     events_per_s: float
     errors: dict[str, ErrorSpread]
+    stamp_widths: dict[str, float] = {}
 
 
 class Ceilings(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,13 +97,18 @@ class Ceilings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Calibration(msgspec.Struct, frozen=True, kw_only=True):
-    """A host's calibration; good for runs whose host facts are the same."""
+    """A host's calibration; good for runs whose host facts are the same.
+
+    Attributes:
+        load_average: of the minute before it began, in processes that want a CPU.
+    """
 
     schema_version: str = CALIBRATION_SCHEMA
     made_wall_ns: int
     facts: dict[str, Any]
     levels: tuple[LoadLevel, ...]
     ceilings: Ceilings
+    load_average: float = 0.0
 
 
 def calibration_facts(host: Mapping[str, Any]) -> dict[str, Any]:
@@ -102,6 +117,16 @@ def calibration_facts(host: Mapping[str, Any]) -> dict[str, Any]:
     Another kernel, Python, Steelyard or number of usable CPUs is another instrument.
     """
     return {name: host.get(name) for name in _FACTS}
+
+
+def changed_facts(before: Mapping[str, Any], host: Mapping[str, Any]) -> str:
+    """Return what is another thing now than when `before` were a calibration's facts, in words."""
+    now = calibration_facts(host)
+    return ", ".join(
+        f"{name.replace('_', ' ')} {before.get(name)}, now {now[name]}"
+        for name in _FACTS
+        if before.get(name) != now[name]
+    )
 
 
 def measure_errors_ms(
@@ -140,6 +165,16 @@ def measure_errors_ms(
     return {name: errors / NS_PER_MS for name, errors in found.items() if errors.size}, unjudged
 
 
+def stamp_widths_ms(records: np.ndarray, *, streaming: bool) -> dict[str, float]:
+    """Return by measure the mean width of what stamps leave open, where they bound it at all."""
+    answered = records[records["error_kind"] == ErrorKind.NONE]
+    widths = {"latency": request_stamp_width_ms(answered)}
+    if streaming:
+        widths["ttft"] = first_token_stamp_width_ms(answered)
+    known = {measure: found[np.isfinite(found)] for measure, found in widths.items()}
+    return {measure: float(found.mean()) for measure, found in known.items() if found.size}
+
+
 def spread(errors_ms: np.ndarray) -> ErrorSpread:
     """Return the percentiles of the absolute errors, linearly interpolated.
 
@@ -166,6 +201,11 @@ def ceilings(levels: Iterable[LoadLevel]) -> Ceilings:
     )
 
 
+def carried(level: LoadLevel, *, streaming: bool) -> float:
+    """Return what a level carried, as loads are compared: events/s of streams, else requests/s."""
+    return level.events_per_s if streaming else level.requests_per_s
+
+
 def nearest_level(
     levels: Sequence[LoadLevel], measure: str, *, streaming: bool, rate: float
 ) -> LoadLevel | None:
@@ -180,18 +220,15 @@ def nearest_level(
         streaming: of the run; levels of the other way are no match.
         rate: events/s of a streaming run, requests/s of another.
     """
-
-    def load(level: LoadLevel) -> float:
-        return level.events_per_s if streaming else level.requests_per_s
-
     known = [
-        level
+        (carried(level, streaming=streaming), level)
         for level in levels
-        if level.streaming == streaming and measure in level.errors and load(level) > 0
+        if level.streaming == streaming and measure in level.errors
     ]
+    known = [(load, level) for load, level in known if load > 0]
     if not known or not (math.isfinite(rate) and rate > 0):
         return None
-    return min(known, key=lambda level: (abs(math.log(rate / load(level))), -load(level)))
+    return min(known, key=lambda pair: (abs(math.log(rate / pair[0])), -pair[0]))[1]
 
 
 def with_error_bars(
@@ -199,9 +236,9 @@ def with_error_bars(
 ) -> dict[str, MetricSummary]:
     """Return the metrics, each latency with its error bar.
 
-    The bar is the p99 of the nearest level's absolute error, plus what this run's own stamps can
-    be wrong by where that is known: both are bounds, so they add. It says `calibration` as its
-    source.
+    The bar is the p99 of the nearest level's absolute error, which holds what that level's stamps
+    left open; where this run's stamps leave open more than those, the difference is added. It says
+    `calibration` as its source.
     """
     made = dict(metrics)
     for tag, metric in metrics.items():
@@ -210,9 +247,46 @@ def with_error_bars(
             continue
         level = nearest_level(calibration.levels, measure, streaming=streaming, rate=rate)
         if level is not None:
+            added = (metric.error_bar or 0.0) - level.stamp_widths.get(measure, 0.0)
             made[tag] = msgspec.structs.replace(
                 metric,
-                error_bar=level.errors[measure].p99 + (metric.error_bar or 0.0),
+                error_bar=level.errors[measure].p99 + max(added, 0.0),
                 error_bar_source="calibration",
             )
     return made
+
+
+def calibration_notes(
+    calibration: Calibration, *, streaming: bool, rate: float, in_flight: int, wall_ns: int
+) -> tuple[str, ...]:
+    """Return what a reader of error bars should know: a load beyond the calibrated, and its age.
+
+    Args:
+        calibration: the host's.
+        streaming: of the run.
+        rate: events/s of a streaming run, requests/s of another.
+        in_flight: the most requests that the run's plan keeps in flight; 0 when it sets no limit.
+        wall_ns: when the run began.
+    """
+    notes = []
+    loads = [
+        carried(level, streaming=streaming)
+        for level in calibration.levels
+        if level.streaming == streaming
+    ]
+    heaviest = max(loads, default=0.0)
+    unit = "events/s" if streaming else "requests/s"
+    if rate > BEYOND * heaviest:
+        notes.append(
+            f"The load ({rate:,.0f} {unit}) is beyond the calibrated ({heaviest:,.0f} {unit}): "
+            "errors can be larger than their bars"
+        )
+    if in_flight > BEYOND * calibration.ceilings.connections:
+        notes.append(
+            f"The load ({in_flight:,} requests in flight) is beyond the calibrated "
+            f"({calibration.ceilings.connections:,}): errors can be larger than their bars"
+        )
+    days = (wall_ns - calibration.made_wall_ns) // (86_400 * NS_PER_S)
+    if days > AGE_NOTED_DAYS:
+        notes.append(f"The calibration was {days} days old; `steelyard calibrate` makes it anew")
+    return tuple(notes)

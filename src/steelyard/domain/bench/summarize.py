@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from steelyard.domain.bench.calibration import with_error_bars
+from steelyard.domain.bench.calibration import calibration_notes, with_error_bars
 from steelyard.domain.bench.metrics import MetricFlags, flags_of, group_of
 from steelyard.domain.bench.plan import Plan
 from steelyard.domain.bench.redact import redacted_plan, redacted_text
@@ -34,20 +34,38 @@ def describe_metric(metric: Any, numbers: Mapping[str, Any], totals: Totals) -> 
         flags=int(flags),
         group=group_of(metric),
         larger_is_better=metric.larger_is_better,
+        adjusts=str(getattr(metric, "adjusts", "")),
         **numbers,
     )
+
+
+def _load(plan: Plan, totals: Totals) -> float:
+    """Return the load as calibrations count it; 0.0 when nothing was measured."""
+    seconds = totals.duration_ns / NS_PER_S
+    carried = totals.chunks if plan.endpoint.streaming else totals.requests
+    return carried / seconds if seconds else 0.0
 
 
 def calibrated(
     metrics: Mapping[str, MetricSummary], plan: Plan, story: Story, totals: Totals
 ) -> dict[str, MetricSummary]:
     """Return the metrics with error bars from the calibration that the run found, if it did."""
-    seconds = totals.duration_ns / NS_PER_S
-    if story.calibration is None or not seconds:
+    rate = _load(plan, totals)
+    if story.calibration is None or not rate:
         return dict(metrics)
-    streaming = plan.endpoint.streaming
-    rate = (totals.chunks if streaming else totals.requests) / seconds
-    return with_error_bars(metrics, story.calibration, streaming=streaming, rate=rate)
+    return with_error_bars(metrics, story.calibration, streaming=plan.endpoint.streaming, rate=rate)
+
+
+def _about_calibration(plan: Plan, story: Story, totals: Totals) -> tuple[str, ...]:
+    if story.calibration is None:
+        return (story.calibration_problem,) if story.calibration_problem else ()
+    return calibration_notes(
+        story.calibration,
+        streaming=plan.endpoint.streaming,
+        rate=_load(plan, totals),
+        in_flight=max((phase.concurrency or 0 for phase in plan.phases), default=0),
+        wall_ns=story.started_wall_ns,
+    )
 
 
 def single(value: float | None) -> dict[str, Any]:
@@ -190,7 +208,7 @@ def summarize(
             artifact_dir=directory,
             lost_services=tuple(service for service, _ in story.lost),
             journal={**journal, "damage": list(damage)},
-            notes=(*notes, *([story.calibration_problem] if story.calibration_problem else [])),
+            notes=(*notes, *_about_calibration(plan, story, totals)),
             calibration=(
                 {"made_wall_ns": story.calibration.made_wall_ns} if story.calibration else {}
             ),

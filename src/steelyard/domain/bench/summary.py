@@ -20,10 +20,11 @@ class MetricSummary(msgspec.Struct, frozen=True, kw_only=True):
         error_bar: half-width, in `unit`, of what the instrument itself may be wrong by; None when
             it was not measured.
         error_bar_source: `stamps` when only the run's own stamps bound it; `calibration` when it is
-            the host's calibrated error at this load, plus that bound.
+            the host's calibrated error at this load, plus what that bound has beyond it.
         provenance: where the samples come from, such as `server usage 100 %`.
         flags: `MetricFlags`, for consoles to filter by; not exported.
         group: the console table it belongs to.
+        adjusts: the tag of the metric that this one repeats with failures as +inf; not exported.
     """
 
     tag: str
@@ -49,6 +50,7 @@ class MetricSummary(msgspec.Struct, frozen=True, kw_only=True):
     flags: int = 0
     group: str = ""
     larger_is_better: bool = False
+    adjusts: str = ""
 
 
 class Cause(msgspec.Struct, frozen=True, kw_only=True):
