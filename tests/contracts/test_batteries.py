@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from detailed_runs import detailed_run
 from endpoint_samples import SAMPLES
 
 from steelyard.domain.bench.plan import FIXED_SCHEDULE, PhasePlan
@@ -56,7 +57,8 @@ class TestRamps(RampContract):
 class TestExporters(ExporterContract):
     @pytest.fixture
     def subject(self, name):
-        return ExporterSubject(HOST.load("exporter", name))
+        run = {"run": detailed_run} if name in {"chunks", "raw"} else {}
+        return ExporterSubject(HOST.load("exporter", name), **run)
 
 
 class TestSummaryConsole(ConsoleContract):

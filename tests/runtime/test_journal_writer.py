@@ -81,9 +81,9 @@ def test_what_is_not_plain_data_is_refused_and_leaves_no_trace(kit, tmp_path):
 
 
 def test_an_event_that_no_reader_would_take_is_refused(kit, tmp_path, monkeypatch):
-    monkeypatch.setattr("steelyard.kernel.frames.MAX_PAYLOAD", 1000)
-    with kit.writer(tmp_path) as journal, pytest.raises(JournalError, match="at most 1000"):
-        journal.event("big", {"x": "y" * 2000})
+    monkeypatch.setattr("steelyard.kernel.frames.MAX_PAYLOAD", 2000)
+    with kit.writer(tmp_path) as journal, pytest.raises(JournalError, match="at most 2000"):
+        journal.event("big", {"x": "y" * 3000})
 
 
 def test_a_closed_writer_and_a_forked_one_are_refused(kit, tmp_path):

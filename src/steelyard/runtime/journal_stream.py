@@ -35,7 +35,8 @@ _PAYLOAD_ERRORS = (msgspec.MsgspecError, ValueError, RecursionError)
 class StreamOpened(msgspec.Struct, frozen=True, kw_only=True):
     """Payload of the frame with which each writer begins: who writes, and with which columns.
 
-    `repaired` says what a writer had to cut from the file's end before it could go on.
+    Journals older than chunk side tables state no `chunk_descr`. `repaired` says what a writer had
+    to cut from the file's end before it could go on.
     """
 
     run_id: str
@@ -47,6 +48,7 @@ class StreamOpened(msgspec.Struct, frozen=True, kw_only=True):
     schema: int
     steelyard_version: str
     record_descr: Descr
+    chunk_descr: Descr = ()
     repaired: dict[str, Any] | None = None
 
 
@@ -228,7 +230,7 @@ class StreamCursor:
         if frame.stream != stream_number(opened.stream_id):
             message = f"stream number {frame.stream} is not that of {opened.stream_id!r}"
             raise ValueError(message)
-        self._batches = BatchDecoder(opened.record_descr)
+        self._batches = BatchDecoder(opened.record_descr, opened.chunk_descr)
         self._stream = frame.stream
         self.opened = opened
         return opened

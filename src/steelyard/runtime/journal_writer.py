@@ -12,7 +12,7 @@ import msgspec
 
 from steelyard import __version__
 from steelyard.domain.bench.messages import RecordBatch
-from steelyard.domain.bench.record_codec import RECORD_DESCR, encode_batch
+from steelyard.domain.bench.record_codec import CHUNK_DESCR, RECORD_DESCR, encode_batch
 from steelyard.kernel.clock import Clock
 from steelyard.kernel.errors import JournalError
 from steelyard.kernel.events import EVENT_SCHEMA
@@ -220,6 +220,13 @@ class JournalWriter:
                 self._closed = True
                 os.close(self._fd)
 
+    def abandon(self) -> None:
+        """In a forked child: let go of the parent's file, and leave it and its lock alone."""
+        self._lock = threading.Lock()
+        if not self._closed:
+            self._closed = True
+            os.close(self._fd)
+
     def __enter__(self) -> Self:
         """Return the writer itself."""
         return self
@@ -256,6 +263,7 @@ class JournalWriter:
             schema=EVENT_SCHEMA,
             steelyard_version=__version__,
             record_descr=RECORD_DESCR,
+            chunk_descr=CHUNK_DESCR,
             repaired=repaired,
         )
         self._append(FrameType.OPENED, _encode(opened))

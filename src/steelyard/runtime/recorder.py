@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from steelyard.domain.bench.fold import NO_USAGE, Folded, fold_body, fold_stream, status_error
+from steelyard.domain.bench.fold import NO_USAGE, Folded, Keep, fold_body, fold_stream, status_error
 from steelyard.domain.bench.messages import RecordBatch
 from steelyard.domain.bench.ports import Endpoint, Tokenizer
 from steelyard.domain.bench.protocol.http_head import content_coding, redirect_target
@@ -22,6 +22,7 @@ from steelyard.domain.bench.records import (
 )
 from steelyard.runtime.board import Cell
 from steelyard.runtime.exchange import Exchange
+from steelyard.runtime.response_detail import ResponseDetail
 
 SLICE_NS = 200_000
 BACKLOG_MAX = 512
@@ -84,9 +85,15 @@ class Recorder:
         self._lags: list[np.ndarray] = []
         self.answered: Callable[[Exchange, str, int], None] = _nobody_waits
         self.trust_usage = True
+        self._detail: ResponseDetail | None = None
+        self._keep: Keep | None = None
         self.phase = 0
         self.streaming = True
         self.completed = self.failed = self.cancelled = 0
+
+    def keep_detail(self, detail: ResponseDetail) -> None:
+        """Keep more of each response than its row, from the next on."""
+        self._detail, self._keep = detail, detail.keep
 
     def begin(self, phase: int, *, streaming: bool) -> None:
         """Hand over the phase before, and count a new one from zero."""
@@ -142,7 +149,10 @@ class Recorder:
         self._gaps.extend(folded.gaps_ns)
         tokens = self._tokens(exchange, folded)
         self._pack(exchange, folded, tokens)
-        if self._count == BATCH_ROWS:
+        detail = self._detail
+        if detail is not None:
+            detail.add(exchange, self.phase, self._count - 1, tokens[1], tokens[3])
+        if self._count == BATCH_ROWS or (detail is not None and detail.full):
             self.flush()
         if exchange.live is not None:
             self.answered(exchange, "".join(folded.texts()), tokens[1])
@@ -155,7 +165,9 @@ class Recorder:
             exchange.fail(ErrorKind.HTTP_STATUS, _status_text(exchange))
             return _NOTHING
         if self.streaming and not (pieces and pieces[0][:1] in b"{["):
-            folded = fold_stream(self._endpoint, pieces, exchange.stamps, exchange.before_body_ns)
+            folded = fold_stream(
+                self._endpoint, pieces, exchange.stamps, exchange.before_body_ns, self._keep
+            )
         else:
             folded = fold_body(self._endpoint, pieces[0] if len(pieces) == 1 else b"".join(pieces))
         if folded.error:
@@ -170,9 +182,8 @@ class Recorder:
         """Read how far a broken stream came; what it lacks is no further error."""
         if not self.streaming or not exchange.pieces or exchange.status >= _NOT_SUCCESS:
             return _NOTHING
-        return fold_stream(
-            self._endpoint, exchange.pieces, exchange.stamps, exchange.before_body_ns
-        )
+        before_ns = exchange.before_body_ns
+        return fold_stream(self._endpoint, exchange.pieces, exchange.stamps, before_ns, self._keep)
 
     def _tokens(self, exchange: Exchange, folded: Folded) -> tuple[int, int, int, int, int]:
         """Return input, output, reasoning and first chunk's tokens, and their provenance."""
@@ -247,6 +258,7 @@ class Recorder:
             data=data,
             messages=self._messages,
             gaps=self._gaps.tobytes(),
+            chunks=b"" if self._detail is None else self._detail.take(),
         )
         self._batch_seq += 1
         self._count = 0

@@ -4,11 +4,15 @@ import csv
 import json
 
 import pytest
+from detailed_runs import exchange, spool
 
+from steelyard.builtin.exporter.chunks_parquet import ChunksParquetExporter
 from steelyard.builtin.exporter.csv_metrics import CsvMetricsExporter
 from steelyard.builtin.exporter.json_summary import JsonSummaryExporter
 from steelyard.builtin.exporter.jsonl_records import JsonlRecordsExporter
 from steelyard.builtin.exporter.parquet_records import ParquetRecordsExporter
+from steelyard.builtin.exporter.raw_jsonl import RawJsonlExporter
+from steelyard.kernel.errors import FileError, UsageError
 from steelyard.runtime.plugin_host import PluginHost
 from steelyard.runtime.results import open_run
 from steelyard.testing.journals import answered, fake_plan, record_batch, refused, write_journal
@@ -61,3 +65,28 @@ def test_records_are_written_with_their_failures(view, tmp_path):
     assert [line["error_kind"] for line in lines] == ["none"] * 3 + ["http_status"]
     assert ParquetRecordsExporter().export(view) == [str(tmp_path / "profile_export.parquet")]
     assert (tmp_path / "profile_export.parquet").read_bytes()[:4] == b"PAR1"
+
+
+def test_what_was_not_kept_is_not_invented(view):
+    """A run at the level `summary` has no chunks and no bodies; the error says which has."""
+    for exporter, level in ((ChunksParquetExporter(), "records"), (RawJsonlExporter(), "raw")):
+        with pytest.raises(UsageError, match=f"--export-level {level}"):
+            exporter.export(view)
+
+
+def test_raw_lines_are_joined_once_and_kept(view, tmp_path):
+    """A second report finds the file as the first left it."""
+    spool(tmp_path, [exchange(i, pieces=(b"a",)) for i in range(4)])
+    assert RawJsonlExporter().export(view) == [str(tmp_path / "profile_export_raw.jsonl")]
+    first = (tmp_path / "profile_export_raw.jsonl").read_bytes()
+    assert RawJsonlExporter().export(view) == [str(tmp_path / "profile_export_raw.jsonl")]
+    assert (tmp_path / "profile_export_raw.jsonl").read_bytes() == first
+
+
+def test_lines_that_the_disk_refused_are_missed(view, tmp_path):
+    """The file has what there is, and the exporter says that it is not all, each time."""
+    spool(tmp_path, [exchange(i) for i in range(3)])
+    for _ in range(2):
+        with pytest.raises(FileError, match=r"got '3 lines'; expected 4"):
+            RawJsonlExporter().export(view)
+    assert len((tmp_path / "profile_export_raw.jsonl").read_text().splitlines()) == 3

@@ -32,17 +32,3 @@ def test_counting_per_worker_is_said_where_it_matters(workers, urls, said):
     found = notes(workers, urls=urls, url_strategy="least_in_flight")
     assert len(found) == said
     assert all("2 workers" in note for note in found)
-
-
-def test_what_was_asked_for_and_not_done_is_said():
-    """An option without effect is never passed over in silence."""
-    plan = Plan(
-        run_id="r",
-        models=("m",),
-        endpoint=EndpointPlan(),
-        artifact_dir="/x",
-        phases=(PhasePlan(name="p"),),
-        export_level="records",
-    )
-    (level,) = endpoint_notes(plan)
-    assert "'records'" in level

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from steelyard.domain.bench.chunks import CHUNK_DTYPE
 from steelyard.domain.bench.messages import RecordBatch
 from steelyard.domain.bench.record_codec import (
     RECORD_DESCR,
@@ -89,6 +90,27 @@ def test_a_narrow_old_column_is_widened():
     decoder, payload = written_with([], [("status", "<i1")])
     rows = np.frombuffer(decoder.decode(memoryview(payload)).data, dtype=RECORD_DTYPE)
     assert rows["status"].tolist() == [1, 1]
+
+
+def test_a_journal_older_than_chunk_tables_has_none():
+    """What stands where they would be is nothing that we can read."""
+    old = msgspec.structs.replace(batch(), chunks=b"????")
+    payload = memoryview(b"".join(encode_batch(old)))
+    assert BatchDecoder(RECORD_DESCR, ()).decode(payload).chunks == b""
+
+
+def test_chunks_of_other_columns_are_read_by_name():
+    """New ones are missing, gone ones left out, as with records."""
+    theirs = np.zeros(2, [("stamp_ns", "<i8"), ("colour", "<i4"), ("row", "<u2")])
+    theirs["stamp_ns"], theirs["row"] = [5, 9], [0, 1]
+    old = msgspec.structs.replace(batch(), chunks=theirs.tobytes())
+    decoder = BatchDecoder(RECORD_DESCR, descr_of(theirs.dtype))
+    read = decoder.decode(memoryview(b"".join(encode_batch(old))))
+    chunks = np.frombuffer(read.chunks, CHUNK_DTYPE)
+    assert chunks["stamp_ns"].tolist() == [5, 9]
+    assert chunks["row"].tolist() == [0, 1]
+    assert chunks["tokens"].tolist() == [MISSING, MISSING]
+    assert chunks["coalesced"].tolist() == [False, False]
 
 
 def test_a_batch_of_other_columns_than_its_stream_states_is_refused():

@@ -62,7 +62,7 @@ def make_plan(
         seed=config.input.random_seed,
         workers=config.service.workers,
         run_type=config.service.run_type,
-        exporters=config.output.exporters,
+        exporters=_exporters(config),
         export_level=config.output.export_level,
         phase_hooks=_choices(config.plugins.phase_hooks),
         post_processors=_choices(config.plugins.post_processors),
@@ -76,6 +76,16 @@ def make_plan(
         command_line=command_line,
         options=options,
     )
+
+
+_LEVEL_EXPORTERS = {"summary": (), "records": ("chunks",), "raw": ("chunks", "raw")}
+
+
+def _exporters(config: BenchmarkConfig) -> tuple[str, ...]:
+    """Return the exporters asked for, and those that write what the export level keeps."""
+    chosen = config.output.exporters
+    level = _LEVEL_EXPORTERS[config.output.export_level]
+    return (*chosen, *(name for name in level if name not in chosen))
 
 
 def _absolute(path: str) -> str:

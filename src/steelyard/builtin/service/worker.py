@@ -35,6 +35,7 @@ from steelyard.runtime.exchange import Transport
 from steelyard.runtime.phase_load import phase_load
 from steelyard.runtime.recorder import Recorder
 from steelyard.runtime.request_factory import RequestFactory
+from steelyard.runtime.response_detail import ResponseDetail, detail_of
 from steelyard.runtime.service import (
     Service,
     ServiceContext,
@@ -64,6 +65,7 @@ class Worker(Service):
         self._plan: Plan | None = None
         self._engine: Engine
         self._recorder: Recorder
+        self._detail: ResponseDetail | None = None
         self._factory: RequestFactory
         self._transport: Transport
         self._board: Board | None = None
@@ -95,6 +97,9 @@ class Worker(Service):
         )
         self._recorder = Recorder(self._number, endpoint, tokenizer, cells, self._ship, loop)
         self._recorder.trust_usage = plan.endpoint.use_server_token_count
+        self._detail = detail_of(plan, self._number, os.environ)
+        if self._detail is not None:
+            self._recorder.keep_detail(self._detail)
         secrets = {}
         key = os.environ.get(plan.endpoint.api_key_env) if plan.endpoint.api_key_env else None
         if key:
@@ -242,6 +247,9 @@ class Worker(Service):
         self._engine.stop_sending(time.monotonic_ns())
         self._recorder.drain()
         self._recorder.flush()
+        failure = None if self._detail is None else self._detail.failure
+        if failure is not None:
+            self.log.error(str(failure))
         await self._report_facts()
         with suppress(TimeoutError):
             await asyncio.wait_for(self._all_acknowledged.wait(), ACK_WAIT_S)
@@ -259,6 +267,8 @@ class Worker(Service):
         self._engine.stop_sending(time.monotonic_ns())
         await self._transport.close()
         self._engine.close()
+        if self._detail is not None:
+            self._detail.close()
         if self._steps is not None:
             self._steps.close()
         if self._store is not None:

@@ -21,6 +21,9 @@ from steelyard.domain.bench.response import (
     unreadable,
 )
 
+Keep = Callable[[Sequence[bytes], Sequence[int], Sequence[int]], None]
+"""Takes the data of a stream's events, their stamps, and what kind each is."""
+
 NO_USAGE = Usage()
 _ERROR_TEXT_MAX = 300
 
@@ -56,7 +59,11 @@ class Folded(msgspec.Struct):
 
 
 def fold_stream(
-    endpoint: Endpoint, pieces: Sequence[bytes], stamps: Sequence[int], before_ns: int
+    endpoint: Endpoint,
+    pieces: Sequence[bytes],
+    stamps: Sequence[int],
+    before_ns: int,
+    keep: Keep | None = None,
 ) -> Folded:
     """Read a streamed body.
 
@@ -65,11 +72,14 @@ def fold_stream(
         pieces: body bytes in order.
         stamps: the stamp of each piece, ns.
         before_ns: the stamp of the read before the first piece, or of the send.
+        keep: told of the events one by one, for who wants more than is folded.
     """
     events, marks = _events(pieces, stamps)
     read_stream = getattr(endpoint, "read_stream", None)
     reading = read_stream(events) if read_stream else read_one_by_one(endpoint, events)
     folded = _timed(reading, marks, stamps, before_ns)
+    if keep is not None:
+        keep(events, marks, reading.kinds)
     if reading.usage is not None:
         folded.usage = reading.usage
     if reading.malformed:

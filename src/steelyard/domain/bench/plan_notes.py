@@ -17,5 +17,3 @@ def endpoint_notes(plan: Plan) -> Iterator[str]:
         yield (
             f"least_in_flight: each of the {plan.workers} workers counted its own requests only."
         )
-    if plan.export_level != "summary":
-        yield f"The export level {plan.export_level!r} wrote what 'summary' writes in this version."

@@ -2,12 +2,14 @@
 
 import re
 import struct
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 import numpy as np
 from crc32c import crc32c
 
+from steelyard.domain.bench.chunks import CHUNK_DTYPE, empty_chunks
 from steelyard.domain.bench.messages import RecordBatch
 from steelyard.domain.bench.records import RECORD_DTYPE, empty_batch
 
@@ -26,6 +28,7 @@ def descr_of(dtype: np.dtype[Any]) -> Descr:
 
 
 RECORD_DESCR = descr_of(RECORD_DTYPE)
+CHUNK_DESCR = descr_of(CHUNK_DTYPE)
 
 
 def descr_number(descr: Descr) -> int:
@@ -76,26 +79,50 @@ def encode_batch(batch: RecordBatch) -> tuple[bytes, ...]:
 _RECORD_NUMBER = descr_number(RECORD_DESCR)
 
 
+class _Columns:
+    """Rows as somebody else wrote them, turned into rows of which `empty` makes so many."""
+
+    def __init__(self, descr: Descr, empty: Callable[[int], np.ndarray]) -> None:
+        self._dtype = dtype_of(descr)
+        self._empty = empty
+        self._current = current = empty(0).dtype
+        self.itemsize = self._dtype.itemsize
+        known = set(current.names or ())
+        self._kept = [name for name, _ in descr if name in known]
+        for name in self._kept:
+            if not np.can_cast(self._dtype[name], current[name], "safe"):
+                message = f"column {name!r} of {self._dtype[name]} is no {current[name]}"
+                raise ValueError(message)
+
+    def as_current(self, data: memoryview) -> bytes:
+        if self._dtype == self._current:
+            return bytes(data)
+        rows = len(data) // self.itemsize
+        old = np.frombuffer(data, dtype=self._dtype, count=rows)
+        new = self._empty(rows)
+        for name in self._kept:
+            new[name] = old[name]
+        return new.tobytes()
+
+
 class BatchDecoder:
-    """Reads batches written with the columns `descr` as batches of today's `RECORD_DTYPE`.
+    """Reads batches written with other columns as batches of today's.
 
     Columns that the writer did not have are `MISSING`; columns that we no longer have are left
     out.
 
+    Args:
+        descr: the columns of its records.
+        chunk_descr: those of its chunk side tables; empty for a writer that knew none.
+
     Raises:
-        ValueError: `descr` can't be the columns of records.
+        ValueError: these can't be the columns of records, or of chunks.
     """
 
-    def __init__(self, descr: Descr) -> None:
+    def __init__(self, descr: Descr, chunk_descr: Descr = CHUNK_DESCR) -> None:
         self._number = descr_number(descr)
-        self._dtype = dtype_of(descr)
-        self._same = self._dtype == RECORD_DTYPE
-        known = set(RECORD_DTYPE.names or ())
-        self._kept = [name for name, _ in descr if name in known]
-        for name in self._kept:
-            if not np.can_cast(self._dtype[name], RECORD_DTYPE[name], "safe"):
-                message = f"column {name!r} of {self._dtype[name]} is no {RECORD_DTYPE[name]}"
-                raise ValueError(message)
+        self._records = _Columns(descr, empty_batch)
+        self._chunks = _Columns(chunk_descr, empty_chunks) if chunk_descr else None
 
     def decode(self, payload: memoryview) -> RecordBatch:
         """Return the batch in a records frame's payload.
@@ -111,7 +138,7 @@ class BatchDecoder:
             message = "the batch was written with other columns than its stream states"
             raise ValueError(message)
         messages_size, gaps_size, chunks_size = sizes
-        data_size = rows * self._dtype.itemsize
+        data_size = rows * self._records.itemsize
         if _HEAD.size + messages_size + data_size + gaps_size + chunks_size != len(payload):
             message = f"the sizes in a batch's header don't add up to {len(payload)} bytes"
             raise ValueError(message)
@@ -128,20 +155,11 @@ class BatchDecoder:
             epoch=epoch,
             batch_seq=batch_seq,
             rows=rows,
-            data=self._as_current(payload[data_at:gaps_at], rows),
+            data=self._records.as_current(payload[data_at:gaps_at]),
             messages=messages,
             gaps=bytes(payload[gaps_at:chunks_at]),
-            chunks=bytes(payload[chunks_at:]),
+            chunks=self._chunks.as_current(payload[chunks_at:]) if self._chunks else b"",
         )
-
-    def _as_current(self, data: memoryview, rows: int) -> bytes:
-        if self._same:
-            return bytes(data)
-        old = np.frombuffer(data, dtype=self._dtype, count=rows)
-        new = empty_batch(rows)
-        for name in self._kept:
-            new[name] = old[name]
-        return new.tobytes()
 
 
 class SeenBatches:

@@ -17,6 +17,11 @@ _SECRET_HEADER = re.compile(
 )
 
 
+def is_secret_name(name: str) -> bool:
+    """Tell whether a header or field of this name holds a secret, as far as names tell."""
+    return _SECRET_NAME.search(name) is not None
+
+
 def redacted_url(url: str) -> str:
     """Return `url` without user name and password."""
     if "@" not in url:
