@@ -1,9 +1,8 @@
 """From a run's journal to a Parquet file with a row per content chunk; memory stays flat."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Self
 
 import duckdb
 import numpy as np
@@ -14,9 +13,9 @@ from steelyard.domain.bench.plan import Plan
 from steelyard.domain.bench.records import RECORD_DTYPE, StampSource
 from steelyard.runtime.files import atomic_path
 from steelyard.runtime.journal import JournalReader, journal_directory
-from steelyard.runtime.scratch import make_scratch, scratch_places, storage_errors
+from steelyard.runtime.parquet_file import spilling_database
+from steelyard.runtime.scratch import make_scratch, scratch_places
 
-MEMORY_LIMIT = "128MB"
 INSERT_ROWS = 65_536
 
 _COLUMNS = {
@@ -25,6 +24,17 @@ _COLUMNS = {
     "stamp_lower_ns": "BIGINT", "coalesced": "BOOLEAN", "kind": "TINYINT", "tokens": "INTEGER",
     "bytes": "INTEGER",
 }  # fmt: skip
+# The request id is kernel.ids.make_request_id, in SQL; a test holds the two together.
+_COPY = (
+    "COPY (SELECT $run || '-p' || phase || '-' || schedule_index || "
+    "CASE WHEN turn > 0 THEN '.' || turn ELSE '' END || '-' || attempt AS x_request_id, "
+    "list_extract($names, phase + 1) AS phase, schedule_index, turn, attempt, "
+    "chunk_index, stamp_ns, stamp_lower_ns, "
+    "list_extract($sources, stamp_source + 1) AS stamp_source, coalesced, "
+    "list_extract($kinds, kind + 1) AS kind, nullif(tokens, -1) AS tokens, "
+    "nullif(bytes, -1) AS bytes FROM chunks) TO $path "
+    "(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 65536, PARQUET_VERSION v2)"
+)
 _OF_RECORD = ("schedule_index", "attempt", "turn", "phase", "stamp_source")
 _OF_CHUNK = tuple(name for name in _COLUMNS if name not in _OF_RECORD)
 
@@ -42,15 +52,13 @@ def write_chunks(directory: Path, plan: Plan, path: Path) -> int:
     """
     reader = JournalReader(journal_directory(directory))
     size = sum(file.stat().st_size for file in journal_directory(directory).glob("*.journal"))
-    place = scratch_places(directory, size)[0]
-    scratch = make_scratch(place)
+    scratch = make_scratch(scratch_places(directory, size)[0])
     try:
-        with storage_errors(place), _Table(scratch) as table:
-            for arrays in _inserts(reader):
-                table.insert(arrays)
+        with spilling_database(scratch, path) as connection:
+            rows = _fill(connection, _inserts(reader))
             with atomic_path(path) as temporary:
-                table.copy_to(temporary, plan)
-            return table.rows
+                _copy(connection, plan, temporary)
+            return rows
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -88,55 +96,27 @@ def _joined(batch: RecordBatch) -> np.ndarray:
     return joined
 
 
-class _Table:
-    """The rows in a scratch file, in the order in which they came."""
+def _fill(connection: duckdb.DuckDBPyConnection, tables: Iterable[np.ndarray]) -> int:
+    fields = ", ".join(f"{name} {kind}" for name, kind in _COLUMNS.items())
+    connection.execute(f"CREATE TABLE chunks ({fields})")
+    rows = 0
+    for table in tables:
+        columns = {name: np.ascontiguousarray(table[name]) for name in _COLUMNS}
+        connection.register("incoming", columns)
+        connection.execute("INSERT INTO chunks BY NAME SELECT * FROM incoming")
+        connection.unregister("incoming")
+        rows += len(table)
+    return rows
 
-    def __init__(self, scratch: Path) -> None:
-        self._connection = duckdb.connect(
-            str(scratch / "chunks.duckdb"),
-            config={
-                "memory_limit": MEMORY_LIMIT,
-                "threads": 1,
-                "temp_directory": str(scratch / "spill"),
-                # Nothing here may reach for the network.
-                "autoinstall_known_extensions": "false",
-                "autoload_known_extensions": "false",
-            },
-        )
-        self.rows = 0
 
-    def __enter__(self) -> Self:
-        fields = ", ".join(f"{name} {kind}" for name, kind in _COLUMNS.items())
-        self._connection.execute(f"CREATE TABLE chunks ({fields})")
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._connection.close()
-
-    def insert(self, rows: np.ndarray) -> None:
-        columns = {name: np.ascontiguousarray(rows[name]) for name in _COLUMNS}
-        self._connection.register("incoming", columns)
-        self._connection.execute("INSERT INTO chunks BY NAME SELECT * FROM incoming")
-        self._connection.unregister("incoming")
-        self.rows += len(rows)
-
-    def copy_to(self, path: Path, plan: Plan) -> None:
-        names = [phase.name for phase in plan.phases]
-        sources = [source.name.lower() for source in StampSource]
-        kinds = ["", *(kind.name.lower() for kind in ChunkKind)]
-        # kernel.ids.make_request_id, in SQL; a test holds the two together.
-        self._connection.execute(
-            "COPY (SELECT "
-            "$run || '-p' || phase || '-' || schedule_index || "
-            "CASE WHEN turn > 0 THEN '.' || turn ELSE '' END || '-' || attempt AS x_request_id, "
-            "list_extract($names, phase + 1) AS phase, schedule_index, turn, attempt, "
-            "chunk_index, stamp_ns, stamp_lower_ns, "
-            "list_extract($sources, stamp_source + 1) AS stamp_source, coalesced, "
-            "list_extract($kinds, kind + 1) AS kind, nullif(tokens, -1) AS tokens, "
-            "nullif(bytes, -1) AS bytes FROM chunks) TO $path "
-            "(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 65536)",
-            {
-                "run": plan.run_id, "names": names, "sources": sources, "kinds": kinds,
-                "path": str(path),
-            },
-        )  # fmt: skip
+def _copy(connection: duckdb.DuckDBPyConnection, plan: Plan, path: Path) -> None:
+    connection.execute(
+        _COPY,
+        {
+            "run": plan.run_id,
+            "names": [phase.name for phase in plan.phases],
+            "sources": [source.name.lower() for source in StampSource],
+            "kinds": ["", *(kind.name.lower() for kind in ChunkKind)],
+            "path": str(path),
+        },
+    )

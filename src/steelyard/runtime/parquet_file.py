@@ -55,6 +55,20 @@ def write_parquet(
     Raises:
         FileError: the disk is full.
     """
+    with spilling_database(scratch, target) as connection:
+        _fill(connection, pages, columns)
+        shown = ", ".join(f"{sql} AS {name}" for name, sql in _expressions(columns).items())
+        connection.table("records").project(shown).create_view("records_export")
+        connection.execute(_COPY, {"path": str(path)})
+
+
+@contextmanager
+def spilling_database(scratch: Path, target: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Yield an empty database that keeps in the directory `scratch` what memory can't hold.
+
+    Raises:
+        FileError: the block met the end of the disk; `target` is what the error names.
+    """
     config: dict[str, str | bool | int | float | list[str]] = {
         "memory_limit": MEMORY_LIMIT,
         "threads": 1,
@@ -67,10 +81,7 @@ def write_parquet(
         _storage_errors(target),
         duckdb.connect(":memory:", config=config) as connection,
     ):
-        _fill(connection, pages, columns)
-        shown = ", ".join(f"{sql} AS {name}" for name, sql in _expressions(columns).items())
-        connection.table("records").project(shown).create_view("records_export")
-        connection.execute(_COPY, {"path": str(path)})
+        yield connection
 
 
 def _fill(
