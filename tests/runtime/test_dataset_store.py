@@ -13,6 +13,7 @@ from steelyard.runtime.dataset_store import (
     INDEX_NAME,
     DatasetStoreReader,
     DatasetStoreWriter,
+    reorder,
 )
 
 
@@ -107,3 +108,21 @@ def test_an_index_torn_within_an_entry_loses_only_that_entry(tmp_path: Path) -> 
     assert reader.read(0) == conversation(1)
     assert not reader.ready(2)
     reader.close()
+
+
+def test_entries_can_be_put_in_another_order(tmp_path: Path) -> None:
+    """The store of before is there until the last is written; nothing else stays behind."""
+    with DatasetStoreWriter(tmp_path) as writer:
+        for number in range(5):
+            writer.append(conversation(number))
+    order = [3, 0, 4, 1, 2]
+    steps = reorder(tmp_path, order)
+    next(steps)
+    with_old = DatasetStoreReader(tmp_path)
+    assert with_old.read(0) == conversation(0)
+    with_old.close()
+    assert list(steps) == [1, 2, 3, 4]
+    reader = DatasetStoreReader(tmp_path)
+    assert [reader.read(entry) for entry in range(5)] == [conversation(n) for n in order]
+    reader.close()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [DATA_NAME, INDEX_NAME]

@@ -32,6 +32,28 @@ def test_a_turn_is_due_its_delay_after_the_answers_end() -> None:
     assert live.last
 
 
+def test_a_replayed_turn_is_due_at_its_own_time() -> None:
+    """As far from the conversation's beginning as in the trace, or as soon as it was answered."""
+    turns = (
+        Turn(text="a", timestamp_ms=500.0),
+        Turn(text="b", timestamp_ms=530.5),
+        Turn(text="c", timestamp_ms=540.0),
+        Turn(text="d", delay_ms=7),
+    )
+    live = LiveSession(0, 7, turns, model=0, url=0)
+    live.replayed_from_ns = 1_000 * MS
+    assert live.advance("x", 1, ended_ns=1_010 * MS) == 1_030 * MS + MS // 2
+    assert live.advance("y", 1, ended_ns=1_055 * MS) == 1_055 * MS
+    assert live.advance("z", 1, ended_ns=1_060 * MS) == 1_067 * MS
+
+
+def test_times_of_a_trace_that_is_not_replayed_say_nothing() -> None:
+    """A closed loop over the same file keeps to the delays."""
+    turns = (Turn(text="a", timestamp_ms=0.0), Turn(text="b", timestamp_ms=900.0, delay_ms=2))
+    live = LiveSession(0, 7, turns, model=0, url=0)
+    assert live.advance("x", 1, ended_ns=10 * MS) == 12 * MS
+
+
 def test_turns_are_taken_in_the_order_they_are_due() -> None:
     """Only what is due comes out, with the time it was due at."""
     book = SessionBook()

@@ -67,6 +67,7 @@ class Engine:
         self._book = LeaseBook(self._lease_cells)
         self._phase = -1
         self._beat: Beat | None = None
+        self._replays = False
         self._limits: Limits
         self._slots = Slots(0, None, 0)
         self._gate: PrefillGate | None = None
@@ -95,6 +96,7 @@ class Engine:
         self._phase = message.phase
         load = self._loads[message.phase]
         self._beat = None if load.arrival is None else Beat(load.arrival, message.start_ns)
+        self._replays = load.replays
         self._limits = Limits(load, message, self._factory.endpoint, self._pump)
         self._slots, self._gate = self._limits.slots, self._limits.gate
         if self._cancellations is not None:
@@ -315,6 +317,7 @@ class Engine:
             self._book.spend_all()
             return False
         if session is not None:
+            session.replayed_from_ns = intended_ns if self._replays else None
             self._sessions.begin(session)
         self._book.take()  # before the send: what was sent is never unsent on the board
         self._begun_sessions += 1

@@ -24,6 +24,7 @@ class PhaseLoad:
             of the limit opens; None opens all of them at once.
         cancel_draws: which requests are given up; None gives up none.
         cancel_delay_ns: how long after they were sent.
+        replays: the turns of a conversation have times of their own, as its beginning has.
     """
 
     arrival: Arrival | None = None
@@ -31,6 +32,7 @@ class PhaseLoad:
     prefill_opens_ns: np.ndarray | None = None
     cancel_draws: CancelDraws | None = None
     cancel_delay_ns: int = 0
+    replays: bool = False
 
 
 class Beat:
@@ -76,6 +78,7 @@ def phase_load(host: PluginHost, plan: Plan, number: int) -> PhaseLoad:
         ),
         cancel_draws=draws,
         cancel_delay_ns=seconds_to_ns(phase.cancellation_delay_s),
+        replays=phase.fixed_schedule,
     )
 
 

@@ -17,9 +17,19 @@ class LiveSession:
         model, url: of all its turns.
         entry: its entry in the dataset.
         history: turns and answers up to and including the turn at hand.
+        replayed_from_ns: when it was meant to begin, where its turns' own times count; else None.
     """
 
-    __slots__ = ("_turns", "entry", "history", "index", "model", "turn", "url")
+    __slots__ = (
+        "_turns",
+        "entry",
+        "history",
+        "index",
+        "model",
+        "replayed_from_ns",
+        "turn",
+        "url",
+    )
 
     def __init__(
         self, index: int, entry: int, turns: Sequence[Turn], *, model: int, url: int
@@ -29,6 +39,7 @@ class LiveSession:
         self.model = model
         self.url = url
         self.turn = 0
+        self.replayed_from_ns: int | None = None
         self._turns = turns
         self.history = [turns[0]]
 
@@ -38,13 +49,23 @@ class LiveSession:
         return self.turn + 1 >= len(self._turns)
 
     def advance(self, answer: str, tokens: int, ended_ns: int) -> int:
-        """Note the answer and its token count, go to the next turn, and return when that is due."""
+        """Note the answer and its token count, go to the next turn, and return when that is due.
+
+        That is its delay after the answer; or in a replay at its own time, if that is not over.
+        """
         self.history.append(Turn(text=answer, role="assistant", input_tokens=tokens))
         self.turn += 1
         turn = self._turns[self.turn]
         # The system prompt stands in front of the conversation, whichever turn declares it.
         self.history.append(msgspec.structs.replace(turn, system=""))
-        return ended_ns + round(turn.delay_ms * NS_PER_MS)
+        from_ns, begun_ms, at_ms = (
+            self.replayed_from_ns,
+            self._turns[0].timestamp_ms,
+            turn.timestamp_ms,
+        )
+        if from_ns is None or begun_ms is None or at_ms is None:
+            return ended_ns + round(turn.delay_ms * NS_PER_MS)
+        return max(ended_ns, from_ns + round((at_ms - begun_ms) * NS_PER_MS))
 
 
 class SessionBook:

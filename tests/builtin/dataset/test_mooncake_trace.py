@@ -6,6 +6,7 @@ import pytest
 
 from steelyard.builtin.dataset.mooncake_trace import MooncakeTraceDataset
 from steelyard.builtin.tokenizer.builtin import BuiltinTokenizer
+from steelyard.domain.bench.plan import SchedulePlan
 from steelyard.kernel.errors import UsageError
 
 COUNT = BuiltinTokenizer().count
@@ -106,3 +107,39 @@ def test_a_wrong_line_is_named(lines, read, record, why):
     with pytest.raises(UsageError, match=why) as caught:
         read(MooncakeTraceDataset, path)
     assert f"{path}:2 " in str(caught.value)
+
+
+TIMED = SchedulePlan()
+
+
+@pytest.mark.parametrize(
+    ("records", "place", "got"),
+    [
+        ([{"timestamp": 1}, {}], "in.jsonl:2 is no request", "no timestamp"),
+        ([{"timestamp": -1}], "in.jsonl:1 is no request", ">= 0"),
+        (
+            [{"timestamp": 5, "session_id": "a"}, {"timestamp": 9},
+             {"timestamp": 4, "session_id": "a"}],
+            "in.jsonl:3 is no request",
+            "the timestamp 4 after 5",
+        ),
+        (
+            [{"delay": 5, "session_id": "a"}, {"timestamp": 4, "session_id": "a"}],
+            "in.jsonl:1 is no request",
+            "no timestamp",
+        ),
+    ],
+)  # fmt: skip
+def test_a_trace_that_is_replayed_names_the_line_whose_time_is_wrong(
+    lines, read, records, place, got
+):
+    path = lines(*[{"input_length": 3, **record} for record in records])
+    with pytest.raises(UsageError) as caught:
+        read(MooncakeTraceDataset, path, schedule=TIMED)
+    assert place in str(caught.value)
+    assert got in str(caught.value)
+
+
+def test_times_are_asked_for_only_by_a_replay(lines, read):
+    path = lines({"input_length": 3}, {"input_length": 3, "timestamp": 5})
+    assert len(read(MooncakeTraceDataset, path)) == 2

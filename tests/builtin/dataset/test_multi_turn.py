@@ -4,6 +4,7 @@ import pytest
 
 from steelyard.builtin.dataset.multi_turn import MultiTurnDataset
 from steelyard.domain.bench.conversation import Turn
+from steelyard.domain.bench.plan import SchedulePlan
 from steelyard.kernel.errors import UsageError
 
 
@@ -61,3 +62,16 @@ def test_a_session_on_two_lines_is_refused(lines, read):
 def test_a_file_without_conversations_is_refused(lines, read):
     with pytest.raises(UsageError, match="holds no request"):
         read(MultiTurnDataset, lines(" "))
+
+
+def test_a_replay_names_the_line_whose_time_is_wrong(lines, read):
+    """Without a replay times may be missing."""
+    path = lines(
+        '{"turns": [{"text": "a", "timestamp": 3}, "b"]}',
+        '{"turns": [{"text": "a", "timestamp": 3}, {"text": "b", "timestamp": 2}]}',
+    )
+    assert len(read(MultiTurnDataset, path)) == 2
+    with pytest.raises(UsageError) as caught:
+        read(MultiTurnDataset, path, schedule=SchedulePlan())
+    assert "in.jsonl:2 is no request" in str(caught.value)
+    assert "the timestamp 2 after 3 in turns[1]" in str(caught.value)

@@ -9,7 +9,7 @@ import pytest
 from steelyard.builtin.dataset.single_turn import SingleTurnDataset
 from steelyard.builtin.tokenizer.builtin import BuiltinTokenizer
 from steelyard.domain.bench.conversation import Conversation, Turn
-from steelyard.domain.bench.plan import DatasetPlan
+from steelyard.domain.bench.plan import DatasetPlan, SchedulePlan
 from steelyard.kernel.errors import UsageError
 
 
@@ -111,3 +111,13 @@ def test_a_missing_file_is_named() -> None:
     """When the dataset is made, before anything runs."""
     with pytest.raises(UsageError, match="/nowhere"):
         SingleTurnDataset(DatasetPlan(path="/nowhere/in.jsonl"), BuiltinTokenizer(), 42)
+
+
+def test_a_replay_names_the_line_whose_time_is_wrong(lines, read):
+    """Without a replay times may be missing."""
+    path = lines('{"text": "a", "timestamp": 3}', '{"text": "b"}')
+    assert len(read(SingleTurnDataset, path)) == 2
+    with pytest.raises(UsageError) as caught:
+        read(SingleTurnDataset, path, schedule=SchedulePlan())
+    assert "in.jsonl:2 is no request" in str(caught.value)
+    assert "no timestamp" in str(caught.value)

@@ -65,3 +65,41 @@ def test_impossible_plans_are_refused(wrong: dict[str, Any]) -> None:
     """Before anything is made."""
     with pytest.raises(UsageError):
         dataset(**wrong)
+
+
+def test_conversations_have_turns_with_delays_between_them() -> None:
+    """The first waits for nothing; each turn has a text and lengths of its own."""
+    plan = {"isl_mean": 9, "isl_stddev": 3, "osl_mean": 5, "osl_stddev": 2}
+    made = dataset(entries=1, turns_mean=4, turn_delay_mean_ms=250, **plan).conversation(0)
+    assert [turn.delay_ms for turn in made.turns] == [0, 250, 250, 250]
+    assert len({turn.text for turn in made.turns}) == 4
+    assert all(TOKENIZER.count(turn.text) == turn.input_tokens for turn in made.turns)
+    assert len({turn.max_tokens for turn in made.turns}) > 1
+
+
+def test_turns_and_delays_follow_mean_and_stddev() -> None:
+    """Both are normal; there is at least one turn, and no delay below 0."""
+    plan = {"turns_mean": 6, "turns_stddev": 1.5, "turn_delay_mean_ms": 100}
+    made = dataset(entries=2000, isl_mean=1, turn_delay_stddev_ms=20, **plan)
+    turns = [conversation.turns for conversation in made.conversations()]
+    # Standard errors: 1.5 / sqrt(2000) = 0.034, 20 / sqrt(10,000) = 0.2; four of them each.
+    assert statistics.mean(map(len, turns)) == pytest.approx(6, abs=0.14)
+    assert statistics.stdev(map(len, turns)) == pytest.approx(1.5, abs=0.12)
+    delays = [turn.delay_ms for one in turns for turn in one[1:]]
+    assert statistics.mean(delays) == pytest.approx(100, abs=0.8)
+    assert statistics.stdev(delays) == pytest.approx(20, abs=0.6)
+    wide = dataset(entries=200, isl_mean=1, turns_mean=2, turns_stddev=9, turn_delay_mean_ms=1,
+                   turn_delay_stddev_ms=50)  # fmt: skip
+    lengths = [len(conversation.turns) for conversation in wide.conversations()]
+    assert min(lengths) == 1
+    found = [turn.delay_ms for made in wide.conversations() for turn in made.turns]
+    assert min(found) == 0
+
+
+def test_more_turns_change_none_of_those_before() -> None:
+    """The first turns of a longer conversation are a shorter one."""
+    plan = {"entries": 3, "isl_mean": 9, "isl_stddev": 2, "turn_delay_mean_ms": 50}
+    short = dataset(turns_mean=2, turn_delay_stddev_ms=9, **plan).conversation(2)
+    longer = dataset(turns_mean=5, turn_delay_stddev_ms=9, **plan).conversation(2)
+    assert longer.turns[:2] == short.turns
+    assert dataset(**plan).conversation(2).turns == short.turns[:1]

@@ -7,12 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 
 from steelyard.builtin.service.dataset_manager import FIRST_ENTRIES, DatasetManager
 from steelyard.domain.bench.conversation import Conversation, Turn
 from steelyard.domain.bench.messages import ConfigureRun, DatasetProgress
-from steelyard.domain.bench.plan import DatasetPlan, EndpointPlan, PhasePlan, Plan
+from steelyard.domain.bench.plan import (
+    SCHEDULE_FILE,
+    DatasetPlan,
+    EndpointPlan,
+    PhasePlan,
+    Plan,
+    SchedulePlan,
+)
 from steelyard.runtime.bus import InlineHub
 from steelyard.runtime.clock import SystemClock
 from steelyard.runtime.dataset_store import DatasetStoreReader
@@ -180,3 +188,50 @@ async def test_chat_requests_are_counted_with_their_template(
     ))[-1:]  # fmt: skip
     assert last.complete, last.error
     assert DatasetStoreReader(Path(last.path)).read(0).turns[0].input_tokens == counted
+
+
+def trace(directory: Path, *times_ms: float) -> str:
+    path = directory / "trace.jsonl"
+    lines = [f'{{"text": "at {time:g}", "timestamp": {time}}}\n' for time in times_ms]
+    path.write_text("".join(lines))
+    return str(path)
+
+
+async def test_the_times_of_a_trace_are_written_beside_its_entries_in_their_order(
+    tmp_path: Path,
+) -> None:
+    """Nothing is told before all is read: the last line may be the first to be sent."""
+    times = [50.0, 10.0, 70.0, 20.0, 90.0] * 20
+    path = trace(tmp_path, *times)
+    schedule = SchedulePlan(start_ms=10.0, end_ms=70.0)
+    (progress,) = await progress_of(tmp_path, type="single_turn", path=path, entries=0,
+                                    schedule=schedule)  # fmt: skip
+    assert (progress.ready, progress.complete) == (80, True), progress.error
+    offsets = np.fromfile(tmp_path / SCHEDULE_FILE, "<i8")
+    assert offsets.tolist() == sorted(round((t - 10) * 1e6) for t in times if t <= 70)
+    reader = DatasetStoreReader(Path(progress.path))
+    sent = [reader.read(entry).turns[0].timestamp_ms for entry in range(80)]
+    assert sent == sorted(sent)
+    reader.close()
+
+
+async def test_a_schedule_without_any_conversation_is_a_mistake(tmp_path: Path) -> None:
+    """It names the offsets, which are what a person can change."""
+    (progress,) = await progress_of(
+        tmp_path, type="single_turn", path=trace(tmp_path, 5, 6), entries=0,
+        schedule=SchedulePlan(start_ms=10.0),
+    )  # fmt: skip
+    assert "No conversation of" in progress.error
+    assert "10 ms or later" in progress.error
+    assert not progress.complete
+
+
+async def test_delays_are_scaled_whatever_data_set_they_are_of(tmp_path: Path) -> None:
+    """Those of a file as those that are drawn."""
+    (tmp_path / "t.jsonl").write_text('{"turns": ["a", {"text": "b", "delay": 40}]}\n')
+    for given in ({"type": "multi_turn", "path": str(tmp_path / "t.jsonl")},
+                  {"turns_mean": 2, "turn_delay_mean_ms": 40, "isl_mean": 2}):  # fmt: skip
+        said = await progress_of(tmp_path, entries=1, turn_delay_ratio=0.25, **given)
+        reader = DatasetStoreReader(Path(said[-1].path))
+        assert [turn.delay_ms for turn in reader.read(0).turns] == [0, 10]
+        reader.close()
