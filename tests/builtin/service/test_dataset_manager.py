@@ -210,7 +210,7 @@ async def test_the_times_of_a_trace_are_written_beside_its_entries_in_their_orde
     offsets = np.fromfile(tmp_path / SCHEDULE_FILE, "<i8")
     assert offsets.tolist() == sorted(round((t - 10) * 1e6) for t in times if t <= 70)
     reader = DatasetStoreReader(Path(progress.path))
-    sent = [reader.read(entry).turns[0].timestamp_ms for entry in range(80)]
+    sent = [reader.read(entry).turns[0].timestamp_ms or 0.0 for entry in range(80)]
     assert sent == sorted(sent)
     reader.close()
 
