@@ -282,3 +282,14 @@ def test_a_long_trace_is_leased_without_knowing_its_rate() -> None:
     fleet = Fleet(replay(), 1)
     fleet.feed(Ready((0,), scheduled=200_000))
     assert len(fleet.unsent[0]) == 200_000
+
+
+@pytest.mark.parametrize(("requests", "first"), [(8, [4, 4]), (7, [4, 3]), (80, [20, 15])])
+def test_every_slot_of_a_closed_loop_has_an_index_at_the_start(
+    requests: int, first: list[int]
+) -> None:
+    """However few requests there are, a burst is released at once over all workers."""
+    phase = PhasePlan(name="p", concurrency=8, request_count=requests)
+    fleet = Fleet(TimingMachine((phase,), lead_ns=0), 2)
+    fleet.feed(Ready((0, 1)), 0)
+    assert [len(fleet.unsent[worker]) for worker in (0, 1)] == first

@@ -321,13 +321,18 @@ class TimingMachine:
         rate = self.plan.request_rate
         return max(1, min(BLOCK_MAX, round(rate * HORIZON_S / max(1, len(self._workers)))))
 
-    def _block_size(self, holding: _Holding) -> int:
-        """Return how many closed-loop indices to lease: about a second's, less near the end."""
+    def _block_size(self, worker: int) -> int:
+        """Return how many closed-loop indices to lease: about a second's, less near the end.
+
+        A worker that was not heard of yet has all its slots free: it gets one for each.
+        """
         if len(self._workers) == 1:
             return BLOCK_MAX
+        holding = self._workers[worker]
         wanted = max(BLOCK_MIN, int(holding.rate_per_s), 2 * (self.plan.concurrency or 1))
         fair = -(-(self._limit - self._next_index) // (2 * len(self._workers)))
-        return max(1, min(wanted, fair, BLOCK_MAX))
+        free = 0 if holding.ack else self._share(worker, self.plan.concurrency) or 0
+        return max(1, free, min(wanted, fair, BLOCK_MAX))
 
     def _allocate(self, now_ns: int, takers: tuple[int, ...]) -> dict[int, tuple[Lease, ...]]:
         """Lease returned indices first, then new ones; every taker is in the answer."""
@@ -341,7 +346,7 @@ class TimingMachine:
         if self._closed_loop():
             for worker in takers:
                 left = self._limit - self._next_index
-                size = min(self._block_size(self._workers[worker]), left)
+                size = min(self._block_size(worker), left)
                 if size > 0:
                     first = self._next_index
                     self._next_index += size
