@@ -1,6 +1,6 @@
 """Writes the reference pages from the code, or checks that they are still true.
 
-python tools/generate_docs.py [cli|config|environment|plugins ...] [--check]
+python tools/generate_docs.py [cli|config|environment|plugins|metrics ...] [--check]
 """
 
 import argparse
@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from steelyard.app.config.reference import config_page, environment_page, plugins_page
+from steelyard.app.metrics_reference import metrics_page
 from steelyard.cli.reference import cli_page
 from steelyard.runtime.plugin_host import PluginHost
 
@@ -20,6 +21,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "config": config_page,
     "environment": environment_page,
     "plugins": lambda: plugins_page(PluginHost.standard().specs()),
+    "metrics": lambda: metrics_page(PluginHost.standard()),
 }
 
 

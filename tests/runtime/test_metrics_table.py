@@ -18,6 +18,7 @@ from steelyard.testing.contracts.sample_run import SampleRun
         (5.53849, "5.538"), (24.457, "24.46"), (374.72, "374.7"), (5152.4, "5152"),
         (99999.4, "99999"), (123456, "123k"), (5_957_123, "6.0M"), (2.5e9, "2.5e+09"),
         (-24.457, "-24.46"), (9.9996, "10.00"), (99.996, "100.0"), (999.96, "1000"),
+        (float("inf"), "never"),
     ],
 )  # fmt: skip
 def test_a_number_keeps_at_least_two_digits_and_fits(value, expected):

@@ -74,8 +74,8 @@ PORTS: dict[str, Port] = {
     ),
     "post_processor": Port(_BENCH + "PostProcessor", (("process(results)",),)),
     "metric": Port(
-        _BENCH + "RecordMetric, ChunkMetric or RunMetric",
-        (("values(batch)",), ("chunk_values(gaps_ns)",), ("value(totals)",)),
+        _BENCH + "RecordMetric, ChunkMetric, RunMetric or AdjustedMetric",
+        (("values(batch)",), ("chunk_values(gaps_ns)",), ("value(totals)",), ("adjusts()",)),
         attributes=_METRIC_FACTS,
     ),
     "service": Port(

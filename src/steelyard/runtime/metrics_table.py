@@ -3,6 +3,7 @@
 A console subclasses `MetricsTable`, sets class attributes, and is done.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
@@ -26,6 +27,8 @@ def short_number(value: float | None) -> str:
     """Return a number of either sign in at most six digits and a point; `-` for None."""
     if value is None:
         return "-"
+    if math.isinf(value):
+        return "never" if value > 0 else "-inf"
     size = abs(value)
     if size < 99_999.5 and value == round(value):
         return f"{value:.0f}"
@@ -44,7 +47,7 @@ def short_number(value: float | None) -> str:
 
 
 class MetricsTable:
-    """Shows metrics in tables, by flags and groups.
+    """Shows metrics in tables, by flags and groups; a latency that never ended is `never`.
 
     Attributes:
         title: over the table; None shows none.
@@ -69,7 +72,11 @@ class MetricsTable:
         """Raise `ConsoleDisabledError` to show nothing for this run; the default never does."""
 
     def selected(self, metrics: Sequence[MetricSummary]) -> list[MetricSummary]:
-        """Return the metrics to show, in order: those with samples that the attributes let in."""
+        """Return the metrics to show, in order: those with samples that the attributes let in.
+
+        What counts failures as infinitely late is only shown when there are failures: without
+        any it says what the metric says that it adjusts.
+        """
         groups = self.console_groups
         kept = [
             metric
@@ -78,6 +85,7 @@ class MetricsTable:
             and metric.flags & self.require_flags == self.require_flags
             and not metric.flags & self.exclude_flags
             and (groups is None or _place(metric) in groups)
+            and (metric.max == math.inf or not metric.adjusts)
         ]
         if groups is None:
             return kept

@@ -86,7 +86,7 @@ class MetricSet:
         if flags_of(metric) & self._skipped:
             return
         if isinstance(metric, AdjustedMetric):
-            self.adjusted[tag] = metric.adjusts
+            self.adjusted[tag] = str(metric.adjusts())
         elif isinstance(metric, RecordMetric):
             self.record[tag] = metric
             if hasattr(metric, "stamp_width"):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from steelyard.builtin.console.http_trace import HttpTraceConsole
 from steelyard.builtin.console.internal import InternalConsole
 from steelyard.builtin.console.summary import SummaryConsole
 from steelyard.domain.bench.records import ErrorKind
@@ -75,3 +76,25 @@ def test_internal_metrics_are_shown_to_who_asks_only(tmp_path):
     text = page(InternalConsole(), tmp_path / "b", many(2), plan=plan)
     assert "Send lag of the client (ms)" in text
     assert "Request latency" not in text
+
+
+def test_failures_show_what_they_do_to_the_percentiles(tmp_path):
+    """A tenth failed: the p99 of those that count as never ended is never."""
+    good, bad = many(90), [refused_row(90 + i, start_ms=i) for i in range(10)]
+    calm = page(SummaryConsole(), tmp_path / "calm", good, width=120)
+    assert "never" not in calm
+    text = page(SummaryConsole(), tmp_path / "bad", [*good, *bad], width=120)
+    (line,) = [x for x in text.splitlines() if x.startswith("Request latency, failures never")]
+    assert line.split()[-2:] == ["never", "-"]
+
+
+def test_the_phases_of_requests_are_shown_to_those_who_ask(tmp_path):
+    asked = fake_plan(tmp_path / "a", show_trace_timing=True)
+    rows = np.concatenate(many())
+    rows["blocked_ns"], rows["dns_ns"] = 2_000_000, 0
+    text = page(HttpTraceConsole(), tmp_path / "a", [rows], plan=asked)
+    for name in ("Blocked", "DNS lookup", "Sending", "Waiting", "Receiving", "Connections reused"):
+        assert name in text
+    assert max(map(len, text.splitlines())) <= 80
+    with pytest.raises(ConsoleDisabledError):
+        page(HttpTraceConsole(), tmp_path / "b", many())

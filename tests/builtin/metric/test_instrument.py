@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from steelyard.builtin.metric.instrument import DeliveryLag, ScheduleLag, SendLag
+from steelyard.builtin.metric.instrument import DeliveryLag, ReplayLag, ScheduleLag, SendLag
 from steelyard.domain.bench.records import MISSING
 from steelyard.testing.journals import answered
 
@@ -26,3 +26,11 @@ def test_the_delay_of_reading_is_told_where_the_kernel_stamped():
     row = answered(0, start_ms=0, ttft_ms=5, delivery_lag_ns=30_000)
     assert DeliveryLag().values(row).tolist() == [0.03]
     assert np.isnan(DeliveryLag().values(answered(0, start_ms=0, ttft_ms=5))).all()
+
+
+def test_only_what_a_trace_times_can_lag_behind_it():
+    """The first turn is 7 ms late; the second waited for an answer, not for the trace."""
+    first = answered(0, start_ms=50, ttft_ms=5, lag_ms=7, turn=0)
+    second = answered(0, start_ms=90, ttft_ms=5, lag_ms=7, turn=1)
+    assert ReplayLag().values(first).tolist() == [7]
+    assert np.isnan(ReplayLag().values(second)).all()

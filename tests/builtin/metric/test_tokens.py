@@ -12,6 +12,7 @@ from steelyard.builtin.metric.tokens import (
     PrefillThroughputPerUser,
     ReasoningTokenCount,
 )
+from steelyard.domain.bench.records import TokenProvenance
 from steelyard.testing.journals import answered
 
 # 10 tokens in, first content after 20 ms, then 3 more tokens in 15 ms.
@@ -50,3 +51,12 @@ def test_differences_are_in_percent_of_what_was_meant():
     assert OslMismatch().values(row).tolist() == [-20]
     assert IslMismatch().values(row).tolist() == [25]
     assert np.isnan(OslMismatch().values(ROW)).all()
+
+
+def test_our_own_count_does_not_agree_with_itself():
+    """Where the server counts nothing there is no difference to it, not one of 0 %."""
+    row = answered(
+        0, start_ms=0, ttft_ms=20, client_input_tokens=10,
+        token_provenance=TokenProvenance.CLIENT_TOKENIZER,
+    )  # fmt: skip
+    assert np.isnan(IslMismatch().values(row)).all()

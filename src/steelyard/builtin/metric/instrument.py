@@ -1,5 +1,7 @@
 """How well the instrument itself did: lateness of sends, delay of reads."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from steelyard.domain.bench.metrics import MetricFlags, MetricGroup, amount, elapsed_ms
@@ -23,6 +25,27 @@ class ScheduleLag:
     def values(self, batch: np.ndarray) -> np.ndarray:
         """Return ms per request; NaN where nothing was sent."""
         return elapsed_ms(batch, "intended_ns", "start_ns")
+
+
+class ReplayLag:
+    """Milliseconds by which requests left later than the times of a replayed trace say."""
+
+    tag = "replay_lag"
+    header = "Replay lag"
+    unit = "ms"
+    larger_is_better = False
+    definition = "start_ns - intended_ns, of all requests sent at the times of a trace"
+    source = "the trace and send stamps"
+    flags = MetricFlags.INCLUDES_FAILURES | MetricFlags.REPLAY_ONLY
+    group = MetricGroup.INSTRUMENT
+
+    def values(self, batch: np.ndarray) -> np.ndarray:
+        """Return ms per request; NaN where nothing was sent, and for later turns of a session.
+
+        What comes after an answer waits for it, not for the trace's clock.
+        """
+        late = elapsed_ms(batch, "intended_ns", "start_ns")
+        return np.asarray(np.where(batch["turn"] > 0, np.nan, late))
 
 
 class SendLag:
@@ -59,3 +82,21 @@ class DeliveryLag:
     def values(self, batch: np.ndarray) -> np.ndarray:
         """Return ms per request; NaN where the kernel did not stamp."""
         return amount(batch, "delivery_lag_ns") / NS_PER_MS
+
+
+class CoalescedShare:
+    """Percent of the content chunks that came in one read with the chunk before."""
+
+    tag = "coalesced_share"
+    header = "Coalesced chunks"
+    unit = "%"
+    larger_is_better = False
+    definition = "100 * coalesced_events / chunks"
+    source = "receive stamps"
+    flags = MetricFlags.INCLUDES_FAILURES | MetricFlags.STREAMING_ONLY | MetricFlags.NO_CONSOLE
+    group = MetricGroup.INSTRUMENT
+
+    def value(self, totals: Mapping[str, float]) -> float | None:
+        """Return percent; None when no chunk came."""
+        chunks = totals.get("chunks", 0.0)
+        return 100.0 * totals.get("coalesced_events", 0.0) / chunks if chunks else None

@@ -2,12 +2,7 @@
 
 from collections.abc import Mapping
 
-from steelyard.domain.bench.metrics import MetricFlags, MetricGroup
-
-
-def _per_second(totals: Mapping[str, float], key: str) -> float | None:
-    duration_s = totals.get("duration_s", 0.0)
-    return totals[key] / duration_s if duration_s > 0 and key in totals else None
+from steelyard.domain.bench.metrics import MetricFlags, MetricGroup, per_second
 
 
 class RequestThroughput:
@@ -24,7 +19,24 @@ class RequestThroughput:
 
     def value(self, totals: Mapping[str, float]) -> float | None:
         """Return requests/s; None without a duration."""
-        return _per_second(totals, "succeeded")
+        return per_second(totals, "succeeded")
+
+
+class InputTokenThroughput:
+    """Prompt tokens per second, over all users."""
+
+    tag = "input_token_throughput"
+    header = "Input token throughput"
+    unit = "tokens/s"
+    larger_is_better = True
+    definition = "input tokens of successful requests / benchmark duration"
+    source = "records and token counts"
+    flags = MetricFlags.INPUT_TOKENS
+    group = MetricGroup.THROUGHPUT
+
+    def value(self, totals: Mapping[str, float]) -> float | None:
+        """Return tokens/s; None without a duration, or when nobody counted."""
+        return per_second(totals, "input_tokens")
 
 
 class OutputTokenThroughput:
@@ -41,7 +53,7 @@ class OutputTokenThroughput:
 
     def value(self, totals: Mapping[str, float]) -> float | None:
         """Return tokens/s; None without a duration, or when nobody counted."""
-        return _per_second(totals, "output_tokens")
+        return per_second(totals, "output_tokens")
 
 
 class TotalTokenThroughput:
@@ -58,7 +70,7 @@ class TotalTokenThroughput:
 
     def value(self, totals: Mapping[str, float]) -> float | None:
         """Return tokens/s; None without a duration, or when either side was not counted."""
-        parts = [_per_second(totals, key) for key in ("input_tokens", "output_tokens")]
+        parts = [per_second(totals, key) for key in ("input_tokens", "output_tokens")]
         known = [part for part in parts if part is not None]
         return sum(known) if len(known) == len(parts) else None
 
@@ -150,6 +162,24 @@ class GoodRequestCount:
         return totals.get("good")
 
 
+class GoodRequestFraction:
+    """Percent of the requests that ended by themselves which met every objective."""
+
+    tag = "good_request_fraction"
+    header = "Good requests"
+    unit = "%"
+    larger_is_better = True
+    definition = "100 * good requests / (failed + successful)"
+    source = "records and the plan"
+    flags = MetricFlags.GOODPUT | MetricFlags.INCLUDES_FAILURES
+    group = MetricGroup.REQUESTS
+
+    def value(self, totals: Mapping[str, float]) -> float | None:
+        """Return percent; None when the plan has no objectives or nothing ended."""
+        ended = totals.get("failed", 0.0) + totals.get("succeeded", 0.0)
+        return 100.0 * totals["good"] / ended if ended and "good" in totals else None
+
+
 class Goodput:
     """Requests per second that met every objective (DistServe, Zhong et al., OSDI 2024)."""
 
@@ -164,24 +194,7 @@ class Goodput:
 
     def value(self, totals: Mapping[str, float]) -> float | None:
         """Return requests/s; None when the plan has no objectives."""
-        return _per_second(totals, "good")
-
-
-class EffectiveConcurrency:
-    """Requests in flight, averaged over time (Little's law: sum of times in flight / duration)."""
-
-    tag = "effective_concurrency"
-    header = "Effective concurrency"
-    unit = "requests"
-    larger_is_better = True
-    definition = "sum of (end_ns - start_ns) of all requests / benchmark duration"
-    source = "records"
-    flags = MetricFlags.INCLUDES_FAILURES
-    group = MetricGroup.THROUGHPUT
-
-    def value(self, totals: Mapping[str, float]) -> float | None:
-        """Return requests; None without a duration."""
-        return _per_second(totals, "busy_s")
+        return per_second(totals, "good")
 
 
 class OslMismatchCount:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from steelyard.domain.bench.metrics import MetricFlags, MetricGroup, amount, elapsed_ms, ratio
-from steelyard.domain.bench.records import MISSING
+from steelyard.domain.bench.records import MISSING, TokenProvenance
 
 _MS_PER_S = 1000.0
 
@@ -17,7 +17,7 @@ class InputSequenceLength:
     larger_is_better = False
     definition = "input_tokens: the server's count, or the client's where it gives none"
     source = "token counts"
-    flags = MetricFlags.PRODUCES_TOKENS_ONLY
+    flags = MetricFlags.INPUT_TOKENS
     group = MetricGroup.TOKENS
 
     def values(self, batch: np.ndarray) -> np.ndarray:
@@ -104,15 +104,20 @@ class IslMismatch:
     header = "ISL difference from the data set"
     unit = "%"
     larger_is_better = False
-    definition = "100 * (input_tokens - client_input_tokens) / client_input_tokens"
+    definition = (
+        "100 * (input_tokens - client_input_tokens) / client_input_tokens, where "
+        "token_provenance is server_usage"
+    )
     source = "token counts and the data set"
-    flags = MetricFlags.PRODUCES_TOKENS_ONLY | MetricFlags.NO_CONSOLE
+    flags = MetricFlags.INPUT_TOKENS | MetricFlags.NO_CONSOLE
     group = MetricGroup.TOKENS
 
     def values(self, batch: np.ndarray) -> np.ndarray:
-        """Return percent per request; NaN where either count is unknown."""
+        """Return percent per request; NaN where either side did not count."""
         ours = amount(batch, "client_input_tokens")
-        return 100.0 * ratio(amount(batch, "input_tokens") - ours, ours)
+        by_server = batch["token_provenance"] == TokenProvenance.SERVER_USAGE
+        theirs = np.where(by_server, amount(batch, "input_tokens"), np.nan)
+        return 100.0 * ratio(theirs - ours, ours)
 
 
 class OutputTokenThroughputPerUser:
@@ -146,7 +151,7 @@ class PrefillThroughputPerUser:
     larger_is_better = True
     definition = "input_tokens / time to first token, per second"
     source = "receive stamps and token counts"
-    flags = MetricFlags.STREAMING_ONLY | MetricFlags.PRODUCES_TOKENS_ONLY
+    flags = MetricFlags.STREAMING_ONLY | MetricFlags.INPUT_TOKENS
     group = MetricGroup.TOKENS
 
     def values(self, batch: np.ndarray) -> np.ndarray:

@@ -1,11 +1,11 @@
 """What metrics are made of: who counts, how columns become milliseconds, and what they are for.
 
-A metric is a plugin (kind `metric`) with one of three methods, or none of them:
+A metric is a plugin (kind `metric`) with one of four methods:
 
 - `values(batch)`: one value per request (`RecordMetric`),
 - `chunk_values(gaps_ns)`: one value per gap between two content chunks (`ChunkMetric`),
 - `value(totals)`: one value per run (`RunMetric`); see `totals.Totals.mapping` for the keys,
-- or an attribute `adjusts`: the values of another metric, where failed requests count as
+- `adjusts()`: the tag of another metric, whose values it repeats with failed requests counting as
   infinitely late (`AdjustedMetric`).
 
 Requests of warm-up phases never reach a metric. Failed and cancelled requests never enter the
@@ -13,6 +13,7 @@ distribution of a `RecordMetric` unless its flags say `INCLUDES_FAILURES`: a met
 can't, forget to mask them.
 """
 
+from collections.abc import Mapping
 from enum import IntFlag, StrEnum
 from typing import Any
 
@@ -92,6 +93,12 @@ def ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
     """Return `above / below`; NaN where `below` is not positive or either is missing."""
     divisor = np.where(below > 0, below, np.nan)
     return np.asarray(above / divisor)
+
+
+def per_second(totals: Mapping[str, float], key: str) -> float | None:
+    """Return a total / the benchmark's duration; None when either is not there."""
+    duration_s = totals.get("duration_s", 0.0)
+    return totals[key] / duration_s if duration_s > 0 and key in totals else None
 
 
 def first_token_stamp_width_ms(batch: np.ndarray) -> np.ndarray:

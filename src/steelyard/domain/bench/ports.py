@@ -242,8 +242,10 @@ class AdjustedMetric(Protocol):
     larger_is_better: bool
     definition: str
     source: str
-    adjusts: str
-    """The tag of that metric."""
+
+    def adjusts(self) -> str:
+        """Return the tag of that metric."""
+        ...
 
 
 @runtime_checkable

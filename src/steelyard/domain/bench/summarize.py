@@ -8,6 +8,7 @@ import msgspec
 from steelyard.domain.bench.calibration import calibration_notes, with_error_bars
 from steelyard.domain.bench.metrics import MetricFlags, flags_of, group_of
 from steelyard.domain.bench.plan import Plan
+from steelyard.domain.bench.ports import AdjustedMetric
 from steelyard.domain.bench.redact import redacted_plan, redacted_text
 from steelyard.domain.bench.story import Story
 from steelyard.domain.bench.summary import (
@@ -34,7 +35,7 @@ def describe_metric(metric: Any, numbers: Mapping[str, Any], totals: Totals) -> 
         flags=int(flags),
         group=group_of(metric),
         larger_is_better=metric.larger_is_better,
-        adjusts=str(getattr(metric, "adjusts", "")),
+        adjusts=str(metric.adjusts()) if isinstance(metric, AdjustedMetric) else "",
         **numbers,
     )
 

@@ -169,3 +169,13 @@ class MetricContract(Contract):
         require(not subject.needs_answer or empty is None, f"no totals gave {empty!r}, not None")
         zeros = metric.value(dict.fromkeys(subject.totals, 0.0))
         require(zeros is None or np.isfinite(zeros), f"zeros gave {zeros!r}")
+
+    def test_what_it_adjusts_is_another_metric(self, subject: MetricSubject) -> None:
+        """The tag of a metric that is not itself, the same each time."""
+        metric = subject.new()
+        if not hasattr(metric, "adjusts"):
+            return
+        tag = metric.adjusts()
+        require(isinstance(tag, str) and _TAG.match(tag), f"adjusts() returned {tag!r}")
+        require(tag != metric.tag, "it adjusts itself")
+        require(metric.adjusts() == tag, "asking twice differs")

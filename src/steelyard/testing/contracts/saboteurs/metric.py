@@ -123,11 +123,30 @@ class SumsGaps(Gap):
         return np.cumsum(gaps_ns) / 1e6
 
 
+class Adjusted:
+    """An honest metric that repeats another."""
+
+    tag, header, unit, larger_is_better = "latency_adjusted", "Latency, adjusted", "ms", False
+    definition, source = "latency, with +inf for each failed request", "records"
+
+    def adjusts(self) -> str:
+        """Return the other's tag."""
+        return "latency"
+
+
+class AdjustsItself(Adjusted):
+    """Repeats its own values, which it has not."""
+
+    def adjusts(self) -> str:
+        """As above, with the fault."""
+        return self.tag
+
+
 def _subject(cls: Any) -> MetricSubject:
     return MetricSubject(cls)
 
 
-HONEST = [_subject(Latency), _subject(Rate), _subject(Gap)]
+HONEST = [_subject(Latency), _subject(Rate), _subject(Gap), _subject(Adjusted)]
 
 SABOTEURS = [
     ("test_what_did_not_happen_has_no_value", _subject(BlankIsZero)),
@@ -138,4 +157,5 @@ SABOTEURS = [
     ("test_a_run_has_one_value", _subject(Overflows)),
     ("test_totals_that_do_not_support_it_give_none", _subject(NeedsEveryKey)),
     ("test_every_gap_has_a_value", _subject(SumsGaps)),
+    ("test_what_it_adjusts_is_another_metric", _subject(AdjustsItself)),
 ]
