@@ -5,16 +5,18 @@ import inspect
 import pytest
 
 from steelyard.domain.bench import ports
+from steelyard.domain.track import ports as track_ports
 from steelyard.plugins.kinds import PORTS, Port, class_problems, port_for, split_method
 from steelyard.plugins.spec import KINDS, PluginSpec
 from steelyard.runtime import exchange
 
+_MODULES = (ports, track_ports, exchange)
 _PROTOCOLS = {
     kind: [
         word for word in port.protocol.partition(":")[2].replace(",", " ").split() if word != "or"
     ]
     for kind, port in PORTS.items()
-    if port.protocol.startswith((ports.__name__, exchange.__name__))
+    if port.protocol.startswith(tuple(module.__name__ for module in _MODULES))
 }
 
 
@@ -31,7 +33,7 @@ def test_a_port_is_its_protocol(kind):
     """Methods and arguments are the same in both places, shape by shape."""
     port = PORTS[kind]
     shapes = [tuple(shape) + port.optional for shape in port.shapes]
-    module = ports if port.protocol.startswith(ports.__name__) else exchange
+    (module,) = (m for m in _MODULES if port.protocol.startswith(m.__name__))
     protocols = [getattr(module, name) for name in _PROTOCOLS[kind]]
     assert [dict(split_method(m) for m in shape) for shape in shapes] == [
         methods_of(p) for p in protocols

@@ -277,22 +277,22 @@ def test_unregistered_plugins_are_gone(host):
 
 
 def test_plugins_start_after_those_they_name(host):
-    host.register("backend", "db", Other, plugins=["log"])
-    host.register("backend", "log", Other)
-    host.register("integration", "pool", Other, plugins=["backend:db", "quiet"])
+    host.register("custom", "db", Other, plugins=["log"])
+    host.register("custom", "log", Other)
+    host.register("integration", "pool", Other, plugins=["custom:db", "quiet"])
     order = [s.name for s in host.order([("integration", "pool")])]
     assert set(order) == {"log", "db", "quiet", "pool"}
     assert order.index("log") < order.index("db") < order.index("pool") == 3
 
 
 def test_a_circle_among_plugins_names_them(host):
-    host.register("backend", "a", Other, plugins=["b"])
-    host.register("backend", "b", Other, plugins=["a"])
-    with pytest.raises(PluginError, match="backend:a -> backend:b|backend:b -> backend:a"):
-        host.order([("backend", "a")])
+    host.register("custom", "a", Other, plugins=["b"])
+    host.register("custom", "b", Other, plugins=["a"])
+    with pytest.raises(PluginError, match="custom:a -> custom:b|custom:b -> custom:a"):
+        host.order([("custom", "a")])
 
 
 def test_a_need_that_is_not_installed_is_named(host):
-    host.register("backend", "a", Other, plugins=["ghost"])
-    with pytest.raises(PluginError, match="'backend:a' needs plugin 'ghost'"):
-        host.order([("backend", "a")])
+    host.register("custom", "a", Other, plugins=["ghost"])
+    with pytest.raises(PluginError, match="'custom:a' needs plugin 'ghost'"):
+        host.order([("custom", "a")])

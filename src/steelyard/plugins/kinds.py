@@ -83,6 +83,10 @@ PORTS: dict[str, Port] = {
         (("initialize()", "run()", "configure(message)", "start()", "stop()", "cleanup()"),),
         attributes=("service_type",),
     ),
+    "backend": Port(
+        "steelyard.domain.track.ports:Backend",
+        (("open(run)", "log(items)", "flush()", "close(end)"),),
+    ),
 }
 """Kinds with a port. A kind that is not here yet accepts any class."""
 

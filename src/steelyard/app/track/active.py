@@ -1,0 +1,77 @@
+"""Which experiments run in this process, and which of them is meant."""
+
+import atexit
+import os
+import sys
+import threading
+from contextvars import ContextVar
+from typing import Protocol
+
+
+class Running(Protocol):
+    """What is asked of an experiment here."""
+
+    @property
+    def is_running(self) -> bool:
+        """True between start and stop."""
+        ...
+
+    def stop(self, status: str = ..., error: BaseException | None = None) -> None:
+        """End it."""
+
+
+_current: ContextVar[Running | None] = ContextVar("steelyard_experiment", default=None)
+_running: list[Running] = []
+_before: dict[Running, Running | None] = {}
+_lock = threading.Lock()
+_atexit_pid = 0
+
+
+def enter(experiment: Running) -> None:
+    """Make an experiment the active one of this thread or task, and the latest of the process."""
+    global _atexit_pid  # noqa: PLW0603  once per process, whoever starts the first
+    with _lock:
+        _running.append(experiment)
+        if _atexit_pid != os.getpid():
+            _atexit_pid = os.getpid()
+            atexit.register(_end_all, _atexit_pid)
+        _before[experiment] = _current.get()
+    _current.set(experiment)
+
+
+def leave(experiment: Running) -> None:
+    """Take an experiment out; the one before it is active again."""
+    with _lock:
+        if experiment in _running:
+            _running.remove(experiment)
+        before = _before.pop(experiment, None)
+    if _current.get() is experiment:
+        _current.set(before)
+
+
+def active() -> Running | None:
+    """Return the experiment started last in this thread or task; else in this process; or None."""
+    current = _current.get()
+    if current is not None and current.is_running:
+        return current
+    with _lock:
+        return _running[-1] if _running else None
+
+
+def _end_all(pid: int) -> None:
+    """End what still runs when the interpreter ends: failed when an exception ended it."""
+    if os.getpid() != pid:
+        return
+    # What a prompt showed long ago ended nothing.
+    error = None if hasattr(sys, "ps1") else getattr(sys, "last_value", None)
+    for experiment in reversed(list(_running)):
+        experiment.stop(error=error)
+
+
+def _after_fork() -> None:
+    # A thread that is no more may have held it.
+    global _lock  # noqa: PLW0603  see above
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)

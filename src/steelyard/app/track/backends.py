@@ -1,0 +1,188 @@
+"""From what a person calls a backend to a mirror that can be run."""
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from steelyard.app.composition import standard_host
+from steelyard.domain.track.names import check_run_id
+from steelyard.domain.track.ports import Backend
+from steelyard.domain.track.routing import Rule
+from steelyard.kernel.errors import PluginError, UsageError
+from steelyard.plugins.states import PluginState
+from steelyard.runtime.plugin_host import PluginHost
+from steelyard.runtime.plugin_lifecycle import STYLES
+from steelyard.runtime.track.methods_backend import MethodsBackend, has_methods
+
+LOCAL = "local"
+"""The name of the journal itself: a run is always there, whatever else it is mirrored to."""
+
+BACKENDS_VARIABLE = "STEELYARD_TRACK_BACKENDS"
+_UNUSABLE = frozenset({
+    PluginState.DISABLED, PluginState.MISSING_REQUIREMENT, PluginState.FAILED,
+    PluginState.QUARANTINED,
+})  # fmt: skip
+_PORT = ("open", "log", "flush", "close")
+_SECRET = ("token", "secret", "password", "key", "credential", "auth", "cookie")
+
+
+class BackendSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """One backend of a run.
+
+    Attributes:
+        name: of the plugin.
+        label: names the mirror; two of one plugin need labels that differ.
+        options: configuration for the plugin.
+        instance: a backend object that the script made itself.
+    """
+
+    name: str
+    label: str
+    options: dict[str, Any] = {}
+    instance: Any = None
+
+    def shown_options(self) -> dict[str, Any]:
+        """Return the options that may be written to a file: none that look like a secret."""
+        return {key: value for key, value in self.options.items() if not _is_secret(key, value)}
+
+
+def _is_secret(key: str, value: Any) -> bool:
+    has_userinfo = isinstance(value, str) and "://" in value and "@" in value
+    return has_userinfo or any(word in key.lower() for word in _SECRET)
+
+
+def backend_specs(given: Any, environ: Mapping[str, str] = os.environ) -> tuple[BackendSpec, ...]:
+    """Return the backends that `given` names; `local` is left out, being there anyway.
+
+    Args:
+        given: a name, several in a list or separated by commas, a mapping of names to options
+            (an option `plugin` names the plugin where the name is only a label), a backend object,
+            or a list of these; None asks the variable `STEELYARD_TRACK_BACKENDS`.
+        environ: the environment.
+
+    Raises:
+        UsageError: it is none of these, or a label comes twice.
+    """
+    if given is None:
+        given = environ.get(BACKENDS_VARIABLE, "")
+    specs = tuple(_specs(given))
+    labels = [spec.label for spec in specs]
+    for label in labels:
+        check_run_id(label)  # it becomes a file's name
+        if labels.count(label) > 1:
+            raise UsageError(
+                f"Two backends are called '{label}'",
+                next_step='Write {"label": {"plugin": "name", ...}} to tell them apart.',
+            )
+    return specs
+
+
+def _specs(given: Any) -> Iterable[BackendSpec]:
+    if isinstance(given, str):
+        for word in given.split(","):
+            name = word.strip()
+            if name and name != LOCAL:
+                yield BackendSpec(name=name, label=name)
+    elif isinstance(given, Mapping):
+        for label, options in given.items():
+            yield _configured(str(label), options)
+    elif isinstance(given, list | tuple | set):
+        for item in given:
+            yield from _specs(item)
+    elif has_methods(given) or all(callable(getattr(given, name, None)) for name in _PORT):
+        name = _name_of(given)
+        yield BackendSpec(name=name, label=name, instance=given)
+    else:
+        raise UsageError(
+            "This is no backend",
+            got=given,
+            expected="a name, a list of names, a mapping of names to options, or a backend object",
+            next_step="See: steelyard plugins --kind backend",
+        )
+
+
+def _name_of(backend: Any) -> str:
+    name = getattr(backend, "name", None)
+    return name if isinstance(name, str) and name else type(backend).__name__
+
+
+def _configured(label: str, options: Any) -> BackendSpec:
+    if options is None or isinstance(options, Mapping):
+        kept = dict(options or {})
+        return BackendSpec(name=str(kept.pop("plugin", label)), label=label, options=kept)
+    (spec,) = _specs([options])
+    return msgspec.structs.replace(spec, label=label)
+
+
+def rules_of(routing: Iterable[Rule | Mapping[str, Any]] | None) -> tuple[Rule, ...]:
+    """Return routing rules, given as such or as mappings with their fields.
+
+    Raises:
+        UsageError: one of them has a field that a rule has not, or a wrong one.
+    """
+    rules = []
+    for rule in routing or ():
+        if isinstance(rule, Rule):
+            rules.append(rule)
+            continue
+        try:
+            fields = {**rule}
+            if isinstance(fields.get("to"), str):
+                fields["to"] = (fields["to"],)
+            rules.append(msgspec.convert(fields, _StrictRule))
+        except (TypeError, msgspec.ValidationError) as error:
+            raise UsageError(
+                f"This is no routing rule: {error}",
+                got=rule,
+                expected="to, and any of source, type and name",
+            ) from error
+    return tuple(rules)
+
+
+class _StrictRule(Rule, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A rule as a mapping: a misspelt field is an error, not a rule that matches everything."""
+
+
+def require(specs: Iterable[BackendSpec], host: PluginHost) -> None:
+    """Check that each named backend is there and takes its options, before the run begins.
+
+    Nothing of a backend is imported for this.
+
+    Raises:
+        PluginError: there is no such backend, or it lacks a requirement.
+        ConfigError: its options are wrong.
+    """
+    for spec in specs:
+        if spec.instance is not None:
+            continue
+        host.spec("backend", spec.name)
+        if host.state("backend", spec.name) in _UNUSABLE:
+            raise PluginError(
+                f"The backend '{spec.name}' can't be used: {host.why('backend', spec.name)}",
+                next_step=host.install_line("backend", spec.name) or None,
+            )
+        host.configuration("backend", spec.name, spec.options)
+
+
+def maker(spec: BackendSpec, host: PluginHost | None = None) -> Callable[[], Backend]:
+    """Return what makes the backend anew."""
+    if spec.instance is not None:
+        return lambda: _ported(spec.instance)
+    chosen = host or standard_host()
+
+    def make() -> Backend:
+        plugin = chosen.spec("backend", spec.name)
+        if STYLES[plugin.authoring_style].config_in == "constructor":
+            return _ported(chosen.create("backend", spec.name, **spec.options))
+        target: Any = chosen.load("backend", spec.name)()
+        target.config = chosen.configuration("backend", spec.name, spec.options)
+        target.initialize(dict(target.config))
+        return _ported(target)
+
+    return make
+
+
+def _ported(backend: Any) -> Backend:
+    return MethodsBackend(backend) if has_methods(backend) else backend

@@ -1,0 +1,439 @@
+"""An experiment: one run of a script, from its first line to its last."""
+
+import asyncio
+import functools
+import inspect
+import os
+import secrets
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from steelyard.app.track import active
+from steelyard.domain.track.events import (
+    ArtifactLogged,
+    Failure,
+    ParamsLogged,
+    RunEnded,
+    RunStarted,
+    TagsSet,
+)
+from steelyard.domain.track.names import check_artifact_name, check_name, check_run_id
+from steelyard.domain.track.params import flatten_params
+from steelyard.domain.track.run import Kept, Run, Status
+from steelyard.domain.track.steps import Steps, to_step
+from steelyard.domain.track.values import to_scalar
+from steelyard.kernel.errors import UsageError
+from steelyard.kernel.ids import make_run_id
+from steelyard.runtime.clock import SystemClock
+from steelyard.runtime.files import write_atomic
+from steelyard.runtime.track.blobs import BlobStore
+from steelyard.runtime.track.layout import RunPlace, Store
+from steelyard.runtime.track.reader import read_run
+from steelyard.runtime.track.writer import RunWriter
+
+if TYPE_CHECKING:
+    from steelyard.app.track.mirroring import Mirroring
+    from steelyard.domain.track.courier import Place
+
+DEFAULT_PROJECT = "default"
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+class Experiment:
+    """One tracked run: a context manager, also of `async with`, and a decorator.
+
+    As a decorator it makes a run of each call. Several may run at once; all methods may be called
+    from any thread, and from children forked while it runs.
+
+    Args:
+        name: what is tried; many runs may share it.
+        project: what it belongs to.
+        backend: where it is mirrored to: a name, several, a mapping of names to options, or an
+            object of one's own; see `backends.backend_specs`. The journal is always kept.
+        tags: texts by name.
+        params: logged at once, as by `log_params`.
+        directory: the store; `STEELYARD_TRACK_DIR` or `.steelyard` without it.
+        run_id: the run to go on with, or the id of a new one.
+        routing: rules on which backend is told what; see `Rule`.
+
+    Raises:
+        UsageError: an argument can't be used.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        project: str = DEFAULT_PROJECT,
+        backend: Any = None,
+        *,
+        tags: Mapping[str, Any] | None = None,
+        params: Any = None,
+        directory: str | Path | None = None,
+        run_id: str | None = None,
+        routing: Iterable[Any] | None = None,
+    ) -> None:
+        self.name = check_name(name, "run")
+        self.project = check_name(project, "project")
+        self.run_id = check_run_id(run_id) if run_id is not None else ""
+        self.store = Store.of(directory)
+        self._arguments: dict[str, Any] = {
+            "backend": backend, "tags": tags, "params": params, "directory": directory,
+            "routing": routing,
+        }  # fmt: skip
+        self._tags = {check_name(key, "tag"): str(value) for key, value in (tags or {}).items()}
+        self._first_params = params
+        self._backend = backend
+        self._routing = routing
+        self._steps = Steps()
+        self._writer: RunWriter | None = None
+        self._mirroring: Mirroring | None = None
+        self._has_ended = False
+
+    def __repr__(self) -> str:
+        """Name, project, id and how it stands."""
+        return (
+            f"<Experiment {self.name!r} of {self.project!r}, {self.run_id or 'not started'}, "
+            f"{'running' if self.is_running else 'not running'}>"
+        )
+
+    # Life
+
+    @property
+    def is_running(self) -> bool:
+        """True between start and stop."""
+        return self._writer is not None and not self._has_ended
+
+    @property
+    def directory(self) -> Path:
+        """The directory of the run."""
+        return self._place.path
+
+    @property
+    def _place(self) -> RunPlace:
+        return self.store.place(self.run_id)
+
+    def start(self) -> Self:
+        """Begin the run, and make it the active one.
+
+        Raises:
+            UsageError: it was started before, or a backend is none.
+            PluginError: a backend can't be used.
+            JournalError: its journal can't be written, or another process writes it.
+        """
+        if self._writer is not None:
+            raise UsageError(
+                f"{self!r} was started before",
+                next_step="Make another Experiment; with run_id=... it goes on with this run.",
+            )
+        mirrors = self._checked_mirrors()
+        clock = SystemClock()
+        self.run_id = self.run_id or make_run_id(clock.wall_ns(), secrets.token_bytes(3))
+        resumed = self._place.journal.is_dir()
+        self._writer = RunWriter(self._place, self.run_id, clock)
+        self._writer.write(
+            RunStarted(
+                name=self.name, project=self.project, tags=self._tags, pid=os.getpid(),
+                command=_command(), resumed=resumed,
+            )
+        )  # fmt: skip
+        if resumed:
+            for name, series in read_run(self._place).metrics.items():
+                self._steps.take(name, series.last_step)
+        active.enter(self)
+        if self._first_params is not None:
+            self.log_params(self._first_params)
+        if mirrors is not None:
+            self._mirroring = mirrors()
+        return self
+
+    def _checked_mirrors(self) -> "Callable[[], Mirroring] | None":
+        """Return what starts the mirrors; what is wrong with them is told before the run begins."""
+        if self._backend is None and not os.environ.get("STEELYARD_TRACK_BACKENDS"):
+            return None
+        # A script without backends pays nothing for them.
+        from steelyard.app.composition import standard_host
+        from steelyard.app.track.backends import backend_specs, require, rules_of
+        from steelyard.app.track.mirroring import Mirroring
+
+        specs = backend_specs(self._backend)
+        if not specs:
+            return None
+        rules = rules_of(self._routing)
+        if any(spec.instance is None for spec in specs):
+            require(specs, standard_host())
+        return lambda: Mirroring(self.store, self._place, specs, rules)
+
+    def stop(
+        self,
+        status: str = Status.FINISHED,
+        error: BaseException | None = None,
+        *,
+        flush_timeout_s: float | None = None,
+    ) -> None:
+        """End the run; a second call does nothing, and neither does a forked child's.
+
+        Args:
+            status: `finished` or `failed`.
+            error: kept with its type, message and traceback; makes the run a failed one.
+            flush_timeout_s: how long mirrors that are at work may take; 10 without it.
+        """
+        writer = self._writer
+        if writer is None or self._has_ended:
+            return
+        self._has_ended = True
+        active.leave(self)
+        if not writer.is_child:
+            status = Status.FAILED if error is not None else Status(status)
+            failure = failure_of(error) if error is not None else None
+            writer.write(RunEnded(status=status, failure=failure, unwritten=writer.unwritten))
+        writer.close()
+        if self._mirroring is not None and not writer.is_child:
+            from steelyard.app.track.mirroring import FLUSH_S
+
+            self._mirroring.finish(FLUSH_S if flush_timeout_s is None else flush_timeout_s)
+
+    def mirrors(self) -> "dict[str, Place]":
+        """Return how far each mirror is, with its counts, by label."""
+        return self._mirroring.places() if self._mirroring is not None else {}
+
+    def __enter__(self) -> Self:
+        """Start."""
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop: failed when the block raised; what it raised goes on."""
+        self.stop(error=None if _is_success(error) else error)
+
+    async def __aenter__(self) -> Self:
+        """Start."""
+        return self.start()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop, in a thread: mirrors may take their time."""
+        active.leave(self)
+        error = None if _is_success(error) else error
+        await asyncio.to_thread(self.stop, error=error)
+
+    def __call__(self, function: _F) -> _F:
+        """Make a run of each call of `function`, which may be `async`."""
+        if inspect.iscoroutinefunction(function):
+
+            @functools.wraps(function)
+            async def tracked_async(*args: Any, **kwargs: Any) -> Any:
+                async with self._again():
+                    return await function(*args, **kwargs)
+
+            return tracked_async  # type: ignore[return-value]  # wraps() keeps the signature
+
+        @functools.wraps(function)
+        def tracked(*args: Any, **kwargs: Any) -> Any:
+            with self._again():
+                return function(*args, **kwargs)
+
+        return tracked  # type: ignore[return-value]  # wraps() keeps the signature
+
+    def _again(self) -> "Experiment":
+        return Experiment(self.name, self.project, **self._arguments)
+
+    def _writing(self) -> RunWriter:
+        writer = self._writer
+        if writer is None or self._has_ended:
+            raise UsageError(
+                f"{self!r} can't log",
+                expected="a call between start and stop",
+                next_step="Use `with Experiment(...) as experiment:`, or start_logging().",
+            )
+        return writer
+
+    # Logging
+
+    def log_metric(
+        self, name: str, value: Any, iteration: int | None = None, *, step: int | None = None
+    ) -> None:
+        """Log one value of a metric; takes a few microseconds and waits for no disk.
+
+        Args:
+            name: of the metric.
+            value: a number, or an array or tensor of one; NaN and infinities are kept and marked.
+            iteration: its step, 0 being one like any other; without it the iteration that was
+                set, else one more than the metric's last, from 0.
+            step: another name for `iteration`.
+
+        Raises:
+            UsageError: the value is no number, the step none, or the run is not running.
+        """
+        writer = self._writer
+        if writer is None or self._has_ended:
+            writer = self._writing()
+        if type(value) is not float:
+            value = to_scalar(value, name)
+        if type(name) is not str or not name:
+            check_name(name, "metric")
+        writer.metrics(self._steps.take(name, _one_step(iteration, step)), {name: value})
+
+    def log_metrics(
+        self, values: Mapping[str, Any], iteration: int | None = None, *, step: int | None = None
+    ) -> None:
+        """Log values of several metrics at one step; otherwise as `log_metric`."""
+        writer = self._writing()
+        numbers = {check_name(n, "metric"): to_scalar(v, n) for n, v in values.items()}
+        if numbers:
+            taken = self._steps.take_for_all(numbers, _one_step(iteration, step))
+            writer.metrics(taken, numbers)
+
+    def log_params(self, params: Any = None, /, **named: Any) -> None:
+        """Log parameters: a dict, dataclass, model or namespace, nested as it likes, or keywords.
+
+        Nested names are joined by dots. A later value replaces an earlier one.
+
+        Raises:
+            UsageError: it has no names, or is nested too deeply.
+        """
+        flat = flatten_params(params) if params is not None else {}
+        flat.update(flatten_params(named))
+        if flat:
+            self._writing().write(ParamsLogged(flat))
+
+    def set_tags(self, tags: Mapping[str, Any] | None = None, /, **named: Any) -> None:
+        """Set tags; a later value replaces an earlier one."""
+        values = {check_name(k, "tag"): str(v) for k, v in {**(tags or {}), **named}.items()}
+        if values:
+            self._writing().write(TagsSet(values))
+
+    def set_iteration(self, iteration: int | None) -> None:
+        """Set the step of all values logged from now on without one; None: each counts its own."""
+        self._steps.iteration = None if iteration is None else to_step(iteration)
+
+    @property
+    def iteration(self) -> int | None:
+        """The step that was set by `set_iteration`."""
+        return self._steps.iteration
+
+    # Artifacts
+
+    def log_artifact(self, local_path: str | Path, artifact_path: str | None = None) -> None:
+        """Keep a file as it is now, or all files of a directory, under their content's hash.
+
+        Args:
+            local_path: the file or directory; it may change or go afterwards.
+            artifact_path: its name in the run; the file's own without it. The same name again is
+                a new version.
+
+        Raises:
+            UsageError: there is no such file, or the name can't be used.
+            FileError: it can't be stored.
+        """
+        path = Path(local_path)
+        name = check_artifact_name(artifact_path or path.resolve().name)
+        files = {name: path}
+        if path.is_dir():
+            inside = sorted(p for p in path.rglob("*") if p.is_file() and not p.is_symlink())
+            files = {f"{name}/{p.relative_to(path).as_posix()}": p for p in inside}
+        blobs = BlobStore(self.store.blobs)
+        writer = self._writing()
+        for each, file in files.items():
+            blob = blobs.put_file(file)
+            writer.write(ArtifactLogged(name=each, sha256=blob.sha256, size=blob.size))
+
+    def log_bytes(self, data: bytes, artifact_path: str) -> None:
+        """Keep `data` as an artifact of this name; otherwise as `log_artifact`."""
+        writer = self._writing()
+        blob = BlobStore(self.store.blobs).put_bytes(data)
+        name = check_artifact_name(artifact_path)
+        writer.write(ArtifactLogged(name=name, sha256=blob.sha256, size=blob.size))
+
+    def list_artifacts(self) -> list[Kept]:
+        """Return all artifacts logged so far, every version, in order."""
+        return self.snapshot().artifacts
+
+    def get_artifact(
+        self, name: str, to: str | Path | None = None, *, version: int | None = None
+    ) -> Path:
+        """Return where an artifact's content lies, which is not to be changed; or copy it.
+
+        Args:
+            name: as it was logged.
+            to: a file to write it to; that path is returned then.
+            version: which of several, from 1; the latest without it.
+
+        Raises:
+            UsageError: the run has no such artifact.
+            FileError: it can't be written to `to`.
+        """
+        return fetch_artifact(self.store, self.snapshot(), name, to, version)
+
+    def snapshot(self) -> Run:
+        """Return the run as its journal tells it now.
+
+        Raises:
+            JournalError: it was not started, or can't be read.
+        """
+        return read_run(self._place)
+
+
+def fetch_artifact(
+    store: Store, run: Run, name: str, to: str | Path | None = None, version: int | None = None
+) -> Path:
+    """Return where an artifact of a run lies, or a copy of it; see `Experiment.get_artifact`.
+
+    Raises:
+        UsageError: the run has no such artifact, or its content is not what it was.
+        FileError: it can't be written to `to`.
+    """
+    found = [kept for kept in run.artifacts if kept.name == name]
+    chosen = [kept for kept in found if version in (None, kept.version)]
+    if not chosen:
+        raise UsageError(
+            f"Run {run.run_id} has no artifact '{name}'"
+            + (f" of version {version}" if found else ""),
+            expected="one of " + (", ".join(sorted({k.name for k in run.artifacts})) or "none"),
+        )
+    blobs = BlobStore(store.blobs)
+    problem = blobs.problem_of(chosen[-1].sha256)
+    if problem:
+        raise UsageError(f"The artifact '{name}' can't be read: {problem}")
+    path = blobs.path(chosen[-1].sha256)
+    if to is None:
+        return path
+    write_atomic(Path(to), path.read_bytes())
+    return Path(to)
+
+
+def failure_of(error: BaseException) -> Failure:
+    """Return what is kept of an exception."""
+    return Failure(
+        type=f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins."),
+        message=str(error),
+        traceback="".join(traceback.format_exception(error)),
+    )
+
+
+def _one_step(iteration: Any, step: Any) -> Any:
+    if step is None:
+        return iteration
+    if iteration is not None and iteration != step:
+        raise UsageError("iteration and step are two names of one thing", got=(iteration, step))
+    return step
+
+
+def _is_success(error: BaseException | None) -> bool:
+    return error is None or (isinstance(error, SystemExit) and not error.code)
+
+
+def _command() -> str:
+    """Return how the script was called: its name alone, as arguments may have secrets."""
+    return Path(sys.argv[0]).name if sys.argv and sys.argv[0] else ""

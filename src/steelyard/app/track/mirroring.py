@@ -1,0 +1,218 @@
+"""Has the mirrors of a run driven: those of named backends in processes of their own.
+
+A process keeps the backend's imports, its hanging calls and its share of the interpreter away from
+the script; it is `steelyard track sync RUN --follow`, which a person can run too. It outlives a
+script that is killed, and tells the backend so. A backend object of the script's own lives in a
+thread.
+"""
+
+import json
+import logging
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+from steelyard.app.track.backends import BackendSpec, maker
+from steelyard.domain.track.courier import Place
+from steelyard.domain.track.routing import Rule
+from steelyard.kernel.errors import SteelyardError
+from steelyard.runtime.clock import SystemClock
+from steelyard.runtime.track.blobs import BlobStore
+from steelyard.runtime.track.layout import STORE_VARIABLE, RunPlace, Store
+from steelyard.runtime.track.mirror import Mirror, MirrorFile, mirror_path, read_mirror
+
+MODE_VARIABLE = "STEELYARD_TRACK_MIRRORS"
+OPTIONS_VARIABLE = "STEELYARD_TRACK_MIRROR"
+"""Holds a mirror's options and rules for the process that drives it; they may have secrets."""
+
+FLUSH_S = 10.0
+"""How long the end of a run waits for mirrors that are at work."""
+
+FAILING_S = 1.0
+"""How long it waits for one whose latest call failed."""
+
+_POLL_S = 0.02
+_log = logging.getLogger("steelyard.track")
+
+
+class Driven(Protocol):
+    """A mirror that somebody drives."""
+
+    label: str
+
+    def is_done(self) -> bool:
+        """Tell whether it has ended."""
+        ...
+
+    def place(self) -> Place:
+        """Return how far it is."""
+        ...
+
+    def stop(self, within_s: float) -> None:
+        """Have it end soon; does not wait."""
+
+
+class InThread:
+    """A mirror in a thread of this process, which does not keep the process alive."""
+
+    def __init__(self, mirror: Mirror) -> None:
+        self.label = mirror.label
+        self._mirror = mirror
+        self._thread = threading.Thread(
+            target=mirror.run, name=f"steelyard-mirror-{mirror.label}", daemon=True
+        )
+        self._thread.start()
+
+    def is_done(self) -> bool:
+        """Tell whether its thread has ended."""
+        return not self._thread.is_alive()
+
+    def place(self) -> Place:
+        """Return how far it is."""
+        return self._mirror.place
+
+    def stop(self, within_s: float) -> None:
+        """Have it end within this time."""
+        self._mirror.stop(within_s)
+
+
+class InProcess:
+    """A mirror in a process of its own."""
+
+    def __init__(
+        self, spec: BackendSpec, run: RunPlace, store: Store, rules: Sequence[Rule]
+    ) -> None:
+        self.label = spec.label
+        self._run = run
+        settings = {"plugin": spec.name, "options": spec.options, "rules": list(rules)}
+        words = ["track", "sync", str(run.path), "--backend", spec.label, "--follow"]
+        log = mirror_path(run, spec.label).with_suffix(".log")
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "steelyard", *words],
+                env={
+                    **os.environ,
+                    STORE_VARIABLE: str(store.root),
+                    OPTIONS_VARIABLE: json.dumps(msgspec.to_builtins(settings), default=str),
+                },
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                # Ctrl-C is for the script: the mirror then delivers how that ended.
+                start_new_session=True,
+            )
+
+    def is_done(self) -> bool:
+        """Tell whether its process has ended."""
+        return self._process.poll() is not None
+
+    def place(self) -> Place:
+        """Return how far it is, as it last wrote it down."""
+        found = read_mirror(self._run, self.label)
+        return found.place if found is not None else Place()
+
+    def stop(self, within_s: float) -> None:
+        """It ends when all is delivered, or gives up a while after the run; nobody waits for it."""
+
+
+class Mirroring:
+    """The mirrors of one run.
+
+    Args:
+        store, run: where it is.
+        specs: the backends.
+        rules: which of them is told what.
+        environ: `STEELYARD_TRACK_MIRRORS=thread` keeps all mirrors in this process.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        run: RunPlace,
+        specs: Sequence[BackendSpec],
+        rules: Sequence[Rule] = (),
+        environ: Mapping[str, str] = os.environ,
+    ) -> None:
+        in_threads = environ.get(MODE_VARIABLE) == "thread" or not sys.executable
+        self._driven: list[Driven] = []
+        for spec in specs:
+            if in_threads or spec.instance is not None:
+                self._driven.append(InThread(mirror_of(store, run, spec, rules)))
+            else:
+                self._driven.append(InProcess(spec, run, store, rules))
+
+    def places(self) -> dict[str, Place]:
+        """Return how far each mirror is, by label."""
+        return {driven.label: driven.place() for driven in self._driven}
+
+    def finish(self, within_s: float = FLUSH_S) -> dict[str, Place]:
+        """Wait for the mirrors after the run has ended, within bounds; return how far each is.
+
+        One whose latest call failed is not waited for longer than `FAILING_S`.
+        """
+        for driven in self._driven:
+            driven.stop(within_s)
+        begun = time.monotonic()
+        waiting = [driven for driven in self._driven if not driven.is_done()]
+        while waiting and (waited := time.monotonic() - begun) < within_s:
+            waiting = [d for d in waiting if not d.is_done()]
+            if waited > FAILING_S:
+                waiting = [d for d in waiting if not d.place().last_error]
+            if waiting:
+                time.sleep(_POLL_S)
+        places = self.places()
+        for label, place in places.items():
+            if not place.closed:
+                why = f": {place.last_error}" if place.last_error else ""
+                _log.warning(
+                    "Mirror '%s' is not done%s. See: steelyard track sync --help", label, why
+                )
+            elif place.dropped:
+                _log.warning("Mirror '%s' refused %d: %s", label, place.dropped, place.why_dropped)
+        return places
+
+
+def mirror_of(store: Store, run: RunPlace, spec: BackendSpec, rules: Sequence[Rule] = ()) -> Mirror:
+    """Return a mirror that goes on where an earlier one of this label stopped.
+
+    Raises:
+        PluginError: what that one kept can't be read.
+    """
+    kept = read_mirror(run, spec.label)
+    file = MirrorFile(backend=spec.name, options=spec.shown_options())
+    if kept is not None:
+        file.place = kept.place
+    return Mirror(
+        run, BlobStore(store.blobs), spec.label, file, maker(spec),
+        clock=SystemClock(), rules=rules,
+    )  # fmt: skip
+
+
+def settings_from(environ: Mapping[str, str], label: str) -> tuple[BackendSpec, tuple[Rule, ...]]:
+    """Return what the script that started this process said of the mirror `label`.
+
+    Raises:
+        SteelyardError: it said something else than we write.
+    """
+    text = environ.get(OPTIONS_VARIABLE, "")
+    if not text:
+        return BackendSpec(name=label, label=label), ()
+    try:
+        settings = msgspec.json.decode(text, type=_Settings)
+    except msgspec.MsgspecError as error:
+        raise SteelyardError(f"{OPTIONS_VARIABLE} can't be read: {error}") from error
+    spec = BackendSpec(name=settings.plugin, label=label, options=settings.options)
+    return spec, settings.rules
+
+
+class _Settings(msgspec.Struct):
+    plugin: str
+    options: dict[str, object] = {}
+    rules: tuple[Rule, ...] = ()

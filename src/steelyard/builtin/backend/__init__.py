@@ -1,0 +1,1 @@
+"""Backends: where runs are mirrored to."""

@@ -1,0 +1,138 @@
+"""Artifacts by content: each content once, byte for byte, under its SHA-256."""
+
+import hashlib
+import os
+import secrets
+import time
+from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from steelyard.kernel.errors import FileError, UsageError
+from steelyard.runtime.files import next_step_of, reason_of, sync_directory
+
+CHUNK_BYTES = 1024 * 1024
+YOUNG_S = 3600.0
+"""Content younger than this is never garbage: its run may be about to name it."""
+
+
+class Blob(msgspec.Struct, frozen=True):
+    """A content that is in the store."""
+
+    sha256: str
+    size: int
+    path: str
+
+
+class BlobStore:
+    """Holds contents below a directory; several processes may add at once."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def path(self, sha256: str) -> Path:
+        """Return where the content with this hash lies, or would."""
+        return self.directory / sha256[:2] / sha256
+
+    def put_file(self, source: Path) -> Blob:
+        """Copy a file in as it is now.
+
+        Raises:
+            UsageError: there is no such file, or it can't be read.
+            FileError: it can't be stored.
+        """
+        try:
+            with source.open("rb") as file:
+                return self._put(file)
+        except OSError as error:
+            raise UsageError(
+                f"Can't read {source}: {reason_of(error)}", expected="a file that can be read"
+            ) from error
+
+    def put_bytes(self, data: bytes) -> Blob:
+        """Store `data`.
+
+        Raises:
+            FileError: it can't be stored.
+        """
+        import io
+
+        return self._put(io.BytesIO(data))
+
+    def _put(self, source: BinaryIO) -> Blob:
+        temporary = self.directory / f".{secrets.token_hex(8)}.tmp"
+        digest, size = hashlib.sha256(), 0
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            target_file = temporary.open("xb")
+        except OSError as error:
+            raise _refusal(self.directory, error) from error
+        try:
+            with target_file:
+                while chunk := source.read(CHUNK_BYTES):
+                    digest.update(chunk)
+                    size += len(chunk)
+                    _write(target_file, chunk, self.directory)
+            return self._publish(temporary, digest.hexdigest(), size)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def _publish(self, temporary: Path, sha256: str, size: int) -> Blob:
+        target = self.path(sha256)
+        try:
+            if target.is_file() and target.stat().st_size == size:
+                os.utime(target)  # whoever collects garbage sees that it is wanted again
+            else:
+                target.parent.mkdir(exist_ok=True)
+                temporary.chmod(0o444)
+                fd = os.open(temporary, os.O_RDONLY | os.O_CLOEXEC)
+                try:
+                    os.fsync(fd)
+                finally:
+                    os.close(fd)
+                temporary.replace(target)
+                sync_directory(target.parent)
+        except OSError as error:
+            raise _refusal(target, error) from error
+        return Blob(sha256, size, str(target))
+
+    def problem_of(self, sha256: str) -> str:
+        """Return what is wrong with a content, read anew; empty when it is as it was stored."""
+        digest = hashlib.sha256()
+        try:
+            with self.path(sha256).open("rb") as file:
+                while chunk := file.read(CHUNK_BYTES):
+                    digest.update(chunk)
+        except OSError as error:
+            return reason_of(error)
+        return "" if digest.hexdigest() == sha256 else "its content has changed"
+
+    def all(self) -> Iterator[Blob]:
+        """Yield every content in the store."""
+        for path in sorted(self.directory.glob("??/*")):
+            yield Blob(path.name, path.stat().st_size, str(path))
+
+    def unreferenced(self, referenced: AbstractSet[str], *, young_s: float = YOUNG_S) -> list[Blob]:
+        """Return the contents that no run names and that are older than `young_s` seconds."""
+        oldest = time.time() - young_s
+        return [
+            blob
+            for blob in self.all()
+            if blob.sha256 not in referenced and Path(blob.path).stat().st_mtime < oldest
+        ]
+
+
+def _write(file: BinaryIO, chunk: bytes, directory: Path) -> None:
+    try:
+        file.write(chunk)
+    except OSError as error:
+        raise _refusal(directory, error) from error
+
+
+def _refusal(path: Path, error: OSError) -> FileError:
+    return FileError(
+        f"Can't store an artifact in {path}: {reason_of(error)}", next_step=next_step_of(error)
+    )

@@ -1,0 +1,75 @@
+"""The tracker's public Python API. Names are imported when they are first used.
+
+>>> from steelyard.track import Experiment, start_logging, stop_logging, get_active_experiment
+>>> experiment = start_logging("first", project="demo", directory=".steelyard")
+>>> experiment.log_params({"optimizer": {"lr": 0.1}})
+>>> for step in range(3):
+...     experiment.log_metric("loss", 1 / (step + 1), step)
+>>> stop_logging()
+>>> experiment.snapshot().params
+{'optimizer.lr': 0.1}
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from steelyard.app.track.experiment import Experiment
+    from steelyard.app.track.logging import get_active_experiment, start_logging, stop_logging
+    from steelyard.app.track.queries import diff, query, runs, show
+    from steelyard.app.track.syncing import sync
+    from steelyard.domain.track.ports import Backend, Delivery, RunFacts
+    from steelyard.domain.track.routing import Rule
+    from steelyard.domain.track.run import Run, Status
+
+_HOMES = {
+    "Backend": "steelyard.domain.track.ports",
+    "Delivery": "steelyard.domain.track.ports",
+    "Experiment": "steelyard.app.track.experiment",
+    "Rule": "steelyard.domain.track.routing",
+    "Run": "steelyard.domain.track.run",
+    "RunFacts": "steelyard.domain.track.ports",
+    "Status": "steelyard.domain.track.run",
+    "diff": "steelyard.app.track.queries",
+    "get_active_experiment": "steelyard.app.track.logging",
+    "query": "steelyard.app.track.queries",
+    "runs": "steelyard.app.track.queries",
+    "show": "steelyard.app.track.queries",
+    "start_logging": "steelyard.app.track.logging",
+    "stop_logging": "steelyard.app.track.logging",
+    "sync": "steelyard.app.track.syncing",
+}
+
+__all__ = [
+    "Backend",
+    "Delivery",
+    "Experiment",
+    "Rule",
+    "Run",
+    "RunFacts",
+    "Status",
+    "diff",
+    "get_active_experiment",
+    "query",
+    "runs",
+    "show",
+    "start_logging",
+    "stop_logging",
+    "sync",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from its home."""
+    home = _HOMES.get(name)
+    if home is None:
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message)
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """Return the public names."""
+    return __all__
