@@ -42,7 +42,9 @@ StoreFlag = Annotated[
     Path | None,
     Parameter(name="--store", show_default=False, help="Directory of the runs, not .steelyard."),
 ]
-JsonFlag = Annotated[bool, Parameter(name="--json", negative="", show_default=False, help="Print JSON.")]
+JsonFlag = Annotated[
+    bool, Parameter(name="--json", negative="", show_default=False, help="Print JSON.")
+]
 RunWord = Annotated[str, Parameter(name="RUN")]
 
 

@@ -6,16 +6,16 @@ import inspect
 import os
 import secrets
 import sys
-import traceback
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from steelyard.app.track import active
+from steelyard.app.track.artifacts import fetch_artifact, files_in
+from steelyard.app.track.failures import failure_of, is_success
 from steelyard.domain.track.events import (
     ArtifactLogged,
-    Failure,
     ParamsLogged,
     RunEnded,
     RunStarted,
@@ -29,7 +29,6 @@ from steelyard.domain.track.values import to_scalar
 from steelyard.kernel.errors import UsageError
 from steelyard.kernel.ids import make_run_id
 from steelyard.runtime.clock import SystemClock
-from steelyard.runtime.files import write_atomic
 from steelyard.runtime.track.blobs import BlobStore
 from steelyard.runtime.track.layout import RunPlace, Store
 from steelyard.runtime.track.reader import read_run
@@ -211,7 +210,7 @@ class Experiment:
         trace: TracebackType | None,
     ) -> None:
         """Stop: failed when the block raised; what it raised goes on."""
-        self.stop(error=None if _is_success(error) else error)
+        self.stop(error=None if is_success(error) else error)
 
     async def __aenter__(self) -> Self:
         """Start."""
@@ -225,7 +224,7 @@ class Experiment:
     ) -> None:
         """Stop, in a thread: mirrors may take their time."""
         active.leave(self)
-        error = None if _is_success(error) else error
+        error = None if is_success(error) else error
         await asyncio.to_thread(self.stop, error=error)
 
     def __call__(self, function: _F) -> _F:
@@ -339,13 +338,9 @@ class Experiment:
         """
         path = Path(local_path)
         name = check_artifact_name(artifact_path or path.resolve().name)
-        files = {name: path}
-        if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.is_file() and not p.is_symlink())
-            files = {f"{name}/{p.relative_to(path).as_posix()}": p for p in inside}
         blobs = BlobStore(self.store.blobs)
         writer = self._writing()
-        for each, file in files.items():
+        for each, file in files_in(path, name).items():
             blob = blobs.put_file(file)
             writer.write(ArtifactLogged(name=each, sha256=blob.sha256, size=blob.size))
 
@@ -385,53 +380,12 @@ class Experiment:
         return read_run(self._place)
 
 
-def fetch_artifact(
-    store: Store, run: Run, name: str, to: str | Path | None = None, version: int | None = None
-) -> Path:
-    """Return where an artifact of a run lies, or a copy of it; see `Experiment.get_artifact`.
-
-    Raises:
-        UsageError: the run has no such artifact, or its content is not what it was.
-        FileError: it can't be written to `to`.
-    """
-    found = [kept for kept in run.artifacts if kept.name == name]
-    chosen = [kept for kept in found if version in (None, kept.version)]
-    if not chosen:
-        raise UsageError(
-            f"Run {run.run_id} has no artifact '{name}'"
-            + (f" of version {version}" if found else ""),
-            expected="one of " + (", ".join(sorted({k.name for k in run.artifacts})) or "none"),
-        )
-    blobs = BlobStore(store.blobs)
-    problem = blobs.problem_of(chosen[-1].sha256)
-    if problem:
-        raise UsageError(f"The artifact '{name}' can't be read: {problem}")
-    path = blobs.path(chosen[-1].sha256)
-    if to is None:
-        return path
-    write_atomic(Path(to), path.read_bytes())
-    return Path(to)
-
-
-def failure_of(error: BaseException) -> Failure:
-    """Return what is kept of an exception."""
-    return Failure(
-        type=f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins."),
-        message=str(error),
-        traceback="".join(traceback.format_exception(error)),
-    )
-
-
 def _one_step(iteration: Any, step: Any) -> Any:
     if step is None:
         return iteration
     if iteration is not None and iteration != step:
         raise UsageError("iteration and step are two names of one thing", got=(iteration, step))
     return step
-
-
-def _is_success(error: BaseException | None) -> bool:
-    return error is None or (isinstance(error, SystemExit) and not error.code)
 
 
 def _command() -> str:
