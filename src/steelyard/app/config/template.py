@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from steelyard.domain.bench.plan import PhasePlan, Plan, SchedulePlan
+from steelyard.domain.bench.plan import DatasetPlan, EndpointPlan, PhasePlan, Plan, SchedulePlan
 
 STARTER = """\
 # A plan for `steelyard --config FILE`. Flags and STEELYARD_* variables win over this file.
@@ -70,52 +70,11 @@ def as_config(plan: Plan) -> dict[str, Any]:
     A directory that was named after the run stays out, so that another run gets its own.
     """
     named_after_run = plan.artifact_dir.endswith(f"/{plan.run_id}")
-    endpoint, dataset = plan.endpoint, plan.dataset
-    options = {k: v for k, v in endpoint.options.items() if k != "max_tokens_field"}
-    legacy = endpoint.options.get("max_tokens_field")
+    dataset = plan.dataset
     config = {
         "models": list(plan.models),
-        "endpoint": {
-            "type": endpoint.type,
-            "urls": list(endpoint.urls),
-            "path": endpoint.path,
-            "streaming": endpoint.streaming,
-            "url_strategy": endpoint.url_strategy,
-            "transport": endpoint.transport,
-            "request_timeout": endpoint.request_timeout_s,
-            "connect_timeout": endpoint.connect_timeout_s,
-            "first_byte_timeout": endpoint.first_byte_timeout_s,
-            "idle_timeout": endpoint.idle_timeout_s,
-            "connection_reuse": endpoint.connection_reuse,
-            "use_server_token_count": endpoint.use_server_token_count,
-            "use_legacy_max_tokens": None if legacy is None else legacy == "max_tokens",
-            "insecure": endpoint.insecure,
-            "ca_file": endpoint.ca_file,
-            "api_key_env": endpoint.api_key_env,
-            "headers": dict(endpoint.headers),
-            "extra_inputs": endpoint.extra_inputs,
-            "options": options,
-        },
-        "input": {
-            "type": dataset.type,
-            "file": dataset.path or None,
-            "entries": dataset.entries or None,
-            "sampling": dataset.sampling,
-            "isl_mean": dataset.isl_mean,
-            "isl_stddev": dataset.isl_stddev,
-            "osl_mean": dataset.osl_mean,
-            "osl_stddev": dataset.osl_stddev,
-            "random_seed": plan.seed,
-            "turns": {
-                "mean": dataset.turns_mean,
-                "stddev": dataset.turns_stddev,
-                "delay_mean": dataset.turn_delay_mean_ms,
-                "delay_stddev": dataset.turn_delay_stddev_ms,
-                "delay_ratio": dataset.turn_delay_ratio,
-            },
-            "schedule": _schedule(dataset.schedule),
-            "options": dataset.options,
-        },
+        "endpoint": _endpoint(plan.endpoint),
+        "input": _input(dataset, plan.seed),
         "tokenizer": {
             "name": dataset.tokenizer,
             "apply_chat_template": dataset.chat_template,
@@ -145,6 +104,55 @@ def as_config(plan: Plan) -> dict[str, Any]:
         },
     }
     return {name: _without_none(section) for name, section in config.items()}
+
+
+def _endpoint(endpoint: EndpointPlan) -> dict[str, Any]:
+    options = {k: v for k, v in endpoint.options.items() if k != "max_tokens_field"}
+    legacy = endpoint.options.get("max_tokens_field")
+    return {
+        "type": endpoint.type,
+        "urls": list(endpoint.urls),
+        "path": endpoint.path,
+        "streaming": endpoint.streaming,
+        "url_strategy": endpoint.url_strategy,
+        "transport": endpoint.transport,
+        "request_timeout": endpoint.request_timeout_s,
+        "connect_timeout": endpoint.connect_timeout_s,
+        "first_byte_timeout": endpoint.first_byte_timeout_s,
+        "idle_timeout": endpoint.idle_timeout_s,
+        "connection_reuse": endpoint.connection_reuse,
+        "use_server_token_count": endpoint.use_server_token_count,
+        "use_legacy_max_tokens": None if legacy is None else legacy == "max_tokens",
+        "insecure": endpoint.insecure,
+        "ca_file": endpoint.ca_file,
+        "api_key_env": endpoint.api_key_env,
+        "headers": dict(endpoint.headers),
+        "extra_inputs": endpoint.extra_inputs,
+        "options": options,
+    }
+
+
+def _input(dataset: DatasetPlan, seed: int) -> dict[str, Any]:
+    return {
+        "type": dataset.type,
+        "file": dataset.path or None,
+        "entries": dataset.entries or None,
+        "sampling": dataset.sampling,
+        "isl_mean": dataset.isl_mean,
+        "isl_stddev": dataset.isl_stddev,
+        "osl_mean": dataset.osl_mean,
+        "osl_stddev": dataset.osl_stddev,
+        "random_seed": seed,
+        "turns": {
+            "mean": dataset.turns_mean,
+            "stddev": dataset.turns_stddev,
+            "delay_mean": dataset.turn_delay_mean_ms,
+            "delay_stddev": dataset.turn_delay_stddev_ms,
+            "delay_ratio": dataset.turn_delay_ratio,
+        },
+        "schedule": _schedule(dataset.schedule),
+        "options": dataset.options,
+    }
 
 
 def _use(choice: Any) -> dict[str, Any]:
