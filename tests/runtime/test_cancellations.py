@@ -1,6 +1,7 @@
 """Requests given up on purpose, on the wire of a real server."""
 
 import asyncio
+import time
 
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ from engine_rig import MS, EngineRig
 from steelyard.domain.bench.cancellation import CancelDraws
 from steelyard.domain.bench.metrics import failed, succeeded
 from steelyard.domain.bench.records import MISSING, ErrorKind
+from steelyard.runtime.cancellations import Cancellations
+from steelyard.runtime.exchange import Exchange, Prepared
 
 pytestmark = pytest.mark.network
 
@@ -83,10 +86,34 @@ async def test_without_a_delay_the_server_still_gets_the_whole_request(tmp_path)
 async def test_an_answer_that_is_faster_counts(tmp_path) -> None:
     """What ended before its time is not given up."""
     async with EngineRig(tmp_path, phase(1.0, 0.2), {"ttft_ms": 2}) as rig:
+        asked = []
+        rig.transport.cancel = lambda *given: asked.append(given)
         rows = await rig.run()
         await asyncio.sleep(0.25)
     assert succeeded(rows).all()
     assert rig.engine.ack().cancelled == 0
+    assert asked == []
+
+
+async def test_a_request_sent_again_has_its_whole_time_again() -> None:
+    """The first send went to a connection that was closed; only the second one counts."""
+    cancelled = []
+    cancellations = Cancellations(
+        CancelDraws(0, 0, 1.0),
+        40 * MS,
+        lambda exchange, _: cancelled.append(time.monotonic_ns()),
+        asyncio.get_running_loop(),
+    )
+    exchange = Exchange(0, Prepared(0, 0, b"", b""), b"", 0)
+    cancellations.consider(exchange)
+    for _ in range(2):
+        exchange.sent_ns = time.monotonic_ns()
+        exchange.when_sent(exchange)
+        await asyncio.sleep(0.02)
+    await asyncio.sleep(0.05)
+    cancellations.close()
+    assert len(cancelled) == 1
+    assert cancelled[0] >= exchange.sent_ns + 40 * MS
 
 
 async def test_a_conversation_ends_with_the_turn_that_is_given_up(tmp_path) -> None:

@@ -60,8 +60,9 @@ async def test_later_turns_pass_the_gate_too(tmp_path) -> None:
         rows = await rig.run()
     assert rows.size == 30
     assert prefilling(rig) == 1
-    late_ms = (rows["start_ns"] - rows["intended_ns"]) / MS
-    assert np.median(late_ms) < 5
+    in_turn = rows[np.argsort(rows["start_ns"])]
+    room_ns = in_turn["first_token_ns"][:-1] - MS // 10  # kernel stamps are moved by an offset
+    assert (in_turn["intended_ns"][1:] >= room_ns).all()
 
 
 @pytest.mark.parametrize("fault", ["error", "reset", "empty", "malformed", "garbage"])
