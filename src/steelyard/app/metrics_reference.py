@@ -26,7 +26,7 @@ counted in a note, and left out of everything that needs such a time.
 With `--slice-duration`, `profile_export_timeslices.json` and `.csv` have the same metrics for each
 slice of the profiling phases. A request belongs to the slice in which it was sent, or was meant to
 be sent if it never was; what was in flight counts in every slice that it touches. The last slice is
-marked incomplete when the load ended within it; slices without a request are left out.
+marked incomplete when the load ended within it; slices in which nothing was in flight are left out.
 
 `--show-trace-timing` shows the HTTP phases on the terminal; `--export-http-trace` adds
 `sending_ns`, `waiting_ns` and `receiving_ns` to the exported records, which have the other phases.

@@ -11,6 +11,7 @@ import numpy as np
 
 from steelyard.app.composition import standard_host
 from steelyard.domain.bench.plan import Plan
+from steelyard.domain.bench.slices import TimeSlice
 from steelyard.domain.bench.summary import Summary
 from steelyard.domain.bench.verdict import fails
 from steelyard.kernel.errors import EXIT_OK, EXIT_VERDICT, SteelyardError
@@ -99,6 +100,10 @@ class SavedRun:
     def rows(self) -> Sequence[dict[str, Any]]:
         """Return the records as a lazy sequence."""
         return self._results.rows()
+
+    def slices(self) -> Iterator[TimeSlice]:
+        """Yield the time slices."""
+        return self._results.slices()
 
     def write_records(self, path: str, format: str) -> None:
         """Write all records."""

@@ -53,16 +53,22 @@ class Ingest:
         self.batches += 1
         self._totals.fold_messages(batch.messages)
         records = np.frombuffer(batch.data, dtype=RECORD_DTYPE)
-        self.take_rows(records, np.frombuffer(batch.gaps, dtype=np.int64))
-
-    def take_rows(self, records: np.ndarray, gaps_ns: np.ndarray) -> None:
-        """Take in rows with the gaps that belong to them, row by row."""
-        self._waiting.append(records)
-        self._rows += records.size
+        self.add_rows(records)
+        gaps_ns = np.frombuffer(batch.gaps, dtype=np.int64)
         if gaps_ns.size and self._metrics.chunk:
             self._take_gaps(records, gaps_ns)
+
+    def add_rows(self, records: np.ndarray) -> None:
+        """Take in rows of `RECORD_DTYPE`."""
+        self._waiting.append(records)
+        self._rows += records.size
         if self._rows >= CHUNK_ROWS:
             self._flush_records()
+
+    def add_gaps(self, gaps_ns: np.ndarray) -> None:
+        """Take in the gaps of rows that count."""
+        self._gaps.append(gaps_ns)
+        self._gap_count += gaps_ns.size
         if self._gap_count >= CHUNK_GAPS:
             self._flush_gaps()
 
@@ -75,8 +81,7 @@ class Ingest:
         except ValueError:
             self.gaps_unattributed += gaps_ns.size
             return
-        self._gaps.append(kept)
-        self._gap_count += kept.size
+        self.add_gaps(kept)
 
     def flush(self) -> None:
         """Fold what still waits."""

@@ -15,6 +15,7 @@ from steelyard.domain.bench.export_columns import ExportColumns, ExportNames
 from steelyard.domain.bench.plan import Plan
 from steelyard.domain.bench.plan_notes import endpoint_notes
 from steelyard.domain.bench.redact import redacted_url
+from steelyard.domain.bench.slices import TimeSlice
 from steelyard.domain.bench.story import RUN_STARTED, Story
 from steelyard.domain.bench.summarize import calibrated, summarize
 from steelyard.domain.bench.summary import Summary
@@ -27,6 +28,7 @@ from steelyard.runtime.plugin_host import PluginHost
 from steelyard.runtime.results_metrics import MetricSet, metric_summaries
 from steelyard.runtime.results_store import FORMATS, PAGE_ROWS, RecordStore
 from steelyard.runtime.scratch import make_scratch, scratch_places, storage_errors
+from steelyard.runtime.sliced import SlicedRun
 from steelyard.runtime.value_store import ValueStore
 
 
@@ -68,11 +70,14 @@ class Results:
     A context manager: leaving it removes the scratch files. See `ports.RunView`.
     """
 
-    def __init__(self, directory: Path, plan: Plan, store: RecordStore, scratch: Path) -> None:
+    def __init__(
+        self, directory: Path, plan: Plan, store: RecordStore, sliced: SlicedRun, scratch: Path
+    ) -> None:
         self.directory = str(directory)
         self.plan = plan
         self.summary: Summary
         self._store = store
+        self._sliced = sliced
         self._scratch = scratch
 
     def batches(self) -> Iterator[dict[str, np.ndarray]]:
@@ -83,6 +88,15 @@ class Results:
     def rows(self) -> Rows:
         """Return the records as a lazy sequence of dicts."""
         return Rows(self._store)
+
+    def slices(self) -> Iterator[TimeSlice]:
+        """Yield the metrics of each time slice, computed as it is asked for.
+
+        Raises:
+            UsageError: there are too many slices.
+            FileError: there is no room for scratch files.
+        """
+        return self._sliced.slices()
 
     def write_records(self, path: str, format: str) -> None:
         """Write all records to `path` by rename.
@@ -166,7 +180,8 @@ def _filled(directory: Path, host: PluginHost, scratch: Path) -> Results:
     names = _names(story, plan)
     columns = ExportColumns(names, http_trace=plan.http_trace, stepped=steps.straddled)
     store = RecordStore(scratch / "records.bin", reader, columns, totals.records)
-    view = Results(directory, plan, store, scratch)
+    sliced = SlicedRun(reader, plan, totals, metrics, steps, scratch)
+    view = Results(directory, plan, store, sliced, scratch)
     view.summary = summarize(
         story,
         totals,

@@ -1,7 +1,7 @@
 """The metrics of a run: made from plugins, asked batch by batch, dropped by name when they fail."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -151,13 +151,13 @@ class MetricSet:
         """Return the values of every chunk metric."""
         return {tag: self._ask(tag, m.chunk_values, gaps_ns) for tag, m in self.chunk.items()}
 
-    def run_values(self, totals: Totals) -> dict[str, float | None]:
+    def run_values(self, totals: Mapping[str, float]) -> dict[str, float | None]:
         """Return the value of every run metric; None for one that fails."""
         values: dict[str, float | None] = {}
         for tag, metric in self.run.items():
             try:
                 with self._border.crossing(f"metric '{tag}'", "give its value"):
-                    values[tag] = metric.value(totals.mapping())
+                    values[tag] = metric.value(totals)
             except SteelyardError as error:
                 self.failures[tag] = str(error)
                 values[tag] = None
@@ -165,9 +165,19 @@ class MetricSet:
 
 
 def metric_summaries(
-    values: ValueStore, metrics: MetricSet, totals: Totals
+    values: ValueStore,
+    metrics: MetricSet,
+    totals: Totals,
+    instead: Mapping[str, float] | None = None,
 ) -> dict[str, MetricSummary]:
-    """Return the summary of every metric; one that was not asked has no numbers."""
+    """Return the summary of every metric; one that was not asked has no numbers.
+
+    Args:
+        values: of all record and chunk metrics.
+        metrics: those of the run.
+        totals: of the rows that the values are of.
+        instead: totals that are known better than from these rows.
+    """
     numbers: dict[str, dict[str, Any]] = {}
     for tag in (*metrics.record, *metrics.chunk):
         numbers[tag] = _numbers(values.distribution(tag))
@@ -177,7 +187,7 @@ def metric_summaries(
     for tag, base in metrics.adjusted.items():
         if base in metrics.record:
             numbers[tag] = _numbers(values.distribution(base, totals.failed))
-    for tag, value in metrics.run_values(totals).items():
+    for tag, value in metrics.run_values(totals.mapping() | dict(instead or {})).items():
         numbers[tag] = single(value)
     return {
         tag: describe_metric(metric, numbers.get(tag, {}), totals)

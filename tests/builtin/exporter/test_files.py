@@ -12,6 +12,7 @@ from steelyard.builtin.exporter.json_summary import JsonSummaryExporter
 from steelyard.builtin.exporter.jsonl_records import JsonlRecordsExporter
 from steelyard.builtin.exporter.parquet_records import ParquetRecordsExporter
 from steelyard.builtin.exporter.raw_jsonl import RawJsonlExporter
+from steelyard.builtin.exporter.timeslices import TimeslicesExporter
 from steelyard.kernel.errors import FileError, UsageError
 from steelyard.runtime.plugin_host import PluginHost
 from steelyard.runtime.results import open_run
@@ -90,3 +91,34 @@ def test_lines_that_the_disk_refused_are_missed(view, tmp_path):
         with pytest.raises(FileError, match=r"got '3 lines'; expected 4"):
             RawJsonlExporter().export(view)
     assert len((tmp_path / "profile_export_raw.jsonl").read_text().splitlines()) == 3
+
+
+def test_slices_are_written_as_a_document_and_as_a_table(tmp_path):
+    """Two requests 100 ms apart in slices of 80 ms; the second slice is cut short."""
+    rows = [answered(i, start_ms=100 * i, ttft_ms=20, itl_ms=5, tokens=4) for i in range(2)]
+    plan = fake_plan(tmp_path, slice_s=0.08)
+    write_journal(tmp_path, plan, [record_batch([*rows, refused(2, start_ms=101)])])
+    with open_run(tmp_path, PluginHost.standard()) as view:
+        files = TimeslicesExporter().export(view)
+    names = ["profile_export_timeslices.json", "profile_export_timeslices.csv"]
+    assert files == [str(tmp_path / name) for name in names]
+    document = json.loads((tmp_path / names[0]).read_text())
+    first, second = document["timeslices"]
+    assert document["slice_duration_s"] == 0.08
+    assert (first["timeslice"], first["is_complete"], second["is_complete"]) == (0, True, False)
+    assert second["start_ns"] == first["end_ns"]
+    assert first["metrics"]["time_to_first_token"]["p99"] == 20
+    never = {"value": None, "non_finite": "+inf"}
+    assert second["metrics"]["request_latency_adjusted"]["max"] == never
+    with (tmp_path / names[1]).open(newline="") as file:
+        table = {(r["timeslice"], r["tag"], r["stat"]): r["value"] for r in csv.DictReader(file)}
+    assert table["0", "time_to_first_token", "p99"] == "20.0"
+    assert table["1", "request_latency_adjusted", "max"] == "+inf"
+    assert table["1", "error_request_count", "avg"] == "1.0"
+
+
+def test_a_run_without_slices_has_empty_files(view, tmp_path):
+    TimeslicesExporter().export(view)
+    document = json.loads((tmp_path / "profile_export_timeslices.json").read_text())
+    assert document["timeslices"] == []
+    assert len((tmp_path / "profile_export_timeslices.csv").read_text().splitlines()) == 1

@@ -82,10 +82,11 @@ _LEVEL_EXPORTERS = {"summary": (), "records": ("chunks",), "raw": ("chunks", "ra
 
 
 def _exporters(config: BenchmarkConfig) -> tuple[str, ...]:
-    """Return the exporters asked for, and those that write what the export level keeps."""
+    """Return the exporters asked for, and those of the export level and of time slices."""
     chosen = config.output.exporters
     level = _LEVEL_EXPORTERS[config.output.export_level]
-    return (*chosen, *(name for name in level if name not in chosen))
+    sliced = ("timeslices",) if config.output.slice_duration else ()
+    return (*chosen, *(name for name in (*level, *sliced) if name not in chosen))
 
 
 def _absolute(path: str) -> str:

@@ -9,6 +9,7 @@ from steelyard.domain.bench.conversation import Conversation, Turn
 from steelyard.domain.bench.messages import PhaseStats
 from steelyard.domain.bench.plan import DatasetPlan, EndpointPlan, PhasePlan
 from steelyard.domain.bench.response import Piece, RequestContext, WireRequest
+from steelyard.domain.bench.slices import TimeSlice
 from steelyard.domain.bench.summary import Summary
 
 
@@ -145,6 +146,10 @@ class RunView(Protocol):
 
     def rows(self) -> Sequence[dict[str, Any]]:
         """Return the records as a lazy sequence of dicts, one per request."""
+        ...
+
+    def slices(self) -> Iterator[TimeSlice]:
+        """Yield the metrics of each time slice in order; none when the plan asks for none."""
         ...
 
     def write_records(self, path: str, format: str) -> None:

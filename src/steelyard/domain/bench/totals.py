@@ -186,6 +186,14 @@ class Totals:
         pairs = zip(self.spans, self._profiling, strict=True)
         return sum(span.duration_ns for span, measured in pairs if measured)
 
+    @property
+    def profiling_span_ns(self) -> tuple[int, int]:
+        """The first send and the last end of all profiling phases; zeros without any."""
+        spans = [s for s, measured in zip(self.spans, self._profiling, strict=True) if measured]
+        begins = [s.first_start_ns for s in spans if s.first_start_ns is not None]
+        ends = [s.last_end_ns for s in spans if s.last_end_ns is not None]
+        return (min(begins), max(ends)) if begins and ends else (0, 0)
+
     def mapping(self) -> dict[str, float]:
         """Return what a `RunMetric` is given; a key is absent when nothing was counted for it.
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from steelyard.domain.bench.slices import TimeSlice
 from steelyard.domain.bench.summary import (
     SUMMARY_SCHEMA,
     Cause,
@@ -112,6 +113,18 @@ class SampleRun:
             filled = [known if gone else v for v, gone in zip(values, missing, strict=True)]
             columns[name] = np.ma.array(filled, mask=missing)
         yield columns
+
+    def slices(self) -> Iterator[TimeSlice]:
+        """Yield two slices, the second one cut short; none of a failed run."""
+        for index in range(0 if self.failed else 2):
+            start_ns = _START_NS + index * 100_000_000
+            yield TimeSlice(
+                index=index,
+                start_ns=start_ns,
+                end_ns=start_ns + (100_000_000, 30_000_000)[index],
+                is_complete=not index,
+                metrics=self.summary.metrics,
+            )
 
     def write_records(self, path: str, format: str) -> None:
         """Write the rows as `jsonl`, `csv` or `parquet`, by rename."""
