@@ -6,6 +6,9 @@ Open loop, poisson: streams of 32 tokens, 20 ms apart after 100 ms, as many a se
 `--events` content events a second. PSS of each role is looked at every five seconds; pace, TTFT and
 send lag come from the run's own records afterwards. It fails when the sum of PSS in the last
 quarter of the run is not within 5 % (or 3 MB) of that in the quarter after its first window.
+
+PSS moves with whoever else maps the same libraries, so let the machine be idle. Beside it stands
+the sum of anonymous pages, which nobody else moves: a leak shows there first.
 """
 
 import json
@@ -20,7 +23,7 @@ from statistics import fmean, median
 
 import duckdb
 import psutil
-from benchmarks.processes import ToolError, build_server, pss_bytes, run_tool, serving, tree
+from benchmarks.processes import ToolError, build_server, run_tool, serving, tree
 from benchmarks.tables import page, parser, publish, table
 
 MINUTES, EVENTS_PER_S = 20.0, 2000.0
@@ -53,11 +56,24 @@ def role_of(title: str) -> str:
     return ROLES.get(service_id.rpartition("_")[0], "") if name == "steelyard" else ""
 
 
+def sizes_bytes(pid: int) -> dict[str, int]:
+    """Return the memory of a process by kind, as the kernel adds it up; empty once it is gone.
+
+    Source: Linux, Documentation/filesystems/proc.rst, /proc/PID/smaps_rollup.
+    """
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()[1:]
+    except OSError:
+        return {}
+    return {line.partition(":")[0]: int(line.split()[1]) * 1024 for line in lines}
+
+
 @dataclass
 class Watch:
     """PSS by role, each time it is called and enough time has passed since the last look."""
 
     looks: list[tuple[int, dict[str, float]]] = field(default_factory=list)
+    anonymous_mb: list[float] = field(default_factory=list)
 
     def __call__(self, root: int) -> None:
         """Look, unless it is too early."""
@@ -65,23 +81,28 @@ class Watch:
         if self.looks and now_ns - self.looks[-1][0] < SAMPLE_S * 1e9:
             return
         found: dict[str, float] = defaultdict(float)
+        anonymous_mb = 0.0
         for process in tree(root):
             try:
                 role = role_of(" ".join(process.cmdline()))
             except psutil.Error:
                 continue  # it ended as we looked
             if role:
-                found[role] += pss_bytes(process.pid) / 1e6
+                sizes = sizes_bytes(process.pid)
+                found[role] += sizes.get("Pss", 0) / 1e6
+                anonymous_mb += sizes.get("Anonymous", 0) / 1e6
         if found:
             self.looks.append((now_ns, dict(found)))
+            self.anonymous_mb.append(anonymous_mb)
 
 
 @dataclass(frozen=True)
 class Window:
-    """A stretch of the run: median PSS by role in MB, and what its requests came to."""
+    """A stretch of the run: median memory in MB, and what its requests came to."""
 
     end_s: int
     pss_mb: Mapping[str, float]
+    anonymous_mb: float
     events_per_s: float
     ttft_p99_ms: float
     send_lag_p99_ms: float
@@ -95,7 +116,8 @@ class Window:
         """Return the row of the table."""
         roles = (f"{self.pss_mb.get(role, 0):.1f}" for role in ROLES.values())
         return (
-            f"{self.end_s / 60:.3g}", *roles, f"{self.sum_mb:.1f}", f"{self.events_per_s:,.0f}",
+            f"{self.end_s / 60:.3g}", *roles, f"{self.sum_mb:.1f}",
+            f"{self.anonymous_mb:.2f}", f"{self.events_per_s:,.0f}",
             f"{self.ttft_p99_ms:.2f}", f"{self.send_lag_p99_ms:.3f}",
         )  # fmt: skip
 
@@ -110,12 +132,18 @@ def windows(watch: Watch, records: Path, seconds: float, window_s: int) -> list[
     made = []
     for part in range(int(seconds // window_s)):
         begin_ns = first + part * window_s * 10**9
-        looks = [mb for at, mb in watch.looks if 0 <= at - begin_ns < window_s * 10**9]
+        seen = [
+            (mb, anonymous)
+            for (at, mb), anonymous in zip(watch.looks, watch.anonymous_mb, strict=True)
+            if 0 <= at - begin_ns < window_s * 10**9
+        ]
+        looks = [mb for mb, _ in seen]
         if not looks or part not in rows:
             message = f"nothing is known of window {part} of the run"
             raise ToolError(message)
         typical = {role: median(look.get(role, 0.0) for look in looks) for role in ROLES.values()}
-        made.append(Window((part + 1) * window_s, typical, *rows[part]))
+        anonymous_mb = median(anonymous for _, anonymous in seen)
+        made.append(Window((part + 1) * window_s, typical, anonymous_mb, *rows[part]))
     return made
 
 
@@ -184,7 +212,15 @@ def main() -> None:
         window_s = LONG_S if seconds >= 5 * LONG_S else SHORT_S
         found = windows(watch, scratch / "run" / "profile_export.parquet", seconds, window_s)
     early_mb, late_mb = growth([window.sum_mb for window in found])
-    head = ("minute", *ROLES.values(), "sum", "events/s", "TTFT p99, ms", "send lag p99, ms")
+    head = (
+        "minute",
+        *ROLES.values(),
+        "sum",
+        "anonymous",
+        "events/s",
+        "TTFT p99, ms",
+        "send lag p99, ms",
+    )
     text = page(
         "Soak",
         f"Open loop, poisson, {arguments.events:,.0f} SSE events/s in streams of {TOKENS} for "
