@@ -10,7 +10,11 @@ import yaml
 def test_a_written_file_has_no_mistakes_and_is_not_overwritten(steelyard, tmp_path):
     assert steelyard("config", "init", "a.yaml")[0] == 0
     code, out, _ = steelyard("config", "validate", "a.yaml")
-    assert (code, out) == (0, "a.yaml: no mistakes (1 phase).\n")
+    assert (code, out.splitlines()) == (0, [
+        "a.yaml: no mistakes (2 phases).",
+        "  warmup (warm-up): closed loop of 4; ends after 4 requests",
+        "  profiling: closed loop of 4; ends after 40 requests",
+    ])  # fmt: skip
     (tmp_path / "a.yaml").write_text("mine")
     code, _, err = steelyard("config", "init", "a.yaml")
     assert code == 2

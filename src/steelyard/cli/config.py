@@ -52,14 +52,25 @@ def init(
 def validate(file: File, /) -> int:
     """Check a configuration; every mistake is a line with file, line and column.
 
+    What is right is told phase by phase.
+
     Raises:
         ConfigError: the file has mistakes.
     """
-    from steelyard.app.config import load_config
+    from steelyard.app.config import load_plan
+    from steelyard.app.config.describe import phase_line
 
-    loaded = load_config(config_path=file, environ=os.environ)
-    phases = len(loaded.config.phases) or 1
+    plan = load_plan(
+        config_path=file,
+        flags={},
+        environ=os.environ,
+        now_wall_ns=time.time_ns(),
+        entropy=os.urandom(8),
+    )
+    phases = len(plan.phases)
     print(f"{file}: no mistakes ({phases} phase{'s' if phases > 1 else ''}).")
+    for phase in plan.phases:
+        print(f"  {phase_line(phase)}")
     return EXIT_OK
 
 
