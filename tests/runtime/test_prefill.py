@@ -65,6 +65,16 @@ async def test_later_turns_pass_the_gate_too(tmp_path) -> None:
     assert (in_turn["intended_ns"][1:] >= room_ns).all()
 
 
+async def test_a_later_turn_of_an_open_loop_is_late_where_the_gate_held_it_back(tmp_path) -> None:
+    """It is meant for the end of the answer before it, as a schedule or a delay has it."""
+    phase = {"request_rate": 1000.0, "prefill_concurrency": 1, "session_count": 5}
+    async with EngineRig(tmp_path, phase, {"ttft_ms": 8, "tokens": 1}, turns=2) as rig:
+        rows = await rig.run()
+    first, second = rows[rows["turn"] == 0], rows[rows["turn"] == 1]
+    assert second["intended_ns"].tolist() == first["end_ns"].tolist()
+    assert (second["start_ns"] - second["intended_ns"]).max() > 8 * MS
+
+
 @pytest.mark.parametrize("fault", ["error", "reset", "empty", "malformed", "garbage"])
 async def test_what_fails_makes_room_when_it_is_over(tmp_path, fault) -> None:
     """No fault keeps its place at the gate."""

@@ -243,7 +243,8 @@ class Engine:
     def _follow_up(self, now_ns: int) -> None:
         """Send the turns whose time has come; a conversation waits for no lease and keeps its slot.
 
-        Only the gate can hold it back; its turn is then intended when there is room.
+        Only the gate can hold it back; in a closed loop its turn is then intended when there is
+        room.
         """
         gate = self._gate
         if gate is not None:
@@ -257,7 +258,7 @@ class Engine:
                 self._session_over(session.index)
                 continue
             prepared = self._factory.follow(session)
-            if gate is not None:
+            if gate is not None and self._beat is None:
                 due_ns = max(due_ns, gate.free_since_ns)
             place = b"%d.%d" % (session.index, session.turn)
             self._submit(session.index, prepared, place, due_ns, session)
