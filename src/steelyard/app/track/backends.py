@@ -131,7 +131,7 @@ def rules_of(routing: Iterable[Rule | Mapping[str, Any]] | None) -> tuple[Rule, 
             fields = {**rule}
             if isinstance(fields.get("to"), str):
                 fields["to"] = (fields["to"],)
-            rules.append(msgspec.convert(fields, _StrictRule))
+            rules.append(msgspec.convert(fields, Rule))
         except (TypeError, msgspec.ValidationError) as error:
             raise UsageError(
                 f"This is no routing rule: {error}",
@@ -139,10 +139,6 @@ def rules_of(routing: Iterable[Rule | Mapping[str, Any]] | None) -> tuple[Rule, 
                 expected="to, and any of source, type and name",
             ) from error
     return tuple(rules)
-
-
-class _StrictRule(Rule, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A rule as a mapping: a misspelt field is an error, not a rule that matches everything."""
 
 
 def require(specs: Iterable[BackendSpec], host: PluginHost) -> None:

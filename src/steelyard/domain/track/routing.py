@@ -18,7 +18,7 @@ class MetricType(StrEnum):
     ARTIFACT = "artifact"
 
 
-class Rule(msgspec.Struct, frozen=True, kw_only=True):
+class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What matches all three patterns goes to `to` and to no other mirror; `()` is nowhere.
 
     Patterns are those of a shell (`*`, `?`, `[ab]`), case-sensitive. Parameters and tags come in

@@ -1,0 +1,74 @@
+"""What a mirror missed is delivered later, from where it stopped."""
+
+import json
+
+import pytest
+
+from steelyard.app.track.experiment import Experiment
+from steelyard.app.track.mirroring import OPTIONS_VARIABLE
+from steelyard.app.track.syncing import sync
+from steelyard.kernel.errors import PluginError, UsageError
+
+
+def lines(directory):
+    (file,) = directory.glob("*/events.jsonl")
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+@pytest.fixture
+def ended():
+    with Experiment("e", run_id="mine", params={"lr": 0.1}) as experiment:
+        for step in range(10):
+            experiment.log_metric("m", step, step)
+        experiment.log_bytes(b"\x00\xff", "model.bin")
+    return experiment
+
+
+def test_a_run_is_mirrored_after_it_ended(ended, tmp_path):
+    target = {"jsonl": {"directory": str(tmp_path / "out")}}
+    (synced,) = sync("mine", target)
+    assert (synced.done, synced.place.delivered) == (True, 12)
+    assert [line["kind"] for line in lines(tmp_path / "out")] == [
+        "start", "params", *["metric"] * 10, "artifact", "end",
+    ]  # fmt: skip
+    assert (tmp_path / "out" / "mine" / "artifacts" / "model.bin").read_bytes() == b"\x00\xff"
+
+
+def test_what_was_delivered_is_not_delivered_again(ended, tmp_path):
+    target = {"jsonl": {"directory": str(tmp_path / "out")}}
+    sync("mine", target)
+    (again,) = sync("last")
+    assert (again.label, again.done, again.place.delivered) == ("jsonl", True, 12)
+    assert [line["kind"] for line in lines(tmp_path / "out")].count("metric") == 10
+
+
+def test_a_run_of_another_store_is_named_by_its_directory(ended, tmp_path, monkeypatch):
+    directory = str(ended.directory)
+    monkeypatch.chdir("/")
+    (synced,) = sync(directory, {"jsonl": {"directory": str(tmp_path / "out")}})
+    assert synced.done
+    assert (tmp_path / "out" / "mine" / "artifacts" / "model.bin").is_file()
+
+
+def test_a_mirror_that_is_told_its_options_by_a_script_uses_them(ended, tmp_path):
+    settings = {
+        "plugin": "jsonl", "options": {"directory": str(tmp_path / "o")},
+        "rules": [{"to": [], "type": "artifact"}],
+    }  # fmt: skip
+    (synced,) = sync("mine", "label", environ={OPTIONS_VARIABLE: json.dumps(settings)})
+    assert (synced.label, synced.place.delivered, synced.place.skipped) == ("label", 11, 1)
+    kept = json.loads((ended.directory / "mirrors" / "label.json").read_text())
+    assert kept["backend"] == "jsonl"
+
+
+@pytest.mark.parametrize(
+    ("run", "backend", "error", "words"),
+    [
+        ("mine", None, UsageError, "has no mirrors"),
+        ("other", "jsonl", UsageError, "no such run"),
+        ("mine", "jsonnl", PluginError, "Did you mean"),
+    ],
+)
+def test_what_can_not_be_synced_is_told(ended, run, backend, error, words):
+    with pytest.raises(error, match=words):
+        sync(run, backend)
