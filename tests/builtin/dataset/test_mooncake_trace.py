@@ -143,3 +143,12 @@ def test_a_trace_that_is_replayed_names_the_line_whose_time_is_wrong(
 def test_times_are_asked_for_only_by_a_replay(lines, read):
     path = lines({"input_length": 3}, {"input_length": 3, "timestamp": 5})
     assert len(read(MooncakeTraceDataset, path)) == 2
+
+
+def test_what_a_replay_leaves_out_is_not_made(lines, read):
+    """Unless a session needs the line; nothing at all is for the data set manager to tell."""
+    path = lines(*[{"input_length": 3, "timestamp": n} for n in (5, 10, 15, 20)])
+    window = SchedulePlan(start_ms=10, end_ms=15)
+    found = read(MooncakeTraceDataset, path, schedule=window, entries=2)
+    assert [c.turns[0].timestamp_ms for c in found] == [10, 15]
+    assert read(MooncakeTraceDataset, path, schedule=SchedulePlan(start_ms=99)) == []

@@ -26,6 +26,7 @@ from steelyard.domain.bench.rows import (
     CONTENT_EXPECTED,
     Count,
     TurnRow,
+    first_given,
     require_content,
     turn_of,
 )
@@ -59,7 +60,7 @@ class MooncakeTraceDataset:
         """Find the file; nothing is read yet."""
         self._file = LineFile(plan.path, "mooncake_trace")
         self._entries = plan.entries
-        self._is_timed = plan.schedule is not None
+        self._schedule = plan.schedule
         self._tokenizer = tokenizer
         self._block_tokens = int(plan.options.get("block_size", BLOCK_TOKENS))
         self._blocks = BlockTexts(tokenizer, seed, self._block_tokens)
@@ -74,9 +75,12 @@ class MooncakeTraceDataset:
         """
         sessions: dict[str, array[int]] | None = None
         number = 0
+        line: Line | None = None
         for line in self._file.lines():
             row = self._row(line)
             if row.session_id is None:
+                if self._is_left_out(row):
+                    continue  # before its prompt is made: most of a long trace may be
                 name = f"{self._file.path.name}-{line.number}"
                 yield self._timed(name, (self._turn(row, line),), (line.number,))
             else:
@@ -89,12 +93,17 @@ class MooncakeTraceDataset:
             number += 1
             if number == self._entries:
                 return
-        if number == 0:
+        if line is None:
             raise self._file.empty()
+
+    def _is_left_out(self, row: _Row) -> bool:
+        """Return True for a time outside of what is replayed."""
+        at_ms = first_given(row.timestamp_ms, row.timestamp)
+        return self._schedule is not None and at_ms is not None and not self._schedule.has(at_ms)
 
     def _timed(self, name: str, turns: tuple[Turn, ...], lines: Sequence[int]) -> Conversation:
         """Return a conversation; one that is replayed must have its times."""
-        if self._is_timed and (mistake := time_mistake(turns)):
+        if self._schedule is not None and (mistake := time_mistake(turns)):
             raise self._file.wrong(lines[mistake[0]], mistake[1], TIMES_EXPECTED)
         return Conversation(id=name, turns=turns)
 

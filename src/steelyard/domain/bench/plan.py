@@ -67,6 +67,11 @@ class SchedulePlan(msgspec.Struct, frozen=True, kw_only=True):
     start_ms: float | None = None
     end_ms: float | None = None
 
+    def has(self, begin_ms: float) -> bool:
+        """Tell whether a conversation that begins then is replayed; both bounds are."""
+        early = self.start_ms is not None and begin_ms < self.start_ms
+        return not early and (self.end_ms is None or begin_ms <= self.end_ms)
+
 
 class DatasetPlan(msgspec.Struct, frozen=True, kw_only=True):
     """Where prompts come from.

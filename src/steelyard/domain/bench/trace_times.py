@@ -54,10 +54,10 @@ class TraceTimes:
             message = f"conversation {conversation.id!r} has {problem} in turn {number}"
             raise ValueError(message)
         begin_ms = turns[0].timestamp_ms or 0.0
-        end_ms = float("inf") if plan.end_ms is None else plan.end_ms
-        if begin_ms < (plan.start_ms or 0.0) or begin_ms > end_ms:
+        if not plan.has(begin_ms):
             return None
         self._begins_ms.append(begin_ms)
+        end_ms = float("inf") if plan.end_ms is None else plan.end_ms
         late = (n for n, turn in enumerate(turns) if (turn.timestamp_ms or 0.0) > end_ms)
         first_late = next(late, None)
         if first_late is None:
