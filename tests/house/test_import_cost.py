@@ -66,6 +66,7 @@ def loaded(code):
     [
         ("import steelyard", HEAVY | LIGHT),
         ("import steelyard.bench", HEAVY | LIGHT),
+        ("import steelyard.track", HEAVY | LIGHT),
         ("import steelyard.kernel.errors", HEAVY | LIGHT),
         ("import steelyard.dialects", HEAVY | LIGHT),
         ("import steelyard.testing", HEAVY | LIGHT | {"pytest"}),

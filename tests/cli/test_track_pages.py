@@ -1,0 +1,21 @@
+"""Numbers and tables as a person reads them."""
+
+import math
+
+import pytest
+
+from steelyard.cli.track_pages import number_text, plain_table
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(None, "-"), (0.1234567, "0.123457"), (math.nan, "nan"), (-math.inf, "-inf"), (3, "3"),
+     (1e-9, "1e-09"), ("x", "x")],
+)  # fmt: skip
+def test_a_number_has_six_digits_or_a_mark(value, text):
+    assert number_text(value) == text
+
+
+def test_numbers_stand_to_the_right_and_lines_end_with_text():
+    lines = plain_table(["name", "n"], [["a", 1], ["b", 100], ["c", None]]).splitlines()
+    assert lines == ["name    n", "a       1", "b     100", "c       -"]
