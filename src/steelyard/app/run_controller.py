@@ -205,6 +205,7 @@ class RunController:
         )
         if self._alive("records_manager"):
             await self._ask("records_manager", FlushRecords(), FLUSH_TIMEOUT_S)
+            self._live.show()  # the figures of the whole phase stay on the screen
         self._journal.event("bench.run.ended", {"status": self.status})
         _log.info("the run is over: %s", self.status)
         await asyncio.to_thread(self._journal.sync)

@@ -79,7 +79,7 @@ def test_errors_are_told_by_kind_the_commonest_first():
     stats = msgspec.structs.replace(STATS, failed=17)
     kinds = {"a": 1, "reset": 4, "timeout": 9, "b": 1, "tls": 2}
     line = progress_line(stats, {"errors": kinds}, 5 * S)
-    assert "| 9 timeout, 4 reset, 2 tls, 2 other errors" in line
+    assert "| 9 timeout, 4 reset, 2 tls, 2 more" in line
     assert "| 17 failed" in progress_line(stats, {}, 5 * S), "counts come before their kinds"
 
 

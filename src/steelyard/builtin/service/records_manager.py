@@ -134,7 +134,8 @@ class RecordsManager(Service):
 
     @on_message(FlushRecords)
     async def flush(self, _: FlushRecords) -> RecordsFlushed:
-        """Make everything that was acknowledged durable, then answer."""
+        """Make everything that was acknowledged durable, then answer; the last figures go first."""
+        await self.bus.publish(self.live_stats())
         await asyncio.to_thread(self._open().sync)
         return self._totals()
 

@@ -8,6 +8,7 @@ from steelyard.kernel.units import NS_PER_S, seconds_to_ns
 
 ERROR_KINDS_SHOWN = 3
 _BETWEEN = " | "
+_ERRORS_RANK, _LEAST_RANK = 3, 6
 
 
 class _Part(NamedTuple):
@@ -145,14 +146,16 @@ def _duration(milliseconds: float) -> str:
 def _errors(stats: PhaseStats, live: Mapping[str, Any]) -> _Part:
     errors = live.get("errors") or {}
     if not errors and not stats.failed:
-        return _Part(3, "", "")
+        return _Part(_ERRORS_RANK, "", "")
     ordered = sorted(errors.items(), key=lambda item: -item[1])
     shown = [f"{count} {kind}" for kind, count in ordered[:ERROR_KINDS_SHOWN]]
     # Counts come from shared memory, kinds with the records a little later.
     unnamed = stats.failed - sum(count for _, count in ordered[:ERROR_KINDS_SHOWN])
     if unnamed > 0:
-        shown.append(f"{unnamed} other errors" if shown else f"{unnamed} failed")
-    return _Part(3, ", ".join(shown), f"{max(stats.failed, sum(errors.values()))} failed")
+        shown.append(f"{unnamed} more" if shown else f"{unnamed} failed")
+    return _Part(
+        _ERRORS_RANK, ", ".join(shown), f"{max(stats.failed, sum(errors.values()))} failed"
+    )
 
 
 def _ending(stats: PhaseStats, live: Mapping[str, Any], now_ns: int, elapsed_s: float) -> _Part:
@@ -173,10 +176,17 @@ def _ending(stats: PhaseStats, live: Mapping[str, Any], now_ns: int, elapsed_s: 
 
 
 def _fitted(parts: list[_Part], width: int | None) -> str:
-    """Return the parts as one line: shortened, then dropped, by rank until they fit."""
+    """Return the parts as one line: shortened, then dropped, by rank until they fit.
+
+    What errors there are is told in full as long as dropping the least important parts helps.
+    """
     texts = {part.rank: part.text for part in parts}
     by_rank = sorted(parts, key=lambda part: -part.rank)
-    steps = [(part, part.short) for part in by_rank] + [(part, "") for part in by_rank[:-1]]
+    dear = [part for part in by_rank if part.rank > _ERRORS_RANK]
+    least = [part for part in dear if part.rank >= _LEAST_RANK]
+    steps = [(part, part.short) for part in dear] + [(part, "") for part in least]
+    steps += [(part, part.short) for part in by_rank if part not in dear]
+    steps += [(part, "") for part in by_rank[:-1]]
     line = _joined(parts, texts)
     for part, text in steps:
         if width is None or len(line) <= width:
