@@ -32,7 +32,8 @@ def test_a_long_aiperf_command_line_runs_as_it_is(steelyard, runs, tmp_path):
         ("profiling", 10, 100),
     ]
     assert (plan.dataset.isl_mean, plan.dataset.isl_stddev, plan.dataset.osl_mean) == (100, 5, 200)
-    assert (plan.dataset.entries, plan.seed, plan.workers) == (60, 1234, 2)
+    assert (plan.dataset.entries, plan.seed, plan.workers) == (50, 1234, 2)
+    assert plan.phases[1].session_count == 60
     assert plan.goodput == {"request_latency": 250}
     assert plan.artifact_dir == str(tmp_path / "out/run1")
     assert (plan.export_level, plan.log_level) == ("records", "DEBUG")

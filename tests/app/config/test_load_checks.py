@@ -118,12 +118,20 @@ def test_conversations_end_a_phase_with_all_of_their_turns(plan_of):
     """--num-sessions counts sessions, --request-count requests."""
     phase = plan_of(None, {}, num_sessions=7, conversation_turn_mean=3).phases[0]
     assert (phase.session_count, phase.request_count) == (7, None)
-    phase = plan_of(None, {}, num_sessions=7, request_count=9).phases[0]
-    assert (phase.session_count, phase.request_count) == (None, 9)
+    plan = plan_of(None, {}, num_sessions=7, request_count=9, num_dataset_entries=5)
+    assert (plan.phases[0].session_count, plan.phases[0].request_count) == (7, 9)
+    assert plan.dataset.entries == 5
+    assert plan_of(None, {}, num_sessions=7).dataset.entries == 7
     warmup, _ = plan_of(None, {}, num_warmup_sessions=2).phases
     assert (warmup.session_count, warmup.request_count) == (2, None)
     text = "phases: [{name: a, concurrency: 1, sessions: 4}]"
     assert plan_of(text).phases[0].session_count == 4
+
+
+def test_sessions_take_a_file_again_and_again(trace):
+    """They leave out nothing of it, whatever the order of sampling."""
+    plan = trace(input_file="text.jsonl", num_sessions=1, dataset_sampling_strategy="shuffle")
+    assert (plan.dataset.entries, plan.phases[0].session_count) == (0, 1)
 
 
 def test_a_warm_up_takes_the_ramps_of_the_run_but_not_its_cancellations(plan_of):

@@ -160,8 +160,9 @@ class InputConfig(Section):
             unit="conversations",
         ),
         Field(
-            description="How many conversations are made; the run ends after that many, with all "
-            "of their turns, unless a count or a duration says otherwise."
+            description="Ends the run after this many conversations, each with all of its turns, "
+            "unless a count or a duration ends it before. As many are made, unless the number of "
+            "entries says otherwise; those of a file come again and again."
         ),
     ] = None
     sampling: Annotated[

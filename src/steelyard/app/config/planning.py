@@ -32,6 +32,7 @@ EMBEDDED_MODEL = "steelyard-mock"
 SYNTHETIC_ENTRIES = 100
 GRACE_S = 30.0
 LEAST_REQUESTS = 10
+RANDOM_POOL = "random_pool"
 
 
 def make_plan(
@@ -127,11 +128,13 @@ def _endpoint(config: BenchmarkConfig, *, has_api_key: bool) -> EndpointPlan:
 
 def _dataset(config: BenchmarkConfig, tree: Tree) -> DatasetPlan:
     given = config.input
-    default_entries = 0 if given.file else SYNTHETIC_ENTRIES
+    # A file has its conversations; those that are made are as many as are asked for.
+    made = not given.file or given.type == RANDOM_POOL
+    default_entries = (given.conversations or SYNTHETIC_ENTRIES * (not given.file)) if made else 0
     return DatasetPlan(
         type=given.type or SYNTHETIC,
         path=resolve_file(given.file, tree, ("input", "file")) if given.file else "",
-        entries=given.conversations or given.entries or default_entries,
+        entries=given.entries or default_entries,
         sampling=given.sampling,
         isl_mean=given.isl_mean,
         isl_stddev=given.isl_stddev,
@@ -231,10 +234,12 @@ def _ends_after(
     load: LoadConfig, config: BenchmarkConfig, concurrency: int | None
 ) -> tuple[int | None, int | None]:
     """Return the requests and the sessions that end a phase."""
-    if ends(load):
-        return load.request_count, load.sessions
-    if config.input.conversations is not None:
-        return None, config.input.conversations
+    is_profiling = not config.phases and load is config.load
+    sessions = load.sessions
+    if sessions is None and (is_profiling or not ends(load)):
+        sessions = config.input.conversations
+    if ends(load) or sessions is not None:
+        return load.request_count, sessions
     if load.fixed_schedule:
         return None, None  # the trace ends it
     return max(LEAST_REQUESTS, 2 * (concurrency or 1)), None
