@@ -2,6 +2,9 @@
 
 import csv
 import json
+import os
+import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,6 +62,24 @@ def test_a_tight_prefill_limit_leaves_no_worker_waiting_for_ever(tmp_path) -> No
         done = run(url, tmp_path / "run", *CHAT, *flags, "--request-count", "20")
     assert done.summary["metrics"]["request_count"]["avg"] == 20
     assert most_at_once([(int(r["received_ns"]), int(r["first_send_ns"])) for r in truth(log)]) == 1
+
+
+def test_a_lost_workers_places_at_the_gate_are_taken_over(tmp_path) -> None:
+    """Four of two workers; after a kill the other one uses all four, never more."""
+    with logged_server(tmp_path, "--ttft-ms", "40", "--itl-ms", "1") as (url, log):
+        flags = ("--concurrency", "8", "--prefill-concurrency", "4", "--workers", "2")
+        started = Run(url, tmp_path / "run", *CHAT, *flags, "--benchmark-duration", "4")
+        started.wait_until_sending()
+        killed_ns = time.monotonic_ns()
+        os.kill(started.role_pid("worker"), signal.SIGKILL)
+        assert started.wait(40) in {0, 1}, started.err
+    assert "worker_lost" in started.causes()
+    # What the killed one had in flight is no longer ours, though the server may not know it yet.
+    ours = {row["x_request_id"] for row in started.rows}
+    rows = [row for row in truth(log) if row["x_request_id"] in ours]
+    spans = [(int(row["received_ns"]), int(row["first_send_ns"])) for row in rows]
+    assert most_at_once(spans) == 4
+    assert most_at_once([span for span in spans if span[0] > killed_ns + 1500 * MS]) == 4
 
 
 def test_the_same_requests_are_given_up_whatever_the_workers(tmp_path) -> None:
