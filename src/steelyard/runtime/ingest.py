@@ -1,5 +1,7 @@
 """Record batches folded into totals and metric values, some thousand rows at a time."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from steelyard.domain.bench.clock_steps import ClockSteps, without_stamps
@@ -14,6 +16,12 @@ from steelyard.runtime.value_store import ValueStore
 CHUNK_ROWS = 4096
 """Rows worked on at once: 1 MB, which stays in the CPU's cache while every metric looks at it."""
 CHUNK_GAPS = 65_536
+
+
+def joined(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """Return rows of `RECORD_DTYPE` as one array; as plain bytes they are copied much faster."""
+    plain = np.dtype((np.void, RECORD_DTYPE.itemsize))
+    return np.concatenate([part.view(plain) for part in parts]).view(RECORD_DTYPE)
 
 
 class Ingest:
@@ -91,7 +99,7 @@ class Ingest:
     def _flush_records(self) -> None:
         if not self._rows:
             return
-        records = np.concatenate(self._waiting)
+        records = joined(self._waiting)
         self._waiting.clear()
         self._rows = 0
         if self._steps:

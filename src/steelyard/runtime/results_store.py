@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 
 from steelyard.domain.bench.export_columns import ExportColumns
 from steelyard.domain.bench.records import RECORD_DTYPE
 from steelyard.runtime.journal import JournalReader
+from steelyard.runtime.json_lines import json_lines
 from steelyard.runtime.scratch import storage_errors
 
 PAGE_ROWS = 4096
@@ -98,13 +98,9 @@ class RecordStore:
             write_parquet(path, self.pages(PARQUET_ROWS), self._columns, self._path.parent, target)
 
     def _write_lines(self, path: Path) -> None:
-        fields = [(name, object) for name in self._columns.order]
-        row = msgspec.defstruct("RecordLine", fields, gc=False)
-        encoder = msgspec.json.Encoder()
         with path.open("wb") as file:
             for page in self.pages():
-                columns = self._columns.lists(page).values()
-                file.write(encoder.encode_lines(list(map(row, *columns))))
+                file.write(json_lines(self._columns.order, *self._columns.split(page)))
 
     def _write_table(self, path: Path) -> None:
         words = {True: "true", False: "false"}

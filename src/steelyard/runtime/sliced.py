@@ -88,7 +88,7 @@ class SlicedRun:
         self._scratch = scratch
 
     def slices(self) -> Iterator[TimeSlice]:
-        """Yield the slices in which something was sent or in flight, in order; none when the plan asks for none.
+        """Yield the slices with something sent or in flight; none when the plan asks for none.
 
         Raises:
             UsageError: there are too many.

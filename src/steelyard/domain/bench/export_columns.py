@@ -1,6 +1,6 @@
 """The columns of exported records: numbers as recorded, and names for what records number."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -92,15 +92,32 @@ class ExportColumns:
             arrays[name] = np.where(known, batch[end] - batch[begin], MISSING)
         return arrays
 
+    def split(self, batch: np.ndarray) -> tuple[dict[str, Any], dict[str, list[Any]]]:
+        """Return the columns that hold one value in all these rows, and the others as lists.
+
+        The id of the request is always among the others.
+        """
+        same: dict[str, Any] = {"host_id": self.names.host_id}
+        varying: dict[str, list[Any]] = {"x_request_id": self._request_ids(batch)}
+        arrays = {name: batch[name] for name in (*self.numbers, *self.named)}
+        for name, array in (arrays | self.computed_arrays(batch)).items():
+            names = dict(enumerate(self.names.of(name))) if name in self.named else None
+            if array.size and (array == array[0]).all():
+                same[name] = _plain(array[:1], names)[0]
+            else:
+                varying[name] = _plain(array, names)
+        sessions = self._session_ids(batch)
+        if sessions.count(None) == len(sessions):
+            same["session_id"] = None
+        else:
+            varying["session_id"] = sessions
+        return same, varying
+
     def lists(self, batch: np.ndarray) -> dict[str, list[Any]]:
         """Return each column as a list of plain values."""
-        found = {name: _plain(batch[name]) for name in self.numbers}
-        found |= {name: _plain(array) for name, array in self.computed_arrays(batch).items()}
-        found |= {name: _looked_up(batch[name], self.names.of(name)) for name in self.named}
-        found["x_request_id"] = self._request_ids(batch)
-        found["session_id"] = self._session_ids(batch)
-        found["host_id"] = [self.names.host_id] * batch.size
-        return {name: found[name] for name in self.order}
+        same, varying = self.split(batch)
+        rows = batch.size
+        return {n: varying[n] if n in varying else [same[n]] * rows for n in self.order}
 
     def arrays(self, batch: np.ndarray) -> dict[str, np.ndarray]:
         """Return each column as an array, masked where values are missing."""
@@ -135,23 +152,11 @@ class ExportColumns:
         return [None if n == MISSING else f"{prefix}{n}" for n in batch["session"].tolist()]
 
 
-def _plain(values: np.ndarray) -> list[Any]:
-    """Return numbers as a list, None where they are missing; most columns hold but one."""
-    if not values.size:
-        return []
-    first = values[0]
-    flags = values.dtype == np.bool_
-    if (values == first).all():
-        return [None if not flags and first == MISSING else first.item()] * values.size
+def _plain(values: np.ndarray, names: Mapping[int, str] | None) -> list[Any]:
+    """Return numbers as a list, None where they are missing; or the names of the numbers."""
     plain: list[Any] = values.tolist()
-    if not flags and (values == MISSING).any():
+    if names is not None:
+        return [names.get(number) for number in plain]
+    if values.dtype != np.bool_ and (values == MISSING).any():
         return [None if value == MISSING else value for value in plain]
     return plain
-
-
-def _looked_up(numbers: np.ndarray, names: Sequence[str]) -> list[str | None]:
-    """Return the name at each 0-based number; None for one that has no name, such as MISSING."""
-    table = dict(enumerate(names))
-    if numbers.size and (numbers == numbers[0]).all():
-        return [table.get(int(numbers[0]))] * numbers.size
-    return [table.get(number) for number in numbers.tolist()]
