@@ -1,6 +1,7 @@
 """`steelyard track`: list, show, compare, export and query runs; replay what mirrors missed."""
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -35,6 +36,8 @@ Examples:
 
   steelyard track sync last --backend mlflow
 """
+
+FOLLOWER_NICE = 10
 
 app = App(name="track", help=_HELP, help_format="plaintext")
 
@@ -230,6 +233,9 @@ def sync(
         store: Directory of the runs.
         as_json: Print JSON.
     """
+    if follow:
+        # The script comes first: where cores are few, a mirror takes what is left of them.
+        os.setpriority(os.PRIO_PROCESS, 0, FOLLOWER_NICE)
     from steelyard.app.track.syncing import sync as deliver
 
     if option and backend is None:

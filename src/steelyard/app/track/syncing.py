@@ -1,6 +1,7 @@
 """Replays to a backend what it missed of a run, or follows a run that goes on."""
 
 import os
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,11 @@ import msgspec
 from steelyard.app.composition import standard_host
 from steelyard.app.track.backends import BackendSpec, backend_specs, require
 from steelyard.app.track.mirroring import OPTIONS_VARIABLE, mirror_of, settings_from
-from steelyard.app.track.queries import resolve
 from steelyard.domain.track.courier import Place
 from steelyard.domain.track.routing import Rule
 from steelyard.kernel.errors import UsageError
-from steelyard.runtime.track import index
 from steelyard.runtime.track.layout import RunPlace, Store
-from steelyard.runtime.track.mirror import mirrors_of
+from steelyard.runtime.track.mirror import Mirror, mirrors_of
 from steelyard.runtime.track.reader import has_writer
 
 SYNC_S = 60.0
@@ -75,9 +74,7 @@ def sync(
     return found
 
 
-def _follow(place: RunPlace, mirror: Any, timeout_s: float) -> bool:
-    import threading
-
+def _follow(place: RunPlace, mirror: Mirror, timeout_s: float) -> bool:
     def end_with_the_run() -> None:
         while has_writer(place.journal) and not mirror.finished.wait(0.5):
             continue
@@ -85,13 +82,17 @@ def _follow(place: RunPlace, mirror: Any, timeout_s: float) -> bool:
 
     watcher = threading.Thread(target=end_with_the_run, name="run-watcher", daemon=True)
     watcher.start()
-    return bool(mirror.run())
+    return mirror.run()
 
 
 def _place_of(store: Store, run: str) -> tuple[Store, RunPlace]:
     path = Path(run).absolute()
     if (path / "journal").is_dir():  # needs no index, which a script's mirror should not build
         return (Store(path.parent.parent) if path.parent.name == "runs" else store), RunPlace(path)
+    # The database is for those who name a run otherwise.
+    from steelyard.app.track.queries import resolve
+    from steelyard.runtime.track import index
+
     with index.opened(store) as connection:
         run_id = resolve(connection, run)
         rows = connection.execute(

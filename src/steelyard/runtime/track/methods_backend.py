@@ -32,7 +32,13 @@ class MethodsBackend:
         self._done = 0
 
     def open(self, run: RunFacts) -> str:
-        """Start the plugin; it keeps no reference of its own."""
+        """Start the plugin; it keeps no reference of its own.
+
+        `config["experiment_name"]` is the run's name, unless somebody configured another.
+        """
+        config = getattr(self._target, "config", None)
+        if isinstance(config, dict):
+            config.setdefault("experiment_name", run.name)
         self._call("start")
         return run.reference or run.run_id
 
