@@ -10,6 +10,7 @@ from steelyard.kernel.ids import make_request_id_prefix
 from steelyard.runtime.board import Board, Cell
 from steelyard.runtime.cancellations import Cancellations, cancellations_of
 from steelyard.runtime.exchange import Exchange, Prepared, Transport
+from steelyard.runtime.freed_slots import FreedSlots
 from steelyard.runtime.limits import Limits
 from steelyard.runtime.phase_load import Beat, PhaseLoad
 from steelyard.runtime.prefill import PrefillGate
@@ -19,7 +20,6 @@ from steelyard.runtime.sessions import LiveSession, SessionBook
 from steelyard.runtime.slots import Slots
 from steelyard.runtime.timerfd import DeadlineTimer
 
-PREPARE_AHEAD = 1024
 _now = time.monotonic_ns
 
 
@@ -70,6 +70,7 @@ class Engine:
         self._replays = False
         self._limits: Limits
         self._slots = Slots(0, None, 0)
+        self._freed = FreedSlots(loop, self._pump)
         self._gate: PrefillGate | None = None
         self._cancellations: Cancellations | None = None
         self._id_prefix = b""
@@ -88,6 +89,7 @@ class Engine:
         self._in_flight = 0
         self._active = 0
         recorder.answered = self._answered
+        recorder.before_slice = self._freed.fill_held
 
     # --- told by the timing manager --------------------------------------------------------------
 
@@ -107,6 +109,7 @@ class Engine:
         self._cancel_at_ns = None
         self._stopping = False
         self._next_due_ns = None
+        self._freed.clear()
         self._sent = self._begun_sessions = 0
         self._turn_requests = message.turn_requests
         self._has_turns = False
@@ -116,16 +119,8 @@ class Engine:
             self._cells[cell] = 0
         self._cells[Cell.PHASE] = message.phase
         self.grant(message.leases, message.leases[0].expires_ns if message.leases else 0)
-        self._prepare_first(message.leases)
+        self._factory.prepare_ahead(message.leases, message.start_ns)
         self._timer.arm(max(message.start_ns, _now()))
-
-    def _prepare_first(self, leases: Sequence[Lease]) -> None:
-        """Shape the first requests before they are due, in what is left of the lead time."""
-        for lease in leases:
-            for index in range(lease.index_from, lease.index_to, lease.stride)[:PREPARE_AHEAD]:
-                if _now() >= self._start_ns:
-                    return
-                self._factory.prepare(index)
 
     def grant(self, leases: Sequence[Lease], renew_to_ns: int) -> None:
         """Take more leases; all that are held are good until `renew_to_ns`."""
@@ -175,15 +170,15 @@ class Engine:
         self._in_flight_at[exchange.url] -= 1
         self._cells[Cell.IN_FLIGHT] = self._in_flight
         if exchange.live is None:
-            self._active -= 1
+            self._leave_slot()
         if self._gate is not None:
             self._gate.leave(exchange)
         if self._cancellations is not None:
             self._cancellations.forget(exchange)
-        self._recorder.add(exchange)
         if self._book.unsent or (self._gate is not None and len(self._sessions)):
-            self._pump()
-        elif not self._active:
+            self._freed.fill_soon()  # before the recorder has its turn
+        self._recorder.add(exchange)
+        if not self._active and not self._book.unsent:
             self._attention()
 
     def _answered(self, exchange: Exchange, answer: str, tokens: int) -> None:
@@ -201,8 +196,13 @@ class Engine:
             self._sessions.wait(session, due_ns)
         self._pump()
 
-    def _session_over(self, index: int) -> None:
+    def _leave_slot(self) -> None:
         self._active -= 1
+        if self._beat is None:
+            self._freed.note()
+
+    def _session_over(self, index: int) -> None:
+        self._leave_slot()
         self.transport.end_session(index)
 
     @property
@@ -216,6 +216,7 @@ class Engine:
             self._again = True
             return
         self._pumping = True
+        self._freed.filled()
         try:
             while True:
                 self._again = False
@@ -266,8 +267,8 @@ class Engine:
     def _fill(self, now_ns: int) -> None:
         """Closed loop: as many sessions as slots are open, each intended when its slot is free.
 
-        A slot is free for its first session since it opened, for any other since just now. With a
-        limit on prefills it is free only when there is room for one more of these, too.
+        A slot is free for its first session since it opened, for any other since the last answer.
+        With a limit on prefills it is free only when there is room for one more of these, too.
         """
         slots, gate = self._slots, self._gate
         if slots.next_ns is not None:
@@ -277,13 +278,15 @@ class Engine:
             if index is None:
                 return
             fresh = slots.fresh > 0
-            intended_ns = slots.fresh_since_ns() if fresh else now_ns
+            intended_ns = slots.fresh_since_ns() if fresh else self._freed.since_ns(now_ns)
             if gate is not None:
                 intended_ns = max(intended_ns, gate.free_since_ns)
             if not self._launch(index, intended_ns, now_ns):
                 return
             if fresh:
                 slots.use()
+            else:
+                self._freed.use()
 
     def _send_due(self, now_ns: int, beat: Beat) -> None:
         """Open loop: what is due goes out, and the timer waits for the next."""

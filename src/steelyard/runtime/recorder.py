@@ -40,6 +40,10 @@ def _nobody_waits(exchange: Exchange, answer: str, tokens: int) -> None:
     """A recorder without an engine has no conversation to go on with."""
 
 
+def _nothing_first() -> None:
+    """A recorder without an engine has nothing to let go before it."""
+
+
 class Recorder:
     """Reads bodies after the response, counts tokens, and packs rows.
 
@@ -55,6 +59,7 @@ class Recorder:
     growing.
 
     Attributes:
+        before_slice: called before bodies are read: what sends goes first.
         answered: told of each turn of a longer conversation, with the answer's text and its tokens.
         trust_usage: False has tokens counted here whatever the server says.
     """
@@ -84,6 +89,7 @@ class Recorder:
         self._batch_seq = 0
         self._lags: list[np.ndarray] = []
         self.answered: Callable[[Exchange, str, int], None] = _nobody_waits
+        self.before_slice: Callable[[], None] = _nothing_first
         self.trust_usage = True
         self._detail: ResponseDetail | None = None
         self._keep: Keep | None = None
@@ -116,6 +122,7 @@ class Recorder:
             self._loop.call_soon(self._slice)
 
     def _slice(self) -> None:
+        self.before_slice()
         queue = self._queue
         until_ns = time.monotonic_ns() + SLICE_NS
         while queue:

@@ -1,5 +1,6 @@
 """Requests before they are due: each entry of the dataset is shaped once and kept as bytes."""
 
+import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -7,6 +8,7 @@ from typing import Protocol
 
 from steelyard.domain.bench.balance import chooser
 from steelyard.domain.bench.conversation import Conversation, Turn
+from steelyard.domain.bench.messages import Lease
 from steelyard.domain.bench.plan import Plan
 from steelyard.domain.bench.ports import Endpoint
 from steelyard.domain.bench.records import MISSING
@@ -16,6 +18,7 @@ from steelyard.domain.bench.targets import Target
 from steelyard.runtime.exchange import Prepared
 from steelyard.runtime.sessions import LiveSession
 
+PREPARE_AHEAD = 1024
 CACHE_BYTES_MAX = 64 * 1024 * 1024
 
 
@@ -84,6 +87,14 @@ class RequestFactory:
             return self._shape(key)
         self._cache.move_to_end(key)
         return prepared
+
+    def prepare_ahead(self, leases: Sequence[Lease], until_ns: int) -> None:
+        """Shape the first requests of new leases, in the time there is before they are due."""
+        for lease in leases:
+            for index in range(lease.index_from, lease.index_to, lease.stride)[:PREPARE_AHEAD]:
+                if time.monotonic_ns() >= until_ns:
+                    return
+                self.prepare(index)
 
     def _shape(self, key: tuple[int, int, int]) -> Prepared:
         if self._source is None:
