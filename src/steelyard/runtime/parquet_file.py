@@ -1,7 +1,7 @@
 """Records as a Parquet file, by DuckDB: batches in, one file out, in memory that stays flat."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -38,7 +38,7 @@ _COPY = (
 
 def write_parquet(
     path: Path,
-    pages: Iterable[np.ndarray],
+    pages: Callable[[], Iterable[np.ndarray]],
     columns: ExportColumns,
     scratch: Path,
     target: Path,
@@ -47,7 +47,7 @@ def write_parquet(
 
     Args:
         path: of the file.
-        pages: the rows.
+        pages: yields the rows, from the start each time.
         columns: how they are exported.
         scratch: a directory for what does not fit into memory.
         target: what errors call the file.
@@ -58,7 +58,7 @@ def write_parquet(
     with spilling_database(scratch, target) as connection:
         _fill(connection, pages, columns)
         shown = ", ".join(f"{sql} AS {name}" for name, sql in _expressions(columns).items())
-        connection.table("records").project(shown).create_view("records_export")
+        connection.table("records_whole").project(shown).create_view("records_export")
         connection.execute(_COPY, {"path": str(path)})
 
 
@@ -85,18 +85,50 @@ def spilling_database(scratch: Path, target: Path) -> Iterator[duckdb.DuckDBPyCo
 
 
 def _fill(
-    connection: duckdb.DuckDBPyConnection, pages: Iterable[np.ndarray], columns: ExportColumns
+    connection: duckdb.DuckDBPyConnection,
+    pages: Callable[[], Iterable[np.ndarray]],
+    columns: ExportColumns,
 ) -> None:
-    recorded = {name: RECORD_DTYPE[name] for name in RECORD_DTYPE.names or ()}
-    nothing = np.empty(0, dtype=RECORD_DTYPE)
-    computed = {name: a.dtype for name, a in columns.computed_arrays(nothing).items()}
-    fields = ", ".join(f"{n} {_SQL_TYPES[d.str]}" for n, d in {**recorded, **computed}.items())
+    """Make a table of what varies, and `records_whole`, which has all columns."""
+    types = _sql_types(columns)
+    same = _same_in_all(pages(), columns)
+    varying = [name for name in types if name not in same]
+    fields = ", ".join(f"{name} {types[name]}" for name in varying)
     connection.execute(f"CREATE TABLE records ({fields})")
-    for page in pages:
-        arrays = {name: np.ascontiguousarray(page[name]) for name in recorded}
-        connection.register("incoming", arrays | columns.computed_arrays(page))
+    for page in pages():
+        arrays = _arrays(page, columns)
+        connection.register(
+            "incoming", {name: np.ascontiguousarray(arrays[name]) for name in varying}
+        )
         connection.execute("INSERT INTO records SELECT * FROM incoming")
         connection.unregister("incoming")
+    alike = [f"CAST({value} AS {types[name]}) AS {name}" for name, value in same.items()]
+    connection.table("records").project(", ".join([*varying, *alike])).create_view("records_whole")
+
+
+def _arrays(page: np.ndarray, columns: ExportColumns) -> dict[str, np.ndarray]:
+    recorded = {name: page[name] for name in RECORD_DTYPE.names or ()}
+    return recorded | columns.computed_arrays(page)
+
+
+def _sql_types(columns: ExportColumns) -> dict[str, str]:
+    arrays = _arrays(np.empty(0, dtype=RECORD_DTYPE), columns)
+    return {name: _SQL_TYPES[array.dtype.str] for name, array in arrays.items()}
+
+
+def _same_in_all(pages: Iterable[np.ndarray], columns: ExportColumns) -> dict[str, int]:
+    """Return the columns that hold one number in all rows: half of them, in most runs.
+
+    A table has at least one column, so the index of the schedule is never among them.
+    """
+    same: dict[str, int] | None = None
+    for page in pages:
+        arrays = _arrays(page, columns)
+        if same is None:
+            same = {name: int(array[0]) for name, array in arrays.items()}
+            del same["schedule_index"]
+        same = {name: value for name, value in same.items() if (arrays[name] == value).all()}
+    return same or {}
 
 
 def _expressions(columns: ExportColumns) -> dict[str, str]:

@@ -95,7 +95,8 @@ class RecordStore:
             # DuckDB takes a tenth of a second and 40 MB: only those who want Parquet pay.
             from steelyard.runtime.parquet_file import write_parquet
 
-            write_parquet(path, self.pages(PARQUET_ROWS), self._columns, self._path.parent, target)
+            pages = functools.partial(self.pages, PARQUET_ROWS)
+            write_parquet(path, pages, self._columns, self._path.parent, target)
 
     def _write_lines(self, path: Path) -> None:
         with path.open("wb") as file:
