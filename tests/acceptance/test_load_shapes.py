@@ -55,11 +55,12 @@ def test_the_server_never_prefills_more_than_was_asked_for(tmp_path, workers) ->
     assert not any("prefill" in note for note in done.summary["run"]["notes"])
 
 
-def test_a_tight_prefill_limit_leaves_no_worker_waiting_for_ever(tmp_path) -> None:
+@pytest.mark.parametrize("load", [("--concurrency", "4"), ("--request-rate", "100")])
+def test_a_tight_prefill_limit_leaves_no_worker_waiting_for_ever(tmp_path, load) -> None:
     """One place can't be shared: one of the two workers asked for does it all."""
     with logged_server(tmp_path, "--ttft-ms", "5") as (url, log):
-        flags = ("--concurrency", "4", "--prefill-concurrency", "1", "--workers", "2")
-        done = run(url, tmp_path / "run", *CHAT, *flags, "--request-count", "20")
+        flags = ("--prefill-concurrency", "1", "--workers", "2")
+        done = run(url, tmp_path / "run", *CHAT, *load, *flags, "--request-count", "20")
     assert done.summary["metrics"]["request_count"]["avg"] == 20
     assert most_at_once([(int(r["received_ns"]), int(r["first_send_ns"])) for r in truth(log)]) == 1
 
@@ -109,6 +110,17 @@ def test_the_same_requests_are_given_up_whatever_the_workers(tmp_path) -> None:
         assert len(left) == len(given_up)
     assert cancelled[0] == cancelled[1]
     assert 20 <= len(cancelled[0]) <= 52
+
+
+def test_what_was_given_up_before_is_not_what_the_grace_cut_off(tmp_path) -> None:
+    """Most requests are given up at once; the four that hang on outlast the grace."""
+    with mock_server("--ttft-ms", "5000") as url:
+        flags = ("--request-cancellation-rate", "80", "--concurrency", "4")
+        ends = ("--benchmark-duration", "1", "--benchmark-grace-period", "0.3")
+        done = run(url, tmp_path, *CHAT, *flags, *ends)
+    assert {row["error_kind"] for row in done.rows} == {"cancelled"}
+    assert len(done.rows) > 4
+    assert "with 4 requests in flight" in done.causes()["phase_timeout"]
 
 
 @WORKERS

@@ -69,14 +69,14 @@ def test_a_workers_load_is_added_up_over_its_reports():
 
 
 def test_a_phase_keeps_its_last_stats_and_that_it_timed_out():
-    early = PhaseStats(phase="profiling", phase_index=0, sent=5, in_flight=2)
-    late = msgspec.structs.replace(early, in_flight=0, cancelled=2)
+    early = PhaseStats(phase="profiling", phase_index=0, sent=9, in_flight=2, cancelled=4)
+    late = msgspec.structs.replace(early, in_flight=0, cancelled=6)
     story = told(
         ("bench.phase.timeout", {"stats": msgspec.to_builtins(early)}),
         ("bench.phase.completed", {"stats": msgspec.to_builtins(late)}),
     )
     assert story.phases[0]["timed_out"] is True
-    assert story.phases[0]["cancelled"] == 2
+    assert (story.phases[0]["cancelled"], story.phases[0]["given_up"]) == (6, 4)
 
 
 def test_a_phase_that_a_person_stopped_did_not_time_out():

@@ -161,4 +161,6 @@ class Story:
             return
         known = self.phases.setdefault(index, {"timed_out": False})
         known.update(stats)
-        known["timed_out"] = known["timed_out"] or what == "timeout"
+        if what == "timeout":
+            known["timed_out"] = True
+            known["given_up"] = known.get("cancelled", 0)

@@ -136,13 +136,18 @@ def run_numbers(
         lost=dict(story.lost),
         lost_reasons=story.lost_reasons,
         timed_out={
-            str(stats.get("phase", index)): int(stats.get("in_flight") or stats["cancelled"])
+            str(stats.get("phase", index)): _cut_off(stats)
             for index, stats in ((i, story.phases[i]) for i in story.timed_out())
             if plan.phases[index].kind != "warmup"
         },
         commonest_error=commonest,
         damage=damage,
     )
+
+
+def _cut_off(stats: dict[str, Any]) -> int:
+    """Return how many requests the end of a phase's grace ended: not those given up before it."""
+    return int(stats.get("in_flight") or stats["cancelled"] - stats.get("given_up", 0))
 
 
 def phase_table(plan: Plan, story: Story, totals: Totals) -> tuple[dict[str, Any], ...]:
