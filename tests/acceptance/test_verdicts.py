@@ -289,32 +289,30 @@ def test_no_cause_is_left_out():
     assert set(CASES) == set(CAUSES)
 
 
-def _good(folder: Path, *flags: str) -> Run:
-    """A run without a fault; a machine that is busy with something else has three tries."""
+def test_a_run_without_a_fault_is_valid_and_passes_whatever_is_asked(tmp_path):
+    """No cause, exit code 0; a machine that is busy with something else has three tries."""
     with mock_server("--ttft-ms", "300", "--itl-ms", "20") as url:
         for attempt in range(3):
-            load = ("--concurrency", "24", "--request-count", "120", *flags)
-            ended = run(url, folder / str(attempt), *CHAT, *load)
+            load = ("--concurrency", "24", "--request-count", "120", *BOTH)
+            ended = run(url, tmp_path / str(attempt), *CHAT, *load)
             if ended.summary["verdict"]["status"] == "VALID":
                 break
-    return ended
+    assert ended.summary["verdict"] == {"status": "VALID", "causes": []}
+    assert ended.process.returncode == 0, ended.err
+    assert report(ended.folder).returncode == 0
+    assert "Verdict: VALID" in ended.out
 
 
 @pytest.mark.parametrize("fail_on", ["", "INVALID", "SUSPECT", "SUSPECT,INVALID"])
 def test_the_exit_code_is_1_for_the_verdicts_named_and_worse_ones(tmp_path, fail_on):
-    """VALID passes whatever is asked; SUSPECT and INVALID as `--fail-on` says."""
-    flags = ("--fail-on", fail_on)
-    runs = {
-        "VALID": _good(tmp_path / "valid", *flags),
-        "SUSPECT": _small(tmp_path / "suspect", "0", *flags),
-        "INVALID": _small(tmp_path / "invalid", "1", *flags),
-    }
-    for status, ended in runs.items():
+    """A report made anew keeps to what its run was told."""
+    for status, fail_rate in (("SUSPECT", "0"), ("INVALID", "1")):
+        ended = _small(tmp_path / status, fail_rate, "--fail-on", fail_on)
         assert ended.summary["verdict"]["status"] == status, ended.causes()
-    assert runs["VALID"].causes() == {}
-    codes = [ended.process.returncode for ended in runs.values()]
-    assert codes == [0, int("SUSPECT" in fail_on), int(bool(fail_on))]
-    assert [report(ended.folder).returncode for ended in runs.values()] == codes
+        expected = int("SUSPECT" in fail_on if status == "SUSPECT" else bool(fail_on))
+        assert ended.process.returncode == expected, ended.err
+        again = report(ended.folder)
+        assert again.returncode == expected, again.stderr
 
 
 def _small(folder: Path, fail_rate: str, *flags: str) -> Run:
