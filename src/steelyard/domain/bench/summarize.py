@@ -7,7 +7,7 @@ import msgspec
 
 from steelyard.domain.bench.calibration import calibration_notes, with_error_bars
 from steelyard.domain.bench.metrics import MetricFlags, flags_of, group_of
-from steelyard.domain.bench.plan import Plan
+from steelyard.domain.bench.plan import PhasePlan, Plan
 from steelyard.domain.bench.ports import AdjustedMetric
 from steelyard.domain.bench.redact import redacted_plan, redacted_text
 from steelyard.domain.bench.story import Story
@@ -17,7 +17,7 @@ from steelyard.domain.bench.summary import (
     RunFacts,
     Summary,
 )
-from steelyard.domain.bench.totals import Totals
+from steelyard.domain.bench.totals import PhaseSpan, Totals
 from steelyard.domain.bench.verdict import PhaseRate, RunNumbers, judge
 from steelyard.kernel.finite import is_finite_value
 from steelyard.kernel.units import NS_PER_S
@@ -80,13 +80,22 @@ def phase_rates(plan: Plan, totals: Totals) -> tuple[PhaseRate, ...]:
     return tuple(
         PhaseRate(
             name=phase.name,
-            requested_per_s=phase.request_rate,
+            requested_per_s=asked_per_s(phase, span),
             intended_span_ns=(span.last_intended_ns or 0) - (span.first_intended_ns or 0),
             actual_span_ns=(span.last_start_ns or 0) - (span.first_start_ns or 0),
         )
         for phase, span in zip(plan.phases, totals.spans, strict=True)
-        if phase.request_rate is not None and phase.kind != "warmup"
+        if phase.open_loop and phase.kind != "warmup"
     )
+
+
+def asked_per_s(phase: PhasePlan, span: PhaseSpan) -> float:
+    """Return the rate of an open loop's schedule: its mean where it changes."""
+    is_steady = not phase.request_rate_ramp_s and not phase.rate_series
+    if phase.request_rate is not None and is_steady:
+        return phase.request_rate
+    span_ns = (span.last_intended_ns or 0) - (span.first_intended_ns or 0)
+    return (span.sent - 1) * NS_PER_S / span_ns if span_ns > 0 else 0.0
 
 
 HINT_CHARS = 60
@@ -184,6 +193,7 @@ def summarize(
     journal: Mapping[str, Any],
     damage: tuple[str, ...] = (),
     notes: tuple[str, ...] = (),
+    clock_step_records: int = 0,
 ) -> Summary:
     """Return the summary of a run, whole or interrupted.
 
@@ -206,6 +216,7 @@ def summarize(
             run_id=story.run_id,
             status=story.status,
             steelyard_version=story.steelyard_version,
+            clock_step_records=clock_step_records,
             started_wall_ns=story.started_wall_ns,
             ended_wall_ns=ended,
             duration_s=(ended - story.started_wall_ns) / NS_PER_S,
