@@ -194,6 +194,7 @@ def _filled(directory: Path, host: PluginHost, scratch: Path) -> Results:
         },
         damage=tuple(reader.damage),
         notes=(*endpoint_notes(plan), *_notes(metrics, ingest)),
+        clock_step_records=ingest.stepped,
     )
     return view
 

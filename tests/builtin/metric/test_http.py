@@ -49,6 +49,14 @@ def test_the_phases_after_the_first_send_make_up_the_latency():
     assert parts == RequestLatency().values(ROW)[0] == 35
 
 
+def test_an_answer_that_was_there_before_send_returned_was_waited_for_no_longer():
+    """Sent by 25 ms as we saw it, answered at 20 ms as the kernel did: no wait at all."""
+    row = answered(0, start_ms=0, ttft_ms=20, itl_ms=5, tokens=4, sent_ns=T0_NS + 25 * MS)
+    assert HttpSending().values(row).tolist() == [20]
+    assert HttpWaiting().values(row).tolist() == [0]
+    assert HttpReceiving().values(row).tolist() == [15]
+
+
 def test_an_open_connection_costs_nothing_and_that_is_a_value():
     row = answered(0, start_ms=0, ttft_ms=20, dns_ns=0, connect_ns=0, tls_ns=0)
     for metric in (HttpDnsLookup, HttpConnecting, HttpTlsHandshake):

@@ -7,10 +7,22 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from steelyard.domain.bench.metrics import MetricFlags, MetricGroup, amount, elapsed_ms
+from steelyard.domain.bench.metrics import (
+    MetricFlags,
+    MetricGroup,
+    amount,
+    elapsed_ms,
+    sending_end_ns,
+)
+from steelyard.domain.bench.records import MISSING
 from steelyard.kernel.units import NS_PER_MS
 
 _FLAGS = MetricFlags.HTTP_TRACE | MetricFlags.NO_CONSOLE
+
+
+def _between_ms(begin_ns: np.ndarray, end_ns: np.ndarray) -> np.ndarray:
+    known = (begin_ns != MISSING) & (end_ns != MISSING)
+    return np.where(known, (end_ns - begin_ns) / NS_PER_MS, np.nan)
 
 
 class HttpBlocked:
@@ -88,14 +100,14 @@ class HttpSending:
     header = "Sending"
     unit = "ms"
     larger_is_better = False
-    definition = "sent_ns - start_ns"
+    definition = "min(sent_ns, first_byte_ns) - start_ns"
     source = "send stamps"
     flags = _FLAGS
     group = MetricGroup.HTTP
 
     def values(self, batch: np.ndarray) -> np.ndarray:
         """Return ms per request; NaN where it was not sent whole."""
-        return elapsed_ms(batch, "start_ns", "sent_ns")
+        return _between_ms(batch["start_ns"], sending_end_ns(batch))
 
 
 class HttpWaiting:
@@ -105,14 +117,14 @@ class HttpWaiting:
     header = "Waiting"
     unit = "ms"
     larger_is_better = False
-    definition = "first_byte_ns - sent_ns"
+    definition = "first_byte_ns - min(sent_ns, first_byte_ns)"
     source = "send and receive stamps"
     flags = _FLAGS
     group = MetricGroup.HTTP
 
     def values(self, batch: np.ndarray) -> np.ndarray:
         """Return ms per request; NaN where no byte came."""
-        return elapsed_ms(batch, "sent_ns", "first_byte_ns")
+        return _between_ms(sending_end_ns(batch), batch["first_byte_ns"])
 
 
 class HttpReceiving:

@@ -1,11 +1,13 @@
 """The columns of exported records: numbers as recorded, and names for what records number."""
 
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import Any
 
 import msgspec
 import numpy as np
 
+from steelyard.domain.bench.metrics import sending_end_ns
 from steelyard.domain.bench.records import (
     MISSING,
     RECORD_DTYPE,
@@ -29,11 +31,7 @@ _NUMBERED = {
     "token_provenance": tuple(kind.name.lower() for kind in TokenProvenance),
     "error_kind": tuple(kind.name.lower() for kind in ErrorKind),
 }
-_TRACE = {
-    "sending_ns": ("start_ns", "sent_ns"),
-    "waiting_ns": ("sent_ns", "first_byte_ns"),
-    "receiving_ns": ("first_byte_ns", "end_ns"),
-}
+_TRACE = ("sending_ns", "waiting_ns", "receiving_ns")
 """Phases of a request between two stamps; the others (`blocked_ns`, ...) are in each record."""
 
 
@@ -78,7 +76,7 @@ class ExportColumns:
         recorded = [name for name in RECORD_DTYPE.names or () if name != "session"]
         self.named = ("phase", "endpoint_url", *_NUMBERED)
         self.numbers = tuple(name for name in recorded if name not in self.named)
-        self._trace = _TRACE if http_trace else {}
+        self._trace = _TRACE if http_trace else ()
         self.computed = ("clock_step", *self._trace)
         rest = [name for name in recorded if name not in LEADING_COLUMNS]
         self.order = (*LEADING_COLUMNS, *rest, *self.computed)
@@ -87,9 +85,12 @@ class ExportColumns:
         """Return the columns that are not in records; `MISSING` where there is no value."""
         stepped = np.zeros(batch.size, bool) if self._stepped is None else self._stepped(batch)
         arrays = {"clock_step": stepped}
-        for name, (begin, end) in self._trace.items():
-            known = (batch[begin] != MISSING) & (batch[end] != MISSING)
-            arrays[name] = np.where(known, batch[end] - batch[begin], MISSING)
+        if self._trace:
+            sent, first = sending_end_ns(batch), batch["first_byte_ns"]
+            stamps = (batch["start_ns"], sent, first, batch["end_ns"])
+            for name, (begin, end) in zip(self._trace, pairwise(stamps), strict=True):
+                known = (begin != MISSING) & (end != MISSING)
+                arrays[name] = np.where(known, end - begin, MISSING)
         return arrays
 
     def split(self, batch: np.ndarray) -> tuple[dict[str, Any], dict[str, list[Any]]]:

@@ -74,6 +74,17 @@ def elapsed_ms(batch: np.ndarray, start: str, end: str) -> np.ndarray:
     return np.where(known, (ended - begun) / NS_PER_MS, np.nan)
 
 
+def sending_end_ns(batch: np.ndarray) -> np.ndarray:
+    """Return when each request was sent: `sent_ns`, or the first byte of its answer if earlier.
+
+    `sent_ns` is taken after the last send returned. Another process may have had the CPU meanwhile,
+    and the kernel's stamp of the answer is not late for that: the send was over by then.
+    """
+    sent, first = batch["sent_ns"], batch["first_byte_ns"]
+    answered = (sent != MISSING) & (first != MISSING)
+    return np.where(answered, np.minimum(sent, first), sent)
+
+
 def apart_ms(batch: np.ndarray, start: str, end: str) -> np.ndarray:
     """Return `elapsed_ms` between two contents; NaN where one read brought both.
 

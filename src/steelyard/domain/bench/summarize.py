@@ -193,6 +193,7 @@ def summarize(
     journal: Mapping[str, Any],
     damage: tuple[str, ...] = (),
     notes: tuple[str, ...] = (),
+    clock_step_records: int = 0,
 ) -> Summary:
     """Return the summary of a run, whole or interrupted.
 
@@ -215,6 +216,7 @@ def summarize(
             run_id=story.run_id,
             status=story.status,
             steelyard_version=story.steelyard_version,
+            clock_step_records=clock_step_records,
             started_wall_ns=story.started_wall_ns,
             ended_wall_ns=ended,
             duration_s=(ended - story.started_wall_ns) / NS_PER_S,

@@ -84,6 +84,7 @@ class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
         status: `completed`, `cancelled` or `interrupted` (the journal just ends).
         wall_offset_ns: add to a record's CLOCK_MONOTONIC time to get Unix time.
         notes: what else a reader should know, such as a plugin's metric that failed.
+        clock_step_records: requests in flight when the wall clock was set; see `clock_steps`.
         calibration: when the host was calibrated (`made_wall_ns`), empty when it was not.
     """
 
@@ -99,6 +100,7 @@ class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
     lost_services: tuple[str, ...] = ()
     journal: dict[str, Any] = {}
     notes: tuple[str, ...] = ()
+    clock_step_records: int = 0
     calibration: dict[str, Any] = {}
 
 
