@@ -1,7 +1,13 @@
 """Which connection a request goes out on, and what becomes of it."""
 
+import contextlib
+import socket
+import time
+
+import pytest
 from scripted_server import CHUNKED, OK, Rig, always, exchange
 
+from steelyard.builtin.transport.http1 import pool
 from steelyard.domain.bench.records import ErrorKind
 
 CLOSING = OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1)
@@ -87,3 +93,33 @@ async def test_several_servers_have_pools_of_their_own() -> None:
             bodies.append(b"".join((await both.sink.next()).pieces))
     assert bodies == [b"ok", b"hello world"] * 2
     assert first.connections == second.connections == 1
+
+
+@pytest.mark.parametrize("limits", [{"connect_timeout_s": 0.1}, {"connect_timeout_s": 0}])
+async def test_a_server_that_takes_no_connection_does_not_hold_the_load_up(
+    monkeypatch, limits
+) -> None:
+    """Opening ahead gives up; what did connect is kept, and requests wait for themselves."""
+    monkeypatch.setattr(pool, "AHEAD_S", 0.2)
+    with full_queue() as silent:
+        async with Rig(always(OK)) as live:
+            urls = (live.url, silent)
+            async with Rig(always(OK), urls=urls, **limits) as rig:
+                begun = time.monotonic()
+                await rig.transport.open(4)
+                assert time.monotonic() - begun < 2
+                assert [len(idle) for idle in rig.transport._idle] == [2, 0]
+                assert (await turn(rig, 0)).connect_ns == 0
+
+
+@contextlib.contextmanager
+def full_queue():
+    """Yield the URL of a server whose system answers no more connections."""
+    with socket.socket() as full, contextlib.ExitStack() as stack:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(full.getsockname())
+        yield f"http://127.0.0.1:{full.getsockname()[1]}"

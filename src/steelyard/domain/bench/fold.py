@@ -15,6 +15,7 @@ from steelyard.domain.bench.response import (
     CONTENT,
     REASONING,
     SHOWN_BYTES_MAX,
+    UNREADABLE,
     StreamReading,
     Usage,
     later_usage,
@@ -123,7 +124,7 @@ def read_one_by_one(endpoint: Endpoint, events: Sequence[bytes]) -> StreamReadin
     for data in events:
         try:
             piece = endpoint.read_event(data)
-        except ValueError as error:
+        except UNREADABLE as error:
             reading.malformed = unreadable(error, data)
             break
         if piece is None:
@@ -180,7 +181,7 @@ def fold_body(endpoint: Endpoint, body: bytes) -> Folded:
         return folded
     try:
         piece = endpoint.read_body(body)
-    except ValueError as error:
+    except UNREADABLE as error:
         shown = body[:SHOWN_BYTES_MAX].decode("utf-8", "replace")
         _fail(folded, ErrorKind.MALFORMED, f"the body can't be read ({error}): {shown}")
         return folded

@@ -72,6 +72,13 @@ class WireRequest(msgspec.Struct, frozen=True):
 
 SHOWN_BYTES_MAX = 80
 
+UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
+"""What reading bytes that nobody vouches for comes to, when they are not what they should be.
+
+Of these `ValueError` (broken JSON, no UTF-8, a field of another type) is an endpoint's own way to
+say so; the others come of what it did not think of, such as a server's nesting without an end.
+"""
+
 CONTENT = 1
 REASONING = 2
 
@@ -95,7 +102,7 @@ class StreamReading(msgspec.Struct):
     malformed: str = ""
 
 
-def unreadable(error: ValueError, data: bytes) -> str:
+def unreadable(error: Exception, data: bytes) -> str:
     """Return what to say of an event that can't be read."""
     shown = data[:SHOWN_BYTES_MAX].decode("utf-8", "replace")
     return f"an event can't be read ({error}): {shown}"

@@ -23,6 +23,8 @@ from steelyard.runtime.sockets import open_stream
 
 READ_BYTES = 256 * 1024
 ROOM_BYTES = READ_BYTES + 128 * 1024  # a read, and records begun before it
+AHEAD_S = 5.0
+"""How long the load waits for connections opened ahead of it."""
 
 
 class Http1Transport:
@@ -54,6 +56,7 @@ class Http1Transport:
         self._sink = sink
         self._dialer = Dialer(plan, targets, loop)
         self._deadlines = Deadlines(plan)
+        self._connect_s = plan.connect_timeout_s
         self._next_sweep_ns = 0
         self._pooled = plan.connection_reuse == "pooled"
         self._sticky = plan.connection_reuse == "sticky-user-sessions"
@@ -66,11 +69,22 @@ class Http1Transport:
     # --- called by the worker ------------------------------------------------------------------
 
     async def open(self, connections: int) -> None:
-        """Connect ahead of the load; failures are left to the requests that will meet them."""
+        """Connect ahead of the load; failures are left to the requests that will meet them.
+
+        So is what takes longer than a request may wait for a connection, or `AHEAD_S`.
+        """
         ahead = connections if self._pooled or self._sticky else 0
-        jobs = [self._open_idle(number % len(self._idle)) for number in range(ahead)]
+        jobs = [
+            self.loop.create_task(self._open_idle(number % len(self._idle)))
+            for number in range(ahead)
+        ]
+        if not jobs:
+            return
+        _, late = await asyncio.wait(jobs, timeout=min(self._connect_s or AHEAD_S, AHEAD_S))
+        for job in late:
+            job.cancel()
         for outcome in await asyncio.gather(*jobs, return_exceptions=True):
-            if isinstance(outcome, BaseException) and not isinstance(outcome, DialError):
+            if isinstance(outcome, Exception) and not isinstance(outcome, DialError):
                 raise outcome
 
     async def _open_idle(self, target: int) -> None:

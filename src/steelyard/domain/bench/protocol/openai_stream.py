@@ -13,6 +13,7 @@ from steelyard.domain.bench.protocol import openai
 from steelyard.domain.bench.response import (
     CONTENT,
     REASONING,
+    UNREADABLE,
     StreamReading,
     later_usage,
     unreadable,
@@ -50,7 +51,7 @@ def read_stream(events: Sequence[bytes]) -> StreamReading:
         try:
             chunk = _decode(data)
             choice = chunk.choices[0]
-        except (msgspec.DecodeError, IndexError):
+        except UNREADABLE:
             if not _unusual(data, reading):
                 break
             continue
@@ -73,7 +74,7 @@ def _unusual(data: bytes, reading: StreamReading) -> bool:
     """Read one event with the full decoder; False when the stream is over because of it."""
     try:
         piece = openai.read_event(data)
-    except ValueError as error:
+    except UNREADABLE as error:
         reading.malformed = unreadable(error, data)
         return False
     if piece is None:
@@ -89,6 +90,18 @@ def _unusual(data: bytes, reading: StreamReading) -> bool:
 
 
 def _texts(events: Sequence[bytes]) -> list[str]:
-    pieces = [openai.read_event(data) for data in events]
-    texts = [piece.content or piece.reasoning for piece in pieces if piece is not None]
+    texts = [_text(data) for data in events]
     return [text for text in texts if text]
+
+
+def _text(data: bytes) -> str:
+    try:
+        piece = openai.read_event(data)
+    except UNREADABLE:
+        # The kinds were told without looking at every field; so is the text then.
+        choice = _decode(data).choices[0]
+        said = choice.delta
+        if said is None:
+            return choice.text or ""
+        return said.content or said.reasoning_content or said.reasoning or ""
+    return "" if piece is None else piece.content or piece.reasoning
