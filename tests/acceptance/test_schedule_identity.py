@@ -33,14 +33,15 @@ def conversations(tmp_path_factory):
     return path
 
 
-def sent_by(workers, folder, file, *flags):
+def sent_by(workers, folder, file, *flags, later_turns=False):
     """Return the requests of a run in processes and when they were meant, from a fresh server."""
     result = run(
         "", folder, "--input-file", str(file), "--workers", str(workers), "--run-type", "process",
         "--exporters", "json,jsonl", "--random-seed", "7", *flags, timeout_s=90,
     )  # fmt: skip
     assert not [row for row in result.rows if row["status"] != 200], result.out
-    return intended_offsets_ns(result), {row["worker_id"] for row in result.rows}
+    offsets = intended_offsets_ns(result, later_turns=later_turns)
+    return offsets, {row["worker_id"] for row in result.rows}
 
 
 def show(name, workers, requests, found):
@@ -85,11 +86,17 @@ def test_the_number_of_workers_changes_no_request_and_no_intended_time(
 TRACE = "".join(
     json.dumps({"input_length": 5 + n % 3, "timestamp": 5_000 + 20 * (n * 7 % 40)}) + "\n"
     for n in range(40)
+) + "".join(
+    json.dumps({"input_length": 4, "timestamp": at, "session_id": "s"}) + "\n"
+    for at in (5_150, 5_550.5, 5_601)
 )
 
 
 def test_a_replay_is_the_same_whoever_sends_it(tmp_path):
-    """Each line at its own time after the first of the window, whatever the order of the file."""
+    """Each line at its own time after the beginning of the window, whatever the file's order.
+
+    So are the turns of a conversation, up to the end of the window.
+    """
     file = tmp_path / "trace.jsonl"
     file.write_text(TRACE)
     hashes = set()
@@ -98,12 +105,15 @@ def test_a_replay_is_the_same_whoever_sends_it(tmp_path):
             offsets, _ = sent_by(
                 workers, tmp_path / str(workers), file, "--url", server.urls[0],
                 "--fixed-schedule-start-offset", "5100", "--fixed-schedule-end-offset", "5600",
-                "-m", "m",
+                "-m", "m", later_turns=True,
             )  # fmt: skip
-            assert sorted(offsets.values()) == [20_000_000 * n for n in range(26)]
             found = schedule_hash(server.taken(), offsets)
             show("replay", workers, len(offsets), found)
             hashes.add(found)
+            (later,) = (place for place in offsets if place.turn)
+            assert (later, offsets.pop(later)) == (Place(0, 3, 1), 450_500_000)
+            assert offsets.pop(Place(0, 3, 0)) == 50_000_000
+            assert sorted(offsets.values()) == [20_000_000 * n for n in range(26)]
     assert len(hashes) == 1
 
 

@@ -118,8 +118,12 @@ class KeepingServer:
         return found
 
 
-def intended_offsets_ns(run: Run) -> dict[Place, int]:
-    """Return when each conversation was meant to begin, after the start of its phase."""
+def intended_offsets_ns(run: Run, *, later_turns: bool = False) -> dict[Place, int]:
+    """Return when each conversation was meant to begin, after the start of its phase.
+
+    With `later_turns` also when each later turn was meant to be sent; only a replay whose answers
+    come in time says that before the run.
+    """
     starts = {
         event.payload["stats"]["phase_index"]: event.payload["stats"]["start_ns"]
         for event in JournalReader(Path(run.folder) / "journal").events()
@@ -129,9 +133,9 @@ def intended_offsets_ns(run: Run) -> dict[Place, int]:
     for row in run.rows:
         match = _ID.search(f"\r\nX-Request-ID: {row['x_request_id']}\r\n".encode())
         assert match is not None, row
-        if row["turn"] == 0:
-            phase = int(match[2])
-            found[Place(phase, row["schedule_index"], 0)] = row["intended_ns"] - starts[phase]
+        if row["turn"] == 0 or later_turns:
+            place = Place(int(match[2]), row["schedule_index"], row["turn"])
+            found[place] = row["intended_ns"] - starts[place.phase]
     return found
 
 
