@@ -10,7 +10,7 @@ from typing import Any
 from steelyard.domain.track.diff import Difference
 from steelyard.domain.track.values import mark_of
 
-WIDTH_PIPE = 200
+GAP = "  "
 _COLOURS = {"finished": "green", "failed": "red", "killed": "magenta", "running": "cyan"}
 
 
@@ -24,25 +24,38 @@ def number_text(value: Any) -> str:
 
 
 def plain_table(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """Return rows under headings; numbers to the right."""
+    """Return rows under headings, numbers to the right; on a terminal folded to its width."""
+    cells = [[_text(value) for value in row] for row in rows]
+    columns = zip(*rows, strict=True) if rows else ([] for _ in headings)
+    right = [
+        any(isinstance(v, int | float) for v in column)
+        and not any(isinstance(v, str) for v in column)
+        for column in map(list, columns)
+    ]
+    if sys.stdout.isatty() or "COLUMNS" in os.environ:
+        return _folded(headings, cells, right)
+    widths = [max(map(len, column)) for column in zip(headings, *cells, strict=True)]
+    lines = [
+        GAP.join(
+            text.rjust(width) if to_right else text.ljust(width)
+            for text, width, to_right in zip(line, widths, right, strict=True)
+        ).rstrip()
+        for line in [list(headings), *cells]
+    ]
+    return "\n".join(lines)
+
+
+def _folded(headings: Sequence[str], cells: list[list[str]], right: list[bool]) -> str:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for number, heading in enumerate(headings):
-        column = [row[number] for row in rows]
-        right = any(isinstance(v, int | float) for v in column) and not any(
-            isinstance(v, str) for v in column
-        )
-        table.add_column(str(heading), justify="right" if right else "left", overflow="fold")
-    for row in rows:
-        cells = [Text(_text(value)) for value in row]
-        for cell in cells:
-            cell.stylize(_COLOURS.get(cell.plain, ""))
-        table.add_row(*cells)
-    knows_width = sys.stdout.isatty() or "COLUMNS" in os.environ
-    console = Console(width=None if knows_width else WIDTH_PIPE, highlight=False)
+    table = Table(box=None, pad_edge=False, padding=(0, len(GAP), 0, 0))
+    for heading, to_right in zip(headings, right, strict=True):
+        table.add_column(heading, justify="right" if to_right else "left", overflow="fold")
+    for row in cells:
+        table.add_row(*(Text(cell, _COLOURS.get(cell, "")) for cell in row))
+    console = Console(highlight=False)
     with console.capture() as written:
         console.print(table)
     return "\n".join(line.rstrip() for line in written.get().splitlines())

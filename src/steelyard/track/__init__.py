@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from steelyard.app.track.experiment import Experiment
     from steelyard.app.track.logging import get_active_experiment, start_logging, stop_logging
-    from steelyard.app.track.queries import diff, query, runs, show
+    from steelyard.app.track.queries import diff, export, points, query, runs, show
     from steelyard.app.track.syncing import sync
     from steelyard.domain.track.ports import Backend, Delivery, RunFacts
     from steelyard.domain.track.routing import Rule
@@ -31,7 +31,9 @@ _HOMES = {
     "RunFacts": "steelyard.domain.track.ports",
     "Status": "steelyard.domain.track.run",
     "diff": "steelyard.app.track.queries",
+    "export": "steelyard.app.track.queries",
     "get_active_experiment": "steelyard.app.track.logging",
+    "points": "steelyard.app.track.queries",
     "query": "steelyard.app.track.queries",
     "runs": "steelyard.app.track.queries",
     "show": "steelyard.app.track.queries",
@@ -49,7 +51,9 @@ __all__ = [
     "RunFacts",
     "Status",
     "diff",
+    "export",
     "get_active_experiment",
+    "points",
     "query",
     "runs",
     "show",

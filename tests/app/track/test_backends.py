@@ -36,14 +36,14 @@ class Methods:
         """Not called."""
 
 
-def labels(given, environ=None):
-    return [(spec.label, spec.name) for spec in backend_specs(given, environ or {})]
+def labels(given):
+    return [(spec.label, spec.name) for spec in backend_specs(given)]
 
 
 @pytest.mark.parametrize(
     ("given", "found"),
     [
-        (None, []),
+        ("", []),
         ("local", []),
         ("mlflow", [("mlflow", "mlflow")]),
         ("mlflow, wandb", [("mlflow", "mlflow"), ("wandb", "wandb")]),
@@ -61,16 +61,12 @@ def test_a_backend_is_named_in_many_ways(given, found):
     assert labels(given) == found
 
 
-def test_the_environment_names_backends_where_the_script_names_none():
-    environ = {"STEELYARD_TRACK_BACKENDS": "jsonl"}
-    assert labels(None, environ) == [("jsonl", "jsonl")]
-    assert labels("local", environ) == []
-
-
-@pytest.mark.parametrize("given", [3, object(), ["mlflow", "mlflow"], {"a/b": {}}, [None, 3.5]])
+@pytest.mark.parametrize(
+    "given", [None, 3, object(), ["mlflow", "mlflow"], {"a/b": {}}, [None, 3.5]]
+)
 def test_what_is_no_backend_is_refused(given):
     with pytest.raises(UsageError):
-        backend_specs(given, {})
+        backend_specs(given)
 
 
 def test_no_secret_is_kept_beside_a_run():
@@ -84,20 +80,20 @@ def test_no_secret_is_kept_beside_a_run():
 
 def test_a_backend_is_checked_before_it_is_used():
     host = standard_host()
-    require(backend_specs({"jsonl": {"directory": "x"}}, {}), host)
+    require(backend_specs({"jsonl": {"directory": "x"}}), host)
     with pytest.raises(PluginError, match="Did you mean 'jsonl'"):
-        require(backend_specs("jsonnl", {}), host)
+        require(backend_specs("jsonnl"), host)
     with pytest.raises(ConfigError, match="directory"):
-        require(backend_specs({"local": {}}, {}), host)
+        require(backend_specs({"local": {}}), host)
 
 
 def test_a_backend_is_made_in_the_style_it_is_written_in(tmp_path):
-    (spec,) = backend_specs({"jsonl": {"directory": str(tmp_path)}}, {})
+    (spec,) = backend_specs({"jsonl": {"directory": str(tmp_path)}})
     made = maker(spec)()
     assert type(made).__name__ == "JsonlBackend"
     own = Own()
-    assert maker(backend_specs(own, {})[0])() is own
-    assert isinstance(maker(backend_specs(Methods(), {})[0])(), MethodsBackend)
+    assert maker(backend_specs(own)[0])() is own
+    assert isinstance(maker(backend_specs(Methods())[0])(), MethodsBackend)
 
 
 def test_a_rule_is_written_as_a_mapping_too():

@@ -13,7 +13,9 @@ import pytest
 from steelyard.app.track.experiment import Experiment
 from steelyard.app.track.logging import get_active_experiment, start_logging, stop_logging
 from steelyard.app.track.queries import points, show
+from steelyard.domain.track.events import RunEnded
 from steelyard.kernel.errors import JournalError, PluginError, UsageError
+from steelyard.runtime.track.reader import facts_of
 
 
 def test_two_lines_make_a_run(store_directory):
@@ -312,6 +314,35 @@ def test_a_named_backend_gets_all_with_exact_counts(tmp_path):
     assert (place.delivered, place.retried, place.dropped, place.closed) == (1_001, 0, 0, True)
     lines = (tmp_path / "mirror" / experiment.run_id / "events.jsonl").read_text().splitlines()
     assert len(lines) == 1_003
+
+
+def test_a_run_ends_in_one_of_two_ways():
+    with Experiment("e") as experiment:
+        with pytest.raises(UsageError, match="finished or failed"):
+            experiment.stop("killed")
+        experiment.stop("failed")
+    assert experiment.snapshot().status == "failed"
+
+
+def test_a_run_ends_once_whoever_stops_it():
+    experiment = Experiment("e").start()
+    threads = [threading.Thread(target=experiment.stop) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    ends = [fact for fact, _ in facts_of(experiment._place) if isinstance(fact, RunEnded)]
+    assert len(ends) == 1
+
+
+def test_what_is_to_be_closed_may_log_until_it_is():
+    experiment = Experiment("e").start()
+    experiment.on_stop(lambda: experiment.log_metrics({"first": 1}, source="collector:a"))
+    experiment.on_stop(lambda: experiment.log_metrics({"second": 1}))
+    experiment.stop()
+    assert list(experiment.snapshot().metrics) == ["second", "first"]
+    sources = [fact.source for fact, _ in facts_of(experiment._place) if hasattr(fact, "step")]
+    assert sources == ["script", "collector:a"]
 
 
 @pytest.mark.parametrize("arguments", [{"name": ""}, {"name": "e", "project": ""},

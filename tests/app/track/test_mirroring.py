@@ -40,7 +40,7 @@ def test_a_hanging_backend_holds_up_the_end_for_no_longer_than_asked(caplog):
 @pytest.mark.slow
 def test_a_named_backend_lives_in_a_process_of_its_own(tmp_path, monkeypatch):
     monkeypatch.delenv("STEELYARD_TRACK_MIRRORS")
-    specs = backend_specs({"jsonl": {"directory": str(tmp_path / "out")}}, {})
+    specs = backend_specs({"jsonl": {"directory": str(tmp_path / "out")}})
     with Experiment("e") as experiment:
         mirroring = Mirroring(experiment.store, experiment._place, specs, environ={})
         (driven,) = mirroring._driven
@@ -55,7 +55,7 @@ def test_a_named_backend_lives_in_a_process_of_its_own(tmp_path, monkeypatch):
 def test_an_object_of_the_scripts_own_lives_in_a_thread():
     with Experiment("e") as experiment:
         mirroring = Mirroring(
-            experiment.store, experiment._place, backend_specs(Stuck(), {}), environ={}
+            experiment.store, experiment._place, backend_specs(Stuck()), environ={}
         )
         assert isinstance(mirroring._driven[0], InThread)
 

@@ -6,6 +6,7 @@ import sys
 import threading
 from contextvars import ContextVar
 from typing import Protocol
+from weakref import WeakKeyDictionary
 
 
 class Running(Protocol):
@@ -22,7 +23,7 @@ class Running(Protocol):
 
 _current: ContextVar[Running | None] = ContextVar("steelyard_experiment", default=None)
 _running: list[Running] = []
-_before: dict[Running, Running | None] = {}
+_before: WeakKeyDictionary[Running, Running | None] = WeakKeyDictionary()
 _lock = threading.Lock()
 _atexit_pid = 0
 
@@ -39,14 +40,19 @@ def enter(experiment: Running) -> None:
     _current.set(experiment)
 
 
-def leave(experiment: Running) -> None:
-    """Take an experiment out; the one before it is active again."""
+def leave(experiment: Running) -> bool:
+    """Take an experiment out; return False when somebody did before."""
     with _lock:
-        if experiment in _running:
-            _running.remove(experiment)
-        before = _before.pop(experiment, None)
+        if experiment not in _running:
+            return False
+        _running.remove(experiment)
+        return True
+
+
+def restore(experiment: Running) -> None:
+    """Make the one active in this thread or task that was so before `experiment` was."""
     if _current.get() is experiment:
-        _current.set(before)
+        _current.set(_before.get(experiment))
 
 
 def active() -> Running | None:

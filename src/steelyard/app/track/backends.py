@@ -1,6 +1,5 @@
 """From what a person calls a backend to a mirror that can be run."""
 
-import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -19,7 +18,6 @@ from steelyard.runtime.track.methods_backend import MethodsBackend, has_methods
 LOCAL = "local"
 """The name of the journal itself: a run is always there, whatever else it is mirrored to."""
 
-BACKENDS_VARIABLE = "STEELYARD_TRACK_BACKENDS"
 _UNUSABLE = frozenset({
     PluginState.DISABLED, PluginState.MISSING_REQUIREMENT, PluginState.FAILED,
     PluginState.QUARANTINED,
@@ -53,20 +51,17 @@ def _is_secret(key: str, value: Any) -> bool:
     return has_userinfo or any(word in key.lower() for word in _SECRET)
 
 
-def backend_specs(given: Any, environ: Mapping[str, str] = os.environ) -> tuple[BackendSpec, ...]:
+def backend_specs(given: Any) -> tuple[BackendSpec, ...]:
     """Return the backends that `given` names; `local` is left out, being there anyway.
 
     Args:
         given: a name, several in a list or separated by commas, a mapping of names to options
             (an option `plugin` names the plugin where the name is only a label), a backend object,
-            or a list of these; None asks the variable `STEELYARD_TRACK_BACKENDS`.
-        environ: the environment.
+            or a list of these.
 
     Raises:
         UsageError: it is none of these, or a label comes twice.
     """
-    if given is None:
-        given = environ.get(BACKENDS_VARIABLE, "")
     specs = tuple(_specs(given))
     labels = [spec.label for spec in specs]
     for label in labels:

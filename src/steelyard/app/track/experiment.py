@@ -1,8 +1,6 @@
 """An experiment: one run of a script, from its first line to its last."""
 
 import asyncio
-import functools
-import inspect
 import os
 import secrets
 import sys
@@ -13,7 +11,9 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from steelyard.app.track import active
 from steelyard.app.track.artifacts import fetch_artifact, files_in
+from steelyard.app.track.decorating import each_call
 from steelyard.app.track.failures import failure_of, is_success
+from steelyard.app.track.planning import planned
 from steelyard.domain.track.events import (
     ArtifactLogged,
     ParamsLogged,
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from steelyard.domain.track.courier import Place
 
 DEFAULT_PROJECT = "default"
+ENDS = "finished or failed"
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
@@ -91,6 +92,7 @@ class Experiment:
         self._writer: RunWriter | None = None
         self._mirroring: Mirroring | None = None
         self._has_ended = False
+        self._closers: list[Callable[[], None]] = []
 
     def __repr__(self) -> str:
         """Name, project, id and how it stands."""
@@ -128,7 +130,7 @@ class Experiment:
                 f"{self!r} was started before",
                 next_step="Make another Experiment; with run_id=... it goes on with this run.",
             )
-        mirrors = self._checked_mirrors()
+        mirrors = planned(self._backend, self._routing)
         clock = SystemClock()
         self.run_id = self.run_id or make_run_id(clock.wall_ns(), secrets.token_bytes(3))
         resumed = self._place.journal.is_dir()
@@ -146,25 +148,8 @@ class Experiment:
         if self._first_params is not None:
             self.log_params(self._first_params)
         if mirrors is not None:
-            self._mirroring = mirrors()
+            self._mirroring = mirrors(self.store, self._place)
         return self
-
-    def _checked_mirrors(self) -> "Callable[[], Mirroring] | None":
-        """Return what starts the mirrors; what is wrong with them is told before the run begins."""
-        if self._backend is None and not os.environ.get("STEELYARD_TRACK_BACKENDS"):
-            return None
-        # A script without backends pays nothing for them.
-        from steelyard.app.composition import standard_host
-        from steelyard.app.track.backends import backend_specs, require, rules_of
-        from steelyard.app.track.mirroring import Mirroring
-
-        specs = backend_specs(self._backend)
-        if not specs:
-            return None
-        rules = rules_of(self._routing)
-        if any(spec.instance is None for spec in specs):
-            require(specs, standard_host())
-        return lambda: Mirroring(self.store, self._place, specs, rules)
 
     def stop(
         self,
@@ -179,21 +164,37 @@ class Experiment:
             status: `finished` or `failed`.
             error: kept with its type, message and traceback; makes the run a failed one.
             flush_timeout_s: how long mirrors that are at work may take; 10 without it.
+
+        Raises:
+            UsageError: `status` is another.
         """
+        if status not in (Status.FINISHED, Status.FAILED):
+            raise UsageError("A run ends in one of two ways", got=status, expected=ENDS)
         writer = self._writer
-        if writer is None or self._has_ended:
+        if writer is None or not active.leave(self):
             return
-        self._has_ended = True
-        active.leave(self)
-        if not writer.is_child:
-            status = Status.FAILED if error is not None else Status(status)
-            failure = failure_of(error) if error is not None else None
-            writer.write(RunEnded(status=status, failure=failure, unwritten=writer.unwritten))
-        writer.close()
+        try:
+            while self._closers and not writer.is_child:
+                self._closers.pop()()
+        finally:
+            self._end(writer, status, error)
         if self._mirroring is not None and not writer.is_child:
             from steelyard.app.track.mirroring import FLUSH_S
 
             self._mirroring.finish(FLUSH_S if flush_timeout_s is None else flush_timeout_s)
+
+    def _end(self, writer: RunWriter, status: str, error: BaseException | None) -> None:
+        self._has_ended = True
+        active.restore(self)
+        if not writer.is_child:
+            status = Status.FAILED if error is not None else status
+            failure = failure_of(error) if error is not None else None
+            writer.write(RunEnded(status=status, failure=failure, unwritten=writer.unwritten))
+        writer.close()
+
+    def on_stop(self, closer: Callable[[], None]) -> None:
+        """Have `closer` called when the run stops, while it can still log; the last one first."""
+        self._closers.append(closer)
 
     def mirrors(self) -> "dict[str, Place]":
         """Return how far each mirror is, with its counts, by label."""
@@ -223,27 +224,13 @@ class Experiment:
         trace: TracebackType | None,
     ) -> None:
         """Stop, in a thread: mirrors may take their time."""
-        active.leave(self)
         error = None if is_success(error) else error
         await asyncio.to_thread(self.stop, error=error)
+        active.restore(self)
 
     def __call__(self, function: _F) -> _F:
         """Make a run of each call of `function`, which may be `async`."""
-        if inspect.iscoroutinefunction(function):
-
-            @functools.wraps(function)
-            async def tracked_async(*args: Any, **kwargs: Any) -> Any:
-                async with self._again():
-                    return await function(*args, **kwargs)
-
-            return tracked_async  # type: ignore[return-value]  # wraps() keeps the signature
-
-        @functools.wraps(function)
-        def tracked(*args: Any, **kwargs: Any) -> Any:
-            with self._again():
-                return function(*args, **kwargs)
-
-        return tracked  # type: ignore[return-value]  # wraps() keeps the signature
+        return each_call(function, self._again)
 
     def _again(self) -> "Experiment":
         return Experiment(self.name, self.project, **self._arguments)
@@ -285,14 +272,23 @@ class Experiment:
         writer.metrics(self._steps.take(name, _one_step(iteration, step)), {name: value})
 
     def log_metrics(
-        self, values: Mapping[str, Any], iteration: int | None = None, *, step: int | None = None
+        self,
+        values: Mapping[str, Any],
+        iteration: int | None = None,
+        *,
+        step: int | None = None,
+        source: str | None = None,
     ) -> None:
-        """Log values of several metrics at one step; otherwise as `log_metric`."""
+        """Log values of several metrics at one step; otherwise as `log_metric`.
+
+        `source` says who logs, such as `collector:gpu`, where it is not the script itself; rules
+        can tell them apart.
+        """
         writer = self._writing()
         numbers = {check_name(n, "metric"): to_scalar(v, n) for n, v in values.items()}
         if numbers:
             taken = self._steps.take_for_all(numbers, _one_step(iteration, step))
-            writer.metrics(taken, numbers)
+            writer.metrics(taken, numbers, source)
 
     def log_params(self, params: Any = None, /, **named: Any) -> None:
         """Log parameters: a dict, dataclass, model or namespace, nested as it likes, or keywords.

@@ -108,7 +108,8 @@ def _rows(
 def resolve(connection: duckdb.DuckDBPyConnection, word: str) -> str:
     """Return the id of the run that `word` means.
 
-    It is an id, the beginning of one, a name (the latest run of it), a run's directory, or `last`.
+    It is an id, the beginning of one, a name (the latest run of it), a run's directory or the last
+    part of that, or `last`.
 
     Raises:
         UsageError: it means none, or several.
