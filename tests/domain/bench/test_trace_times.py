@@ -6,6 +6,7 @@ import pytest
 from steelyard.domain.bench.conversation import Conversation, Turn
 from steelyard.domain.bench.plan import SchedulePlan
 from steelyard.domain.bench.trace_times import TraceTimes, time_mistake
+from steelyard.kernel.errors import UsageError
 
 
 def at(*times: float | None) -> Conversation:
@@ -62,3 +63,13 @@ def test_times_that_cannot_be_replayed_are_named_by_their_turn() -> None:
     assert time_mistake(at(1, 5, None, 4).turns) == (3, "the timestamp 4 after 5")
     with pytest.raises(ValueError, match=r"conversation 'c' has the timestamp 2 after 3 in turn 1"):
         TraceTimes(SchedulePlan()).kept(at(3, 2))
+
+
+def test_a_trace_that_would_never_begin_or_end_is_refused() -> None:
+    """Times since 1970 are replayed from the first one, not from 1970; nanoseconds are noticed."""
+    now_ms = 1_790_000_000_000.0
+    assert schedule_of([now_ms, now_ms + 1], auto_offset=True)[0] == [0, 1_000_000]
+    with pytest.raises(UsageError, match="due more than a day after"):
+        schedule_of([now_ms, now_ms + 1])
+    with pytest.raises(UsageError, match="longer than a year"):
+        schedule_of([now_ms * 1e6, (now_ms + 60_000) * 1e6], auto_offset=True)

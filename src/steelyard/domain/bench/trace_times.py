@@ -8,8 +8,11 @@ import numpy as np
 
 from steelyard.domain.bench.conversation import Conversation, Turn
 from steelyard.domain.bench.plan import SchedulePlan
+from steelyard.kernel.errors import UsageError
 from steelyard.kernel.units import NS_PER_MS
 
+LONGEST_WAIT_MS = 86_400_000.0
+LONGEST_TRACE_MS = 366 * LONGEST_WAIT_MS
 TIMES_EXPECTED = (
     "a timestamp in milliseconds where a conversation begins, and in its turns none that is earlier"
 )
@@ -68,10 +71,35 @@ class TraceTimes:
         """Return int64 ns after the phase's start, ascending, and the conversation of each.
 
         Conversations are numbered as they were kept; equal times stay in that order.
+
+        Raises:
+            UsageError: nothing would be sent for a day, or the trace is longer than a year: its
+                times are no milliseconds, or don't count from where the phase starts.
         """
         begins = np.frombuffer(self._begins_ms, np.float64)
         order = np.argsort(begins, kind="stable")
         begins = begins[order]
         plan = self._plan
         zero_ms = float(begins[0]) if plan.auto_offset and len(begins) else plan.start_ms or 0.0
-        return np.rint((begins - zero_ms) * NS_PER_MS).astype(np.int64), order
+        offsets = begins - zero_ms
+        if len(offsets):
+            _check_span(float(offsets[0]), float(offsets[-1]))
+        return np.rint(offsets * NS_PER_MS).astype(np.int64), order
+
+
+def _check_span(first_ms: float, last_ms: float) -> None:
+    if first_ms > LONGEST_WAIT_MS:
+        raise UsageError(
+            "The trace's first request would be due more than a day after the phase's start",
+            got=f"{first_ms:.15g} ms after it",
+            expected="timestamps that count from there",
+            next_step="Leave --no-fixed-schedule-auto-offset out, or set "
+            "--fixed-schedule-start-offset.",
+        )
+    if last_ms > LONGEST_TRACE_MS:
+        raise UsageError(
+            "The trace is longer than a year",
+            got=f"a timestamp {last_ms:.15g} ms after the first",
+            expected="timestamps in milliseconds",
+            next_step="Convert them, or set --fixed-schedule-end-offset.",
+        )
