@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+from scripted_server import OneEach
 
 from steelyard.builtin.endpoint.chat import ChatEndpoint
 from steelyard.builtin.transport.http1 import Http1Transport
@@ -33,14 +34,6 @@ def most_at_once(spans: list[tuple[int, int]]) -> int:
     """Return how many of the half-open spans overlap at most; an end frees before a start takes."""
     changes = sorted([(end, -1) for _, end in spans] + [(start, 1) for start, _ in spans])
     return int(np.cumsum([step for _, step in changes]).max(initial=0))
-
-
-class OneEach:
-    """A tokenizer for answers whose tokens do not matter."""
-
-    def count(self, text: str) -> int:
-        """Return 1."""
-        return 1
 
 
 class Entries:
