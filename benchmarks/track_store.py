@@ -5,7 +5,8 @@
 The cost of `log_metric` stands beside a plain write of as many bytes, in turns. The delay is that
 of a script which logs 50,000 points between steps of work, with three mirrors (a file, one that is
 slow, one that is dead, each in a process of its own) against the journal alone, in turns too; CPU
-time is that of the script, which a busy machine does not change much. The store holds 1,000 runs of 100 metrics with ten values each.
+time is that of the script, which a busy machine does not change much. The store holds 1,000 runs of
+100 metrics with ten values each.
 """
 
 import os
@@ -95,7 +96,7 @@ def _cost(directory: Path, rounds: int) -> list[list[str]]:
 
 
 def _script(directory: Path, points: int, backend: object) -> tuple[float, float, Experiment]:
-    """Return what a script of `points` steps takes, first to last: seconds, CPU seconds, the run."""
+    """Return seconds and CPU seconds from a script's first step to its last, and its run."""
     experiment = Experiment("script", backend=backend, directory=directory).start()
     begun, begun_cpu = time.perf_counter(), time.process_time()
     for step in range(points):

@@ -236,12 +236,17 @@ def sync(
     if follow:
         # The script comes first: where cores are few, a mirror takes what is left of them.
         os.setpriority(os.PRIO_PROCESS, 0, FOLLOWER_NICE)
+    from steelyard.app.track.mirroring import OPTIONS_VARIABLE
     from steelyard.app.track.syncing import sync as deliver
 
+    environ = dict(os.environ)
+    os.environ.pop(OPTIONS_VARIABLE, None)  # a backend's children need no secrets
     if option and backend is None:
         raise UsageError("--option needs --backend", got=" ".join(option))
     chosen: Any = {backend: dict(_pair(word, "--option") for word in option)} if option else backend
-    synced = deliver(run, chosen, directory=store, timeout_s=timeout, follow=follow)
+    synced = deliver(
+        run, chosen, directory=store, timeout_s=timeout, follow=follow, environ=environ
+    )
     if as_json:
         _print_json(msgspec.to_builtins(synced))
     else:
