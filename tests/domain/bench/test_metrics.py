@@ -64,6 +64,14 @@ def test_a_first_content_that_shared_its_read_came_after_the_read_before():
     assert first_token_stamp_width_ms(batch)[0] == pytest.approx(2.0)
 
 
+def test_stamps_can_overstate_a_time_by_no_more_than_itself():
+    """Sent within 1 ms, all read at 3 ms and nothing before: 3 ms of doubt, not 4."""
+    batch = answered(
+        0, start_ms=0, ttft_ms=3, tokens=1, sent_ns=T0_NS + MS, stamp_lower_ns=T0_NS
+    )  # fmt: skip
+    assert first_token_stamp_width_ms(batch)[0] == pytest.approx(3.0)
+
+
 def test_a_merged_read_without_a_lower_bound_is_not_bounded():
     batch = answered(0, start_ms=0, ttft_ms=5, tokens=1, stamp_lower_ns=MISSING)
     assert np.isnan(first_token_stamp_width_ms(batch)[0])

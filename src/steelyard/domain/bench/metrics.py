@@ -117,14 +117,16 @@ def first_token_stamp_width_ms(batch: np.ndarray) -> np.ndarray:
 
     Two parts are known per request. The request left between `start_ns` and `sent_ns`, not at
     one instant. And when later events came in the read of the first content, the kernel's stamp
-    is theirs, so the first content came somewhere in `stamp_lower_ns..first_token_ns`. What the
-    kernel itself needs is not in here: only a calibration can tell that.
+    is theirs, so the first content came somewhere in `stamp_lower_ns..first_token_ns`; never before
+    the request, so that both together are at most the whole time. What the kernel itself needs is
+    not in here: only a calibration can tell that.
     NaN where the stamps bound nothing: no send stamp, or no lower bound of a merged read.
     """
     first = batch["first_token_ns"]
     merged = (batch["second_token_ns"] == first) | (batch["end_ns"] == first)
     since_lower = elapsed_ms(batch, "stamp_lower_ns", "first_token_ns")
-    return elapsed_ms(batch, "start_ns", "sent_ns") + np.where(merged, since_lower, 0.0)
+    open_ms = elapsed_ms(batch, "start_ns", "sent_ns") + np.where(merged, since_lower, 0.0)
+    return np.minimum(open_ms, elapsed_ms(batch, "start_ns", "first_token_ns"))
 
 
 def request_stamp_width_ms(batch: np.ndarray) -> np.ndarray:
