@@ -130,7 +130,7 @@ def test_poisson_arrivals_are_those_of_a_poisson_process(seed: int) -> None:
 
 @pytest.mark.parametrize("ramp", [LinearRamp, ExponentialRamp])
 def test_a_ramped_poisson_process_is_one_in_its_own_time(ramp: type[Ramp]) -> None:
-    """Warped back by the integral of the rate its gaps are exponential; as they are, they aren't."""
+    """Warped back by the integral of the rate, and only then, its gaps are exponential."""
     order = 2 if ramp is LinearRamp else 3
     offsets = ramped(PoissonArrival, ramp).offsets_ns(0, 4_000) / 1e9
     within = np.minimum(offsets, RAMP_S) ** order / (order * RAMP_S ** (order - 1))
