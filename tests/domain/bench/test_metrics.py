@@ -66,9 +66,8 @@ def test_a_first_content_that_shared_its_read_came_after_the_read_before():
 
 def test_stamps_can_overstate_a_time_by_no_more_than_itself():
     """Sent within 1 ms, all read at 3 ms and nothing before: 3 ms of doubt, not 4."""
-    batch = answered(
-        0, start_ms=0, ttft_ms=3, tokens=1, sent_ns=T0_NS + MS, stamp_lower_ns=T0_NS
-    )  # fmt: skip
+    times = {"sent_ns": T0_NS + MS, "stamp_lower_ns": T0_NS}
+    batch = answered(0, start_ms=0, ttft_ms=3, tokens=1, **times)
     assert first_token_stamp_width_ms(batch)[0] == pytest.approx(3.0)
 
 
