@@ -75,8 +75,17 @@ def _row(host: PluginHost, spec: PluginSpec) -> PluginRow:
         install=host.install_line(*key),
         version=spec.version,
         description=spec.description,
-        notes=tuple(host.notes(*key)),
+        notes=(*host.notes(*key), *_unverified(spec)),
     )
+
+
+def _unverified(spec: PluginSpec) -> tuple[str, ...]:
+    """Return what a backend says it keeps and no test has read back from where it keeps it."""
+    if spec.kind != "backend":
+        return ()
+    facts = spec.metadata
+    open_parts = [part for part in facts.get("takes", ()) if part not in facts.get("verified", ())]
+    return ("unverified: " + ", ".join(open_parts),) if open_parts else ()
 
 
 def examine(host: PluginHost, *, timeout_s: float = PROBE_TIMEOUT_S) -> list[PluginRow]:

@@ -81,6 +81,18 @@ def test_a_directory_that_can_not_be_read_is_named_and_harms_nobody(store, make_
     assert index.refresh(store) == 0
 
 
+def test_looking_makes_no_store(store):
+    assert ask(store, "SELECT count(*) FROM runs") == [(0,)]
+    assert not store.root.exists()
+
+
+def test_a_store_that_can_not_be_written_is_read_all_the_same(store, make_run, monkeypatch):
+    make_run("a", [(0, {"m": 1.0})])
+    monkeypatch.setattr(index.os, "access", lambda *_: False)
+    assert ask(store, "SELECT run_id, last FROM metrics JOIN runs USING (run_id)") == [("a", 1.0)]
+    assert not store.index.exists()
+
+
 @pytest.mark.parametrize("junk", [b"", b"not a database" * 100])
 def test_an_index_that_is_none_is_made_anew(store, make_run, junk):
     make_run("a")

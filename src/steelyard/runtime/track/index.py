@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -40,15 +41,31 @@ def connect(path: Path, *, read_only: bool = True) -> duckdb.DuckDBPyConnection:
 def opened(store: Store) -> Iterator[duckdb.DuckDBPyConnection]:
     """Yield a connection to the index, brought up to date before.
 
+    Where the store can't be written, or there is none and no run either, the index is a private one
+    that goes afterwards: looking changes nothing.
+
     Raises:
         FileError: it can't be written.
     """
-    refresh(store)
-    connection = connect(store.index)
-    try:
-        yield connection
-    finally:
-        connection.close()
+    with _up_to_date(store) as path:
+        connection = connect(path)
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+
+@contextlib.contextmanager
+def _up_to_date(store: Store) -> Iterator[Path]:
+    is_there = store.root.is_dir()
+    if os.access(store.root, os.W_OK) if is_there else next(store.places(), None) is not None:
+        refresh(store)
+        yield store.index
+        return
+    with tempfile.TemporaryDirectory(prefix="steelyard-index-") as directory:
+        path = Path(directory) / store.index.name
+        _build(path, [(place, place.fingerprint()) for place in store.places()], [], over=False)
+        yield path
 
 
 def refresh(store: Store, *, anew: bool = False) -> int:
@@ -73,7 +90,7 @@ def refresh(store: Store, *, anew: bool = False) -> int:
         return 0
     with _builder(store) as may_build:
         if may_build:
-            _build(store, stale, gone, over=bool(known))
+            _build(store.index, stale, gone, over=bool(known))
     return len(stale)
 
 
@@ -128,10 +145,10 @@ def _builder(store: Store) -> Iterator[bool]:
         os.close(fd)
 
 
-def _build(store: Store, stale: list[tuple[RunPlace, str]], gone: list[str], *, over: bool) -> None:
-    with atomic_path(store.index) as temporary:
+def _build(target: Path, stale: list[tuple[RunPlace, str]], gone: list[str], *, over: bool) -> None:
+    with atomic_path(target) as temporary:
         if over:
-            shutil.copyfile(store.index, temporary)
+            shutil.copyfile(target, temporary)
         connection = connect(temporary, read_only=False)
         try:
             connection.execute("BEGIN")
