@@ -37,8 +37,6 @@ Examples:
   steelyard track sync last --backend mlflow
 """
 
-FOLLOWER_NICE = 10
-
 app = App(name="track", help=_HELP, help_format="plaintext")
 
 StoreFlag = Annotated[
@@ -233,9 +231,6 @@ def sync(
         store: Directory of the runs.
         as_json: Print JSON.
     """
-    if follow:
-        # The script comes first: where cores are few, a mirror takes what is left of them.
-        os.setpriority(os.PRIO_PROCESS, 0, FOLLOWER_NICE)
     from steelyard.app.track.mirroring import OPTIONS_VARIABLE
     from steelyard.app.track.syncing import sync as deliver
 

@@ -6,6 +6,7 @@ script that is killed, and tells the backend so. A backend object of the script'
 thread.
 """
 
+import contextlib
 import json
 import logging
 import os
@@ -37,6 +38,7 @@ FLUSH_S = 10.0
 FAILING_S = 1.0
 """How long it waits for one whose latest call failed."""
 
+NICE = 10
 _POLL_S = 0.02
 _log = logging.getLogger("steelyard.track")
 
@@ -108,6 +110,9 @@ class InProcess:
                 # Ctrl-C is for the script: the mirror then delivers how that ended.
                 start_new_session=True,
             )
+        # The script comes first: where cores are few, a mirror takes what is left of them.
+        with contextlib.suppress(ProcessLookupError):  # it ended before we came to that
+            os.setpriority(os.PRIO_PROCESS, self._process.pid, NICE)
 
     def is_done(self) -> bool:
         """Tell whether its process has ended."""
@@ -170,7 +175,7 @@ class Mirroring:
         places = self.places()
         for label, place in places.items():
             if not place.closed:
-                why = f": {place.last_error}" if place.last_error else ""
+                why = f": {place.last_error.rstrip('.')}" if place.last_error else ""
                 _log.warning(
                     "Mirror '%s' is not done%s. See: steelyard track sync --help", label, why
                 )

@@ -31,7 +31,7 @@ from steelyard.runtime.track.blobs import BlobStore
 from steelyard.runtime.track.layout import RunPlace
 from steelyard.runtime.track.reader import has_writer, read_fact
 
-POLL_S = 0.1
+POLL_S = 0.25
 
 
 class MirrorFile(msgspec.Struct, kw_only=True):
