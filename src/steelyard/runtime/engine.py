@@ -20,6 +20,7 @@ from steelyard.runtime.sessions import LiveSession, SessionBook
 from steelyard.runtime.slots import Slots
 from steelyard.runtime.timerfd import DeadlineTimer
 
+_SENT, _IN_FLIGHT = int(Cell.SENT), int(Cell.IN_FLIGHT)  # an enum takes 0.1 us to give one
 _now = time.monotonic_ns
 
 
@@ -168,7 +169,7 @@ class Engine:
         """Take an exchange back from the transport."""
         self._in_flight -= 1
         self._in_flight_at[exchange.url] -= 1
-        self._cells[Cell.IN_FLIGHT] = self._in_flight
+        self._cells[_IN_FLIGHT] = self._in_flight
         if exchange.live is None:
             self._leave_slot()
         if self._gate is not None:
@@ -343,8 +344,8 @@ class Engine:
         self._in_flight += 1
         self._in_flight_at[prepared.url] += 1
         cells = self._cells
-        cells[Cell.SENT] = self._sent
-        cells[Cell.IN_FLIGHT] = self._in_flight
+        cells[_SENT] = self._sent
+        cells[_IN_FLIGHT] = self._in_flight
         request = b"%b%b%b-0%b" % (prepared.head, self._id_prefix, place, prepared.tail)
         exchange = Exchange(index, prepared, request, intended_ns)
         if session is not None:

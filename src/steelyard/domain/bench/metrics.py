@@ -126,7 +126,7 @@ def first_token_stamp_width_ms(batch: np.ndarray) -> np.ndarray:
     merged = (batch["second_token_ns"] == first) | (batch["end_ns"] == first)
     since_lower = elapsed_ms(batch, "stamp_lower_ns", "first_token_ns")
     open_ms = elapsed_ms(batch, "start_ns", "sent_ns") + np.where(merged, since_lower, 0.0)
-    return np.minimum(open_ms, elapsed_ms(batch, "start_ns", "first_token_ns"))
+    return np.asarray(np.minimum(open_ms, elapsed_ms(batch, "start_ns", "first_token_ns")))
 
 
 def request_stamp_width_ms(batch: np.ndarray) -> np.ndarray:

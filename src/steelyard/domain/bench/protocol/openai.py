@@ -101,8 +101,8 @@ def _usage(usage: _Usage) -> Usage:
     return Usage(
         input_tokens=_known(usage.prompt_tokens),
         output_tokens=_known(usage.completion_tokens),
-        reasoning_tokens=_known(completion.reasoning_tokens if completion else None),
-        cached_tokens=_known(prompt.cached_tokens if prompt else None),
+        reasoning_tokens=_known(completion.reasoning_tokens) if completion else -1,
+        cached_tokens=_known(prompt.cached_tokens) if prompt else -1,
     )
 
 
