@@ -248,6 +248,24 @@ def test_a_run_is_mirrored_by_one_process_at_a_time(make_run, mirror):
         thread.join(10)
 
 
+def test_a_run_that_is_deleted_under_a_mirror_ends_it(make_run, mirror, store):
+    import shutil
+
+    writer = make_run("a", counted(3), status=None)
+    driven = mirror("a", Memory())
+    thread = threading.Thread(target=driven.run)
+    thread.start()
+    deadline = time.monotonic() + 10
+    while not driven.place.delivered and time.monotonic() < deadline:
+        time.sleep(0.01)
+    shutil.rmtree(store.place("a").path)
+    thread.join(10)
+    writer.close()
+    assert not thread.is_alive()
+    assert driven.place.last_error
+    assert driven.finished.is_set()
+
+
 def test_a_place_that_can_not_be_read_is_named(make_run, store):
     make_run("a")
     path = mirror_path(store.place("a"), "m")

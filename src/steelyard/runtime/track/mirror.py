@@ -21,10 +21,10 @@ from steelyard.domain.track.ports import Backend, Delivery, RunFacts
 from steelyard.domain.track.routing import Rule, is_for
 from steelyard.domain.track.run import Status
 from steelyard.kernel.clock import Clock
-from steelyard.kernel.errors import PluginError, SteelyardError, UsageError
+from steelyard.kernel.errors import FileError, PluginError, SteelyardError, UsageError
 from steelyard.kernel.events import Event
 from steelyard.kernel.units import NS_PER_S
-from steelyard.runtime.files import write_atomic
+from steelyard.runtime.files import next_step_of, reason_of, write_atomic
 from steelyard.runtime.journal import JournalReader, JournalTail
 from steelyard.runtime.plugin_border import PluginBorder
 from steelyard.runtime.track.blobs import BlobStore
@@ -336,7 +336,7 @@ class Mirror:
                 return False
         self.place.closed = end is not None
         self._courier.reopen()
-        self._save()
+        self._save(durable=True)
         return True
 
     def _leave(self) -> None:
@@ -347,10 +347,25 @@ class Mirror:
         try:
             with self._border.crossing(f"backend '{self.label}'", "close the run"):
                 backend.close(None)
+            self._save(durable=True)
         except SteelyardError as error:
             self.place.last_error = str(error)
-        self._save()
 
-    def _save(self) -> None:
+    def _save(self, *, durable: bool = False) -> None:
+        """Keep how far it is; what is not synced could be lost with the machine, not otherwise.
+
+        A sync after each batch would hold up the script: it writes to the same disk.
+        """
         data = msgspec.json.format(msgspec.json.encode(self._file), indent=2)
-        write_atomic(mirror_path(self._run_place, self.label), data)
+        path = mirror_path(self._run_place, self.label)
+        if durable:
+            write_atomic(path, data)
+            return
+        temporary = path.with_suffix(".tmp")
+        try:
+            temporary.write_bytes(data)
+            temporary.replace(path)
+        except OSError as error:
+            raise FileError(
+                f"Can't write {path}: {reason_of(error)}", next_step=next_step_of(error)
+            ) from error
