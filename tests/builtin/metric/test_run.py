@@ -2,7 +2,7 @@
 
 import pytest
 
-from steelyard.builtin.metric.http import HttpConnectionReused
+from steelyard.builtin.metric.http import HttpConnectionReused, HttpRetriedCount
 from steelyard.builtin.metric.in_flight import (
     DecodeConcurrency,
     EffectiveConcurrency,
@@ -28,7 +28,8 @@ from steelyard.builtin.metric.run import (
 from steelyard.builtin.metric.usage import OverallCacheReadShare
 
 # 60 answered, 15 failed, 5 given up in 4 s; 12 request-seconds in flight, 3 of them without
-# content, holding 2,000 token-seconds. 76 were sent, 57 of them over a connection used before.
+# content, holding 2,000 token-seconds. 76 were sent, 4 of them twice, 57 over a connection used
+# before.
 TOTALS = {
     "requests": 80.0,
     "succeeded": 60.0,
@@ -36,6 +37,7 @@ TOTALS = {
     "cancelled": 5.0,
     "sent": 76.0,
     "reused": 57.0,
+    "retried": 4.0,
     "busy_s": 12.0,
     "prefill_s": 3.0,
     "decode_s": 9.0,
@@ -73,6 +75,7 @@ TOTALS = {
         (TokensInFlight, 2000 / 4),
         (CoalescedShare, 100 * 8 / 400),
         (HttpConnectionReused, 100 * 57 / 76),
+        (HttpRetriedCount, 4),
         (OverallCacheReadShare, 100 * 1500 / 6000),
         (OslMismatchCount, 6),
         (BenchmarkDuration, 4),

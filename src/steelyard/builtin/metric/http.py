@@ -194,3 +194,20 @@ class HttpConnectionReused:
         """Return percent; None when nothing was sent."""
         sent = totals.get("sent", 0.0)
         return 100.0 * totals["reused"] / sent if sent and "reused" in totals else None
+
+
+class HttpRetriedCount:
+    """How many requests met a connection that the server was closing and went out a second time."""
+
+    tag = "http_req_retried"
+    header = "Requests sent again"
+    unit = "requests"
+    larger_is_better = False
+    definition = "requests with attempt > 0: the kept connection ended before it brought anything"
+    source = "records"
+    flags = _FLAGS | MetricFlags.INCLUDES_FAILURES
+    group = MetricGroup.HTTP
+
+    def value(self, totals: Mapping[str, float]) -> float | None:
+        """Return the count."""
+        return totals.get("retried")

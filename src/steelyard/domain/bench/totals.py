@@ -95,6 +95,7 @@ class Totals:
         self.token_ns = 0.0
         self.sent = 0
         self.reused = 0
+        self.retried = 0
         self.tokens: Counter[str] = Counter()
         self.osl_compared = 0
         self.osl_mismatched = 0
@@ -138,6 +139,7 @@ class Totals:
         sent = measured["start_ns"] != MISSING
         self.sent += int(np.count_nonzero(sent))
         self.reused += int(np.count_nonzero(sent & measured["conn_reused"]))
+        self.retried += int(np.count_nonzero(measured["attempt"] > 0))
         self.busy_ns += int(in_flight_ns(measured).sum())
         self.prefill_ns += int(prefill_ns(measured).sum())
         self.token_ns += float(token_ns(measured).sum())
@@ -198,13 +200,14 @@ class Totals:
         """Return what a `RunMetric` is given; a key is absent when nothing was counted for it.
 
         Always: `requests`, `sent`, `succeeded`, `failed`, `cancelled`, `reused` (sent over a
-        connection that had been used before), `chunks`, `coalesced_events`, `osl_compared`,
-        `osl_mismatched`, and integrals over time: `busy_s` (requests in flight), `prefill_s` and
-        `decode_s` (before and after their first content), `token_s` (tokens in flight). When there
-        is a first send and a last end: `duration_s`. When somebody counted, of successful
-        requests: `input_tokens`, `output_tokens`, `reasoning_tokens`, `cached_tokens` and
-        `cacheable_tokens` (the prompts of the answers that told the former). When a closed loop
-        released several sessions at once: `burst_skew_s`. When the plan has objectives: `good`.
+        connection that had been used before), `retried` (sent again on a fresh one), `chunks`,
+        `coalesced_events`, `osl_compared`, `osl_mismatched`, and integrals over time: `busy_s`
+        (requests in flight), `prefill_s` and `decode_s` (before and after their first content),
+        `token_s` (tokens in flight). When there is a first send and a last end: `duration_s`. When
+        somebody counted, of successful requests: `input_tokens`, `output_tokens`,
+        `reasoning_tokens`, `cached_tokens` and `cacheable_tokens` (the prompts of the answers that
+        told the former). When a closed loop released several sessions at once: `burst_skew_s`.
+        When the plan has objectives: `good`.
         """
         values = {
             "requests": float(self.requests),
@@ -213,6 +216,7 @@ class Totals:
             "cancelled": float(self.cancelled),
             "sent": float(self.sent),
             "reused": float(self.reused),
+            "retried": float(self.retried),
             "busy_s": self.busy_ns / NS_PER_S,
             "prefill_s": self.prefill_ns / NS_PER_S,
             "decode_s": (self.busy_ns - self.prefill_ns) / NS_PER_S,
