@@ -1,9 +1,14 @@
-"""Records as a Parquet file, by DuckDB: batches in, one file out, in memory that stays flat."""
+"""Records as a Parquet file, by DuckDB: pages in, one file out, in memory that stays flat.
+
+Each page is a Parquet file of its own first, and all of them are then read as one: a table would
+lie in memory as a whole, or make the writing fail where it may not.
+"""
 
 import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import duckdb
 import numpy as np
@@ -12,7 +17,7 @@ from steelyard.domain.bench.export_columns import ExportColumns
 from steelyard.domain.bench.records import RECORD_DTYPE
 from steelyard.runtime.scratch import no_room
 
-MEMORY_LIMIT = "64MB"
+MEMORY_LIMIT = "32MB"
 """What does not fit lies in the scratch directory meanwhile."""
 
 _SQL_TYPES = {
@@ -31,8 +36,12 @@ _FULL = (
 # Version 2 has deltas: stamps take a quarter of the bytes and less time. Nearly every value of a
 # stamp is new, so the search for repeated ones ends early; nobody looks single rows up by them.
 _COPY = (
-    "COPY records_export TO $path (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 32768, "
+    "COPY records_export TO $path (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 8192, "
     "PARQUET_VERSION v2, DICTIONARY_SIZE_LIMIT 256, WRITE_BLOOM_FILTER false)"
+)
+_COPY_PAGE = (
+    "COPY page TO $path (FORMAT parquet, COMPRESSION uncompressed, ROW_GROUP_SIZE 8192, "
+    "DICTIONARY_SIZE_LIMIT 1, WRITE_BLOOM_FILTER false)"
 )
 
 
@@ -55,8 +64,11 @@ def write_parquet(
     Raises:
         FileError: the disk is full.
     """
-    with spilling_database(scratch, target) as connection:
-        _fill(connection, pages, columns)
+    with (
+        TemporaryDirectory(dir=scratch) as directory,
+        spilling_database(scratch, target) as connection,
+    ):
+        _write_pages(connection, pages, columns, Path(directory))
         shown = ", ".join(f"{sql} AS {name}" for name, sql in _expressions(columns).items())
         connection.table("records_whole").project(shown).create_view("records_export")
         connection.execute(_COPY, {"path": str(path)})
@@ -84,26 +96,33 @@ def spilling_database(scratch: Path, target: Path) -> Iterator[duckdb.DuckDBPyCo
         yield connection
 
 
-def _fill(
+def _write_pages(
     connection: duckdb.DuckDBPyConnection,
     pages: Callable[[], Iterable[np.ndarray]],
     columns: ExportColumns,
+    directory: Path,
 ) -> None:
-    """Make a table of what varies, and `records_whole`, which has all columns."""
+    """Write what varies, page by page, and make `records_whole`, which has all columns."""
     types = _sql_types(columns)
     same = _same_in_all(pages(), columns)
     varying = [name for name in types if name not in same]
-    fields = ", ".join(f"{name} {types[name]}" for name in varying)
-    connection.execute(f"CREATE TABLE records ({fields})")
+    files: list[str] = []
     for page in pages():
         arrays = _arrays(page, columns)
-        connection.register(
-            "incoming", {name: np.ascontiguousarray(arrays[name]) for name in varying}
-        )
-        connection.execute("INSERT INTO records SELECT * FROM incoming")
-        connection.unregister("incoming")
+        files.append(str(directory / f"{len(files)}.parquet"))
+        connection.register("page", {name: np.ascontiguousarray(arrays[name]) for name in varying})
+        connection.execute(_COPY_PAGE, {"path": files[-1]})
+        connection.unregister("page")
     alike = [f"CAST({value} AS {types[name]}) AS {name}" for name, value in same.items()]
-    connection.table("records").project(", ".join([*varying, *alike])).create_view("records_whole")
+    written = connection.read_parquet(files) if files else _no_rows(connection, types)
+    written.project(", ".join([*varying, *alike])).create_view("records_whole")
+
+
+def _no_rows(
+    connection: duckdb.DuckDBPyConnection, types: dict[str, str]
+) -> duckdb.DuckDBPyRelation:
+    fields = ", ".join(f"CAST(NULL AS {kind}) AS {name}" for name, kind in types.items())
+    return connection.sql(f"SELECT {fields} WHERE false")
 
 
 def _arrays(page: np.ndarray, columns: ExportColumns) -> dict[str, np.ndarray]:
