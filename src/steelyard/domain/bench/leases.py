@@ -33,6 +33,7 @@ class LeaseBook:
             row of the board. A lease beyond its size has no pair there.
 
     Attributes:
+        unsent: how many indices are left to send.
         last_lease: the highest lease id taken over; ids only grow.
     """
 
@@ -40,13 +41,8 @@ class LeaseBook:
         self._cells = cells if cells is not None else [0, 0]
         self._free = list(range(len(self._cells) - 2, -1, -2))
         self._open: list[_Open] = []
-        self._unsent = 0
+        self.unsent = 0
         self.last_lease = 0
-
-    @property
-    def unsent(self) -> int:
-        """How many indices are left to send."""
-        return self._unsent
 
     def add(self, lease: Lease) -> None:
         """Take a lease over; an empty one counts as sent."""
@@ -54,7 +50,7 @@ class LeaseBook:
         size = len(range(lease.index_from, lease.index_to, lease.stride))
         if size == 0:
             return
-        self._unsent += size
+        self.unsent += size
         cell = self._free.pop() if self._free else NO_SLOT
         if cell != NO_SLOT:
             self._cells[cell + 1] = lease.index_from
@@ -73,7 +69,7 @@ class LeaseBook:
         head = self._open[0]
         index = head.next
         head.next = after = index + head.stride
-        self._unsent -= 1
+        self.unsent -= 1
         if head.cell != NO_SLOT:
             self._cells[head.cell + 1] = after
         if after >= head.to:
@@ -99,7 +95,7 @@ class LeaseBook:
         """Give up what is unsent: the phase stops sending, or the leases ran out."""
         for lease in tuple(self._open):
             self._close(lease)
-        self._unsent = 0
+        self.unsent = 0
 
     def cursors(self) -> dict[int, int]:
         """Return lease id -> first unsent index of the open leases.
