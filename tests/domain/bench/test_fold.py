@@ -1,6 +1,7 @@
 """From stamped bytes to first token, last token and counts."""
 
 import json
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -117,6 +118,10 @@ EVENTS = st.sampled_from(
         b"data: {broken\n\n",
         b": comment\n\n",
         b'data: {"choices": [\ndata: {"text": "two lines"}]}\n\n',
+        b'data: {"choices": [{"text": "one"}]}\ndata: {"choices": [{"text": "two"}]}\n\n',
+        b'data: {"choices": [{"text": "named"}]}\nid: 5\n\n',
+        b'event: message\ndata: {"choices": [{"text": "typed"}]}\n\n',
+        b"data: \n\n",
     ]
 )
 
@@ -140,6 +145,28 @@ def test_reading_a_stream_at_once_is_reading_it_event_by_event(
     assert fast.texts() == slow.texts()
     fast.texts = slow.texts
     assert fast == slow
+
+
+@given(st.lists(EVENTS, max_size=12), st.lists(st.integers(0, 600), max_size=8))
+def test_where_a_stream_is_cut_changes_nothing_but_times(
+    events: list[bytes], cuts: list[int]
+) -> None:
+    """One read, one read for each event, or reads that end anywhere: the same content."""
+    whole = b"".join(events)
+    ends = sorted({cut for cut in cuts if cut < len(whole)} | {len(whole)})
+    anywhere = [whole[a:b] for a, b in pairwise([0, *ends]) if b > a]
+    said = []
+    for pieces in ([whole] if whole else [], events, anywhere):
+        folded = fold_stream(ENDPOINT, pieces, list(range(1, len(pieces) + 1)), before_ns=0)
+        said.append((folded.texts(), folded.chunks, folded.usage, folded.error, folded.error_text))
+    assert said[0] == said[1] == said[2]
+
+
+def test_two_answers_in_one_event_are_malformed_even_beside_an_empty_event() -> None:
+    """Their number is that of the events, which is all that reading them at once could count."""
+    two = b'data: {"choices": [{"text": "a"}]}\ndata: {"choices": [{"text": "b"}]}\n\n'
+    folded = fold_stream(ENDPOINT, [two, b"data: \n\n"], [1, 2], before_ns=0)
+    assert folded.error == ErrorKind.MALFORMED
 
 
 def test_what_follows_a_cut_event_goes_through_the_parser() -> None:

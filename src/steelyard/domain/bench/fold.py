@@ -4,7 +4,8 @@ Runs after the response, off the timed path.
 """
 
 from collections.abc import Callable, Sequence
-from itertools import pairwise
+from itertools import compress
+from operator import sub
 
 import msgspec
 
@@ -27,6 +28,7 @@ Keep = Callable[[Sequence[bytes], Sequence[int], Sequence[int]], None]
 
 NO_USAGE = Usage()
 _ERROR_TEXT_MAX = 300
+_DATA, _BLANK = b"data: ", b"\n\n"
 
 
 def _no_texts() -> list[str]:
@@ -95,16 +97,18 @@ def fold_stream(
 def _events(pieces: Sequence[bytes], stamps: Sequence[int]) -> tuple[list[bytes], list[int]]:
     """Return each event's data and the stamp of the piece that completed it.
 
-    Nearly always a piece is one event of one `data:` line; the parser sees only the others, and
-    what follows one that is cut.
+    Nearly always each piece is one event of one `data:` line, and all are split in one go. Else the
+    parser sees the pieces that are not, and what follows one that is cut.
     """
+    if (alike := _events_alike(pieces)) is not None:
+        return alike, list(stamps)
     events: list[bytes] = []
     marks: list[int] = []
     parser = SseParser()
     between = True
     for piece, stamp in zip(pieces, stamps, strict=True):
         end = len(piece) - 2
-        one_line = piece[:6] == b"data: " and piece.find(b"\n") == end and piece[end:] == b"\n\n"
+        one_line = piece[:6] == _DATA and piece.find(b"\n") == end and piece[end:] == b"\n\n"
         if one_line and between:
             events.append(piece[6:end])
             marks.append(stamp)
@@ -115,6 +119,18 @@ def _events(pieces: Sequence[bytes], stamps: Sequence[int]) -> tuple[list[bytes]
             between = parser.between_events
     rest = parser.finish()
     return events + rest, marks + [stamps[-1] if stamps else MISSING] * len(rest)
+
+
+def _events_alike(pieces: Sequence[bytes]) -> list[bytes] | None:
+    """Return each piece's data when every piece is one event of one `data:` line, else None."""
+    whole = b"".join(pieces)
+    if not (whole.startswith(_DATA) and whole.endswith(_BLANK)):
+        return None
+    events = whole[len(_DATA) : -len(_BLANK)].split(_BLANK + _DATA)
+    around = len(_DATA) + len(_BLANK)
+    if list(map(len, pieces)) != [size + around for size in map(len, events)]:
+        return None  # an event ends elsewhere than its piece
+    return None if b"\n" in b"".join(events) else events
 
 
 def read_one_by_one(endpoint: Endpoint, events: Sequence[bytes]) -> StreamReading:
@@ -147,11 +163,13 @@ def _timed(
 ) -> Folded:
     """Give the content chunks their times."""
     kinds = reading.kinds
-    times = [mark for kind, mark in zip(kinds, marks, strict=False) if kind]
+    times = list(compress(marks, kinds))
     if not times:
         return Folded(gaps_ns=[])
     first_ns = times[0]
-    gaps_ns = [b - a if b != a else MISSING for a, b in pairwise(times)]
+    gaps_ns = list(map(sub, times[1:], times))
+    if 0 in gaps_ns:
+        gaps_ns = [gap or MISSING for gap in gaps_ns]
     first_output = kinds.index(CONTENT) if CONTENT in kinds else MISSING
     return Folded(
         first_token_ns=first_ns,

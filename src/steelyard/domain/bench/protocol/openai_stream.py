@@ -4,7 +4,7 @@ Only what every chunk carries is decoded here; texts are read again by `openai.r
 rare case that they are needed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -39,7 +39,8 @@ class _Chunk(msgspec.Struct, gc=False):
     error: Any = None
 
 
-_decode = msgspec.json.Decoder(_Chunk).decode
+_decoder = msgspec.json.Decoder(_Chunk)
+_decode, _decode_lines = _decoder.decode, _decoder.decode_lines
 
 
 def read_stream(events: Sequence[bytes]) -> StreamReading:
@@ -47,19 +48,14 @@ def read_stream(events: Sequence[bytes]) -> StreamReading:
     kinds: list[int] = []
     reading = StreamReading(kinds, lambda: _texts(events[: len(kinds)]))
     note = kinds.append
-    for data in events:
-        try:
-            chunk = _decode(data)
-            choice = chunk.choices[0]
-        except UNREADABLE:
+    for data, chunk in zip(events, _chunks(events), strict=True):
+        if chunk is None or not chunk.choices or chunk.usage or chunk.error:
             if not _unusual(data, reading):
                 break
             continue
+        choice = chunk.choices[0]
         delta = choice.delta
-        if chunk.usage or chunk.error:
-            if not _unusual(data, reading):
-                break
-        elif delta is None:
+        if delta is None:
             note(CONTENT if choice.text else 0)
         elif delta.content:
             note(CONTENT)
@@ -68,6 +64,26 @@ def read_stream(events: Sequence[bytes]) -> StreamReading:
         elif not _unusual(data, reading):  # a role, an end, usage beside an empty delta, tool calls
             break
     return reading
+
+
+def _chunks(events: Sequence[bytes]) -> Iterable[_Chunk | None]:
+    """Decode all events in one go, or one by one where that can't be; None for what is no chunk."""
+    ends = bool(events) and events[-1] == openai.DONE
+    lines = b"\n".join(events[:-1] if ends else events)
+    try:
+        chunks = _decode_lines(lines)
+    except UNREADABLE:
+        return map(_chunk, events)
+    if len(chunks) + ends != len(events) or b"\n" in b"".join(events):
+        return map(_chunk, events)  # an event was empty, or of several lines
+    return [*chunks, None] if ends else chunks
+
+
+def _chunk(data: bytes) -> _Chunk | None:
+    try:
+        return _decode(data)
+    except UNREADABLE:
+        return None
 
 
 def _unusual(data: bytes, reading: StreamReading) -> bool:
