@@ -39,7 +39,8 @@ class RequestFactory:
         targets: the servers; the plan's `url_strategy` says which an index goes to.
         secret_headers: added to each request; kept nowhere else.
 
-    Shaped entries are kept up to `CACHE_BYTES_MAX`, the least recently used going first.
+    Shaped entries are kept up to `CACHE_BYTES_MAX`, the least recently used going first; who was
+    used when is noted from the first that had to go.
 
     Attributes:
         endpoint: as given.
@@ -67,6 +68,8 @@ class RequestFactory:
         self._complete = False
         self._cache: OrderedDict[tuple[int, int, int], Prepared] = OrderedDict()
         self._cache_bytes = 0
+        self._evicts = False
+        self._sequential = plan.dataset.sampling == "sequential"
 
     def provide(self, source: EntrySource, ready: int, *, complete: bool) -> None:
         """Note that entries `0..ready` may be read now."""
@@ -74,10 +77,13 @@ class RequestFactory:
 
     def prepare(self, index: int) -> Prepared | None:
         """Return what index sends, or None while its entry is not there yet."""
-        dataset = self._plan.dataset
         if self._complete:
-            entry = entry_of(index, self._ready, dataset.sampling, self._plan.seed)
-        elif dataset.sampling == "sequential" and index < self._ready:
+            entry = (
+                index % self._ready
+                if self._sequential and self._ready
+                else entry_of(index, self._ready, self._plan.dataset.sampling, self._plan.seed)
+            )
+        elif self._sequential and index < self._ready:
             entry = index
         else:
             return None
@@ -85,7 +91,8 @@ class RequestFactory:
         prepared = self._cache.get(key)
         if prepared is None:
             return self._shape(key)
-        self._cache.move_to_end(key)
+        if self._evicts:
+            self._cache.move_to_end(key)
         return prepared
 
     def prepare_ahead(self, leases: Sequence[Lease], until_ns: int) -> None:
@@ -146,5 +153,6 @@ class RequestFactory:
         self._cache[key] = prepared
         self._cache_bytes += len(prepared.head) + len(prepared.tail)
         while self._cache_bytes > CACHE_BYTES_MAX and len(self._cache) > 1:
+            self._evicts = True
             _, old = self._cache.popitem(last=False)
             self._cache_bytes -= len(old.head) + len(old.tail)

@@ -19,7 +19,7 @@ from steelyard.runtime.scratch import storage_errors
 
 PAGE_ROWS = 4096
 """Rows turned into Python's values at once: about 10 MB of them."""
-PARQUET_ROWS = 16_384
+PARQUET_ROWS = 8192
 """Rows handed to DuckDB at once: 4 MB; fewer cost it more each."""
 
 FORMATS = ("parquet", "jsonl", "csv")
