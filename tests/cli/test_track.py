@@ -12,6 +12,7 @@ from steelyard.app.track.experiment import Experiment
 def threads(monkeypatch):
     monkeypatch.setenv("STEELYARD_TRACK_MIRRORS", "thread")
     monkeypatch.delenv("STEELYARD_TRACK_DIR", raising=False)
+    monkeypatch.delenv("COLUMNS", raising=False)  # pages are as wide as they are
 
 
 @pytest.fixture

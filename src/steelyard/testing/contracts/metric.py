@@ -50,8 +50,9 @@ def sample_totals() -> dict[str, float]:
     """Return the totals of a good run."""
     return {
         "requests": 64.0, "sent": 64.0, "succeeded": 60.0, "failed": 3.0, "cancelled": 1.0,
-        "reused": 62.0, "busy_s": 12.0, "prefill_s": 2.0, "decode_s": 10.0, "token_s": 1_500.0,
-        "chunks": 640.0, "coalesced_events": 2.0, "osl_compared": 60.0, "osl_mismatched": 1.0,
+        "reused": 62.0, "retried": 1.0, "busy_s": 12.0, "prefill_s": 2.0, "decode_s": 10.0,
+        "token_s": 1_500.0, "chunks": 640.0, "coalesced_events": 2.0, "osl_compared": 60.0,
+        "osl_mismatched": 1.0,
         "input_tokens": 6_400.0, "output_tokens": 700.0, "reasoning_tokens": 90.0,
         "cached_tokens": 3_200.0, "cacheable_tokens": 6_400.0, "duration_s": 4.0, "good": 55.0,
         "burst_skew_s": 0.001,
