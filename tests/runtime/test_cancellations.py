@@ -108,6 +108,7 @@ async def test_a_request_sent_again_has_its_whole_time_again() -> None:
     cancellations.consider(exchange)
     for _ in range(2):
         exchange.sent_ns = time.monotonic_ns()
+        assert exchange.when_sent is not None
         exchange.when_sent(exchange)
         await asyncio.sleep(0.02)
     await asyncio.sleep(0.05)

@@ -112,6 +112,11 @@ async def test_a_worker_without_a_limit_reads_nothing_early(tmp_path) -> None:
     async with EngineRig(tmp_path, {"concurrency": 2, "request_count": 2}, {"itl_ms": 20}) as rig:
         seen = []
         submit = rig.transport.submit
-        rig.transport.submit = lambda exchange: (seen.append(exchange), submit(exchange))
+
+        def watched(exchange):
+            seen.append(exchange)
+            submit(exchange)
+
+        rig.transport.submit = watched
         await rig.run()
     assert [(exchange.when_read, exchange.when_sent) for exchange in seen] == [(None, None)] * 2
