@@ -10,7 +10,6 @@ import signal
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -225,8 +224,3 @@ class RunController:
             self._live.note(str(error))
             self._journal.event("bench.command.failed", {"target": target, "error": str(error)})
             return None
-
-
-def report_path(plan: Plan) -> Path:
-    """Return where the summary of a run is written."""
-    return Path(plan.artifact_dir) / "profile_export.json"

@@ -45,10 +45,6 @@ class LazyLogger:
         """Log a failure, with the traceback of `error`."""
         self._log(logging.ERROR, message, exc_info=error)
 
-    def is_on(self, level: int) -> bool:
-        """Return True when messages of this `logging` level are kept."""
-        return self._logger.isEnabledFor(level)
-
     def _log(self, level: int, message: Lazy, **rest: Any) -> None:
         if self._logger.isEnabledFor(level):
             text = message() if callable(message) else message

@@ -39,7 +39,6 @@ from steelyard.runtime.service import (
 from steelyard.runtime.timerfd import DeadlineTimer
 
 LEAD_NS = 20 * NS_PER_MS
-BOARD_EVERY_S = 0.1
 
 
 class TimingManager(Service):

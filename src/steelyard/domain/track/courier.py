@@ -112,11 +112,6 @@ class Courier:
         """True while more may be added."""
         return len(self._queue) < self.policy.queue_max
 
-    @property
-    def is_open(self) -> bool:
-        """True once the backend was opened."""
-        return self._is_open
-
     def knows(self, stream: str, seq: int) -> bool:
         """Tell whether an event of the journal was delivered wholly before."""
         return seq < self.place.next_seq.get(stream, 0)

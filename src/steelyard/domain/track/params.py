@@ -12,7 +12,6 @@ PARAMS_MAX = 10_000
 TEXT_MAX = 16_384
 """Characters of a text value that are kept; a longer one ends in an ellipsis."""
 
-_PLAIN = (str, int, float, bool, type(None))
 _INT_MAX = 2**63
 
 

@@ -5,9 +5,6 @@ from typing import Any, SupportsFloat
 
 from steelyard.kernel.errors import UsageError
 
-NON_FINITE = {"nan": math.nan, "+inf": math.inf, "-inf": -math.inf}
-"""The mark of each number that JSON does not have, and the number itself."""
-
 
 def to_scalar(value: Any, name: str = "value") -> float:
     """Return `value` as a float; NaN and infinities are kept.
