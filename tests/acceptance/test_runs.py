@@ -180,12 +180,17 @@ def test_without_a_url_the_embedded_server_is_measured(tmp_path):
     assert done.summary["metrics"]["request_count"]["avg"] == 20
 
 
-def test_a_second_run_in_the_same_folder_keeps_the_first_ones_journal(server, tmp_path):
-    """Scripts reuse folders: the files are of the newest run, the old journal lies beside it."""
-    for count in ("5", "7"):
-        done = run(server, tmp_path, *CHAT, "--concurrency", "1", "--request-count", count)
+def test_a_second_run_in_the_same_folder_keeps_all_of_the_first(server, tmp_path):
+    """Scripts reuse folders: the files are of the newest run, the old ones lie with its journal."""
+    for more in (("5", "--slice-duration", "1"), ("7",)):
+        done = run(server, tmp_path, *CHAT, "--concurrency", "1", "--request-count", *more)
     assert done.summary["metrics"]["request_count"]["avg"] == 7
-    assert (tmp_path / "journal.old-1" / "records.journal").exists()
+    old = tmp_path / "journal.old-1"
+    assert (old / "records.journal").exists()
+    summary = json.loads((old / "profile_export.json").read_bytes())
+    assert summary["metrics"]["request_count"]["avg"] == 5
+    assert (old / "profile_export_timeslices.json").exists()
+    assert not (tmp_path / "profile_export_timeslices.json").exists()
 
 
 CONVERSATIONS = [

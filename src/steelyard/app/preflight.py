@@ -13,6 +13,8 @@ from steelyard.runtime.plugin_host import PluginHost
 from steelyard.runtime.tls import client_context, explain
 
 JOURNAL_DIR = "journal"
+OUTPUTS = ("profile_export*", "raw_records", "post_processors")
+"""What a run leaves beside its journal, as patterns of names."""
 
 
 def require_plugins(plan: Plan, host: PluginHost) -> None:
@@ -82,8 +84,11 @@ def make_directory(directory: Path) -> None:
 def set_journal_aside(directory: Path) -> None:
     """Rename the journal of an earlier run in this directory; nothing of it is lost.
 
+    Its outputs go with it, into the old journal's directory: beside those of the run to come they
+    would pass for its own.
+
     Raises:
-        UsageError: it can't be renamed.
+        UsageError: they can't be renamed.
     """
     journal = directory / JOURNAL_DIR
     if not journal.exists():
@@ -93,6 +98,8 @@ def set_journal_aside(directory: Path) -> None:
         number += 1
     try:
         journal.rename(old)
+        for output in sorted(path for name in OUTPUTS for path in directory.glob(name)):
+            output.rename(old / output.name)
     except OSError as error:
         raise _unusable(directory, error.strerror or str(error)) from error
 
