@@ -177,3 +177,24 @@ def test_a_thousand_runs_take_one_pass_and_two_queries(monkeypatch):
     assert queries.diff("r1", "r2") == []
     queries.runs(limit=3)
     assert len(opened) == 30
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT * FROM read_text('{file}')",
+        "COPY (SELECT 1) TO '{file}'",
+        "SELECT 1; COPY (SELECT 1) TO '{file}'",
+        "ATTACH '{file}'",
+        "INSTALL httpfs",
+        "SET enable_external_access = true",
+        " ",
+    ],
+)
+def test_a_query_reaches_nothing_but_the_runs(three, tmp_path, sql):
+    file = tmp_path / "mine.txt"
+    file.write_text("mine")
+    with pytest.raises(UsageError):
+        queries.query(sql.format(file=file))
+    assert file.read_text() == "mine"
+    assert len(queries.query("SELECT * FROM runs")) == len(three)

@@ -238,12 +238,15 @@ def query(
 ) -> Table:
     """Return what an SQL query finds in the views runs, params, tags, metrics, points, artifacts.
 
-    The index is open for reading only.
+    The index is open for reading only, and a query reaches no other file and no network.
 
     Raises:
-        UsageError: DuckDB refuses the query.
+        UsageError: there is no query, or DuckDB refuses it.
     """
+    if not sql.strip():
+        raise UsageError("There is no query", expected="SQL, such as SELECT * FROM runs")
     with index.opened(Store.of(directory)) as connection:
+        connection.execute("SET enable_external_access = false; SET lock_configuration = true")
         try:
             cursor = connection.execute(sql, list(parameters))
             rows = cursor.fetchall()
