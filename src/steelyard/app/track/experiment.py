@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from steelyard.app.track import active
 from steelyard.app.track.artifacts import fetch_artifact, files_in
+from steelyard.app.track.attachments import attach
 from steelyard.app.track.decorating import each_call
 from steelyard.app.track.failures import failure_of, is_success
 from steelyard.app.track.planning import planned
@@ -59,12 +60,13 @@ class Experiment:
         directory: the store; `STEELYARD_TRACK_DIR` or `.steelyard` without it.
         run_id: the run to go on with, or the id of a new one.
         routing: rules on which backend is told what; see `Rule`.
+        collectors, automagic: what is logged without being asked; see `attach`.
 
     Raises:
         UsageError: an argument can't be used.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  one keyword for each thing that a run can be told
         self,
         name: str,
         project: str = DEFAULT_PROJECT,
@@ -75,6 +77,8 @@ class Experiment:
         directory: str | Path | None = None,
         run_id: str | None = None,
         routing: Iterable[Any] | None = None,
+        collectors: Any = None,
+        automagic: Any = None,
     ) -> None:
         self.name = check_name(name, "run")
         self.project = check_name(project, "project")
@@ -82,12 +86,9 @@ class Experiment:
         self.store = Store.of(directory)
         self._arguments: dict[str, Any] = {
             "backend": backend, "tags": tags, "params": params, "directory": directory,
-            "routing": routing,
+            "routing": routing, "collectors": collectors, "automagic": automagic,
         }  # fmt: skip
         self._tags = {check_name(key, "tag"): str(value) for key, value in (tags or {}).items()}
-        self._first_params = params
-        self._backend = backend
-        self._routing = routing
         self._steps = Steps()
         self._writer: RunWriter | None = None
         self._mirroring: Mirroring | None = None
@@ -130,7 +131,8 @@ class Experiment:
                 f"{self!r} was started before",
                 next_step="Make another Experiment; with run_id=... it goes on with this run.",
             )
-        mirrors = planned(self._backend, self._routing)
+        told = self._arguments
+        mirrors = planned(told["backend"], told["routing"])
         clock = SystemClock()
         self.run_id = self.run_id or make_run_id(clock.wall_ns(), secrets.token_bytes(3))
         resumed = self._place.journal.is_dir()
@@ -145,10 +147,11 @@ class Experiment:
             for name, series in read_run(self._place).metrics.items():
                 self._steps.take(name, series.last_step)
         active.enter(self)
-        if self._first_params is not None:
-            self.log_params(self._first_params)
+        if told["params"] is not None:
+            self.log_params(told["params"])
         if mirrors is not None:
             self._mirroring = mirrors(self.store, self._place)
+        attach(self, collectors=told["collectors"], automagic=told["automagic"])
         return self
 
     def stop(
