@@ -6,9 +6,10 @@ import pytest
 
 from steelyard.domain.bench.plan import PhasePlan
 from steelyard.kernel.errors import UsageError
-from steelyard.runtime import value_store
+from steelyard.runtime import sliced, value_store
 from steelyard.runtime.plugin_host import PluginHost
 from steelyard.runtime.results import open_run
+from steelyard.runtime.results_metrics import MetricSet
 from steelyard.testing.journals import (
     T0_NS,
     WALL_OFFSET_NS,
@@ -68,9 +69,13 @@ def test_what_is_in_flight_counts_in_every_slice_it_touches(tmp_path):
     assert first.metrics["decode_concurrency"].avg == pytest.approx(0)
 
 
-@pytest.mark.parametrize("block", [16, 32_768])
-def test_slices_are_exact_in_any_order_and_size_of_batches(tmp_path, monkeypatch, block):
-    """3,000 requests in a disorder of batches: each slice's percentiles are numpy's."""
+@pytest.mark.parametrize(("held", "block"), [(4096, 32_768), (700, 32_768), (64, 16)])
+def test_slices_are_exact_in_any_order_and_size_of_batches(tmp_path, monkeypatch, held, block):
+    """3,000 requests in a disorder of batches: each slice's percentiles are numpy's.
+
+    All slices together, a few, or each of the ten by itself and from its scratch file.
+    """
+    monkeypatch.setattr(sliced, "CHUNK_ROWS", held)
     monkeypatch.setattr(value_store, "BLOCK_VALUES", block)
     rng = np.random.default_rng(4)
     rows = np.concatenate([answered(i, start_ms=0, ttft_ms=1, tokens=3) for i in range(3_000)])
@@ -163,3 +168,43 @@ def test_a_clock_step_is_kept_out_of_slices_too(tmp_path):
     assert "time_to_first_token" not in found[1].metrics
     assert "inter_chunk_latency" not in found[1].metrics
     assert found[1].metrics["request_count"].avg == 1
+
+
+def test_metrics_are_asked_once_for_many_slices(tmp_path, monkeypatch):
+    """600 slices of one request each: the run itself, then 512 slices and 88."""
+    asked = []
+    real = MetricSet.record_values
+
+    def counting(self, batch, totals):
+        asked.append(batch.size)
+        return real(self, batch, totals)
+
+    monkeypatch.setattr(MetricSet, "record_values", counting)
+    rows = [answered(i, start_ms=2 * i, ttft_ms=1) for i in range(600)]
+    found, _ = slices_of(tmp_path, [record_batch(rows)], slice_s=0.002)
+    assert len(found) == 600
+    assert asked == [600, 512, 88, 512, 88]  # slices_of reads them twice
+
+
+def test_small_slices_and_large_ones_say_the_same_in_every_metric(tmp_path, monkeypatch):
+    """Of one run, with failures and objectives, folded together and each by itself."""
+    rows = [answered(i, start_ms=7 * i, ttft_ms=1 + i % 9, itl_ms=2, tokens=5) for i in range(80)]
+    rows += [refused(100 + i, start_ms=31 * i) for i in range(9)]
+    goodput = {"time_to_first_token": 4.0}
+    together, _ = slices_of(tmp_path / "a", [record_batch(rows)], goodput=goodput)
+    monkeypatch.setattr(sliced, "CHUNK_ROWS", 1)
+    alone, _ = slices_of(tmp_path / "b", [record_batch(rows)], goodput=goodput)
+    assert [set(part.metrics) for part in together] == [set(part.metrics) for part in alone]
+    for left, right in zip(together, alone, strict=True):
+        assert (left.index, left.start_ns, left.end_ns) == (
+            right.index,
+            right.start_ns,
+            right.end_ns,
+        )
+        for tag, metric in left.metrics.items():
+            other = right.metrics[tag]
+            for name, value in msgspec.structs.asdict(metric).items():
+                twin = getattr(other, name)
+                same = pytest.approx(twin, rel=1e-9) if isinstance(twin, float) else twin
+                assert value == same, (tag, name)
+    assert "goodput" in together[0].metrics

@@ -1,6 +1,6 @@
 """Record batches folded into totals and metric values, some thousand rows at a time."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -22,6 +22,23 @@ def joined(parts: Sequence[np.ndarray]) -> np.ndarray:
     """Return rows of `RECORD_DTYPE` as one array; as plain bytes they are copied much faster."""
     plain = np.dtype((np.void, RECORD_DTYPE.itemsize))
     return np.concatenate([part.view(plain) for part in parts]).view(RECORD_DTYPE)
+
+
+def meets_objectives(
+    goodput: Mapping[str, float],
+    records: np.ndarray,
+    values: Mapping[str, np.ndarray],
+    metrics: MetricSet,
+) -> np.ndarray:
+    """Return which rows meet every objective; a missing value can't be claimed to."""
+    good = succeeded(records)
+    for tag, objective in goodput.items():
+        metric = metrics.record.get(tag)
+        if metric is None:
+            return np.zeros(records.size, dtype=bool)
+        met = values[tag] >= objective if metric.larger_is_better else values[tag] <= objective
+        good &= met
+    return np.asarray(good)
 
 
 class Ingest:
@@ -110,18 +127,8 @@ class Ingest:
         values = self._metrics.record_values(records, self._totals)
         self._store.add(values)
         if self._goodput:
-            self._totals.fold_good(self._good(records, values))
-
-    def _good(self, records: np.ndarray, values: dict[str, np.ndarray]) -> np.ndarray:
-        """Which rows meet every objective; a missing value can't be claimed to."""
-        good = self._totals.profiling(records) & succeeded(records)
-        for tag, objective in self._goodput.items():
-            metric = self._metrics.record.get(tag)
-            if metric is None:
-                return np.zeros(records.size, dtype=bool)
-            met = values[tag] >= objective if metric.larger_is_better else values[tag] <= objective
-            good &= met
-        return np.asarray(good)
+            good = meets_objectives(self._goodput, records, values, self._metrics)
+            self._totals.fold_good(good & self._totals.profiling(records))
 
     def _flush_gaps(self) -> None:
         if not self._gap_count:

@@ -1,7 +1,7 @@
 """A run's journal, read: streams, events in order, record batches without duplicates."""
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from steelyard.domain.bench.messages import RecordBatch
@@ -15,6 +15,10 @@ from steelyard.runtime.journal_writer import SUFFIX
 
 _EVENTS = frozenset({FrameType.OPENED, FrameType.EVENT})
 _RECORDS = frozenset({FrameType.RECORDS})
+
+
+def _go_on() -> None:
+    """Nobody asks a reader to stop."""
 
 
 class JournalTail:
@@ -38,12 +42,18 @@ class JournalReader:
     Memory does not grow with the journal. Damage never raises: what is before it is returned, and
     `damage` says what is not.
 
+    Args:
+        directory: holds the files.
+        check: called with every record batch, and by whoever works on what was read; it raises
+            when the work is no longer wanted.
+
     Raises:
         JournalError: there is no such directory, or no journal in it.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, check: Callable[[], None] = _go_on) -> None:
         self._directory = directory
+        self.check = check
         self._damage: dict[str, None] = {}
         if not self.streams():
             raise JournalError(
@@ -102,6 +112,7 @@ class JournalReader:
         seen = SeenBatches()
         for stream in self.streams():
             for item in _guarded(self._cursor(stream), _RECORDS):
+                self.check()
                 if isinstance(item, RecordBatch) and seen.add(item):
                     yield item
 

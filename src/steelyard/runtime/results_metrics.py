@@ -12,7 +12,7 @@ from steelyard.domain.bench.plan import Plan
 from steelyard.domain.bench.ports import AdjustedMetric, ChunkMetric, RecordMetric, RunMetric
 from steelyard.domain.bench.records import StampSource
 from steelyard.domain.bench.selection import Distribution
-from steelyard.domain.bench.summarize import describe_metric, single
+from steelyard.domain.bench.summarize import describe_metric, provenance, single
 from steelyard.domain.bench.summary import MetricSummary
 from steelyard.domain.bench.totals import Totals
 from steelyard.kernel.errors import SteelyardError
@@ -63,6 +63,7 @@ class MetricSet:
         self._border = host.border
         self._skipped = _beside_the_point(host, plan)
         self._all: dict[str, Any] = {}
+        self._described: dict[str, MetricSummary] = {}
         self.record: dict[str, RecordMetric] = {}
         self.chunk: dict[str, ChunkMetric] = {}
         self.run: dict[str, RunMetric] = {}
@@ -100,6 +101,22 @@ class MetricSet:
         """Return every metric by tag, in the order of their priority."""
         return self._all
 
+    def describe(self, tag: str, numbers: Mapping[str, Any], totals: Totals) -> MetricSummary:
+        """Return a metric's summary; what it says of itself is asked once, not for every slice."""
+        known = self._described.get(tag)
+        if known is None:
+            known = self._described[tag] = describe_metric(self._all[tag])
+        return msgspec.structs.replace(known, provenance=provenance(known, totals), **numbers)
+
+    def stamp_widths(self, batch: np.ndarray) -> dict[str, np.ndarray]:
+        """Return how wide the stamps of each row are, by tag of the metrics that say so."""
+        return {tag: self._ask(tag, self._widths_of(tag), batch) for tag in self.bounds}
+
+    def _widths_of(self, tag: str) -> Callable[[Any], Any]:
+        metric: Any = self.record[tag]
+        widths: Callable[[Any], Any] = metric.stamp_width
+        return widths
+
     def fresh(self) -> "MetricSet":
         """Return the same metrics without bounds yet, for other rows of the same run."""
         other = copy.copy(self)
@@ -117,7 +134,7 @@ class MetricSet:
             counts = (measured if all_requests else answered) & np.isfinite(array)
             values[tag] = np.where(counts, array, np.nan)
             if tag in self.bounds:
-                self._bound(tag, metric, batch, counts)
+                self._bound(tag, batch, counts)
         return values
 
     def _ask(self, tag: str, call: Callable[[Any], Any], given: np.ndarray) -> np.ndarray:
@@ -138,8 +155,8 @@ class MetricSet:
             return nothing
         return array
 
-    def _bound(self, tag: str, metric: Any, batch: np.ndarray, counted: np.ndarray) -> None:
-        widths = self._ask(tag, metric.stamp_width, batch)
+    def _bound(self, tag: str, batch: np.ndarray, counted: np.ndarray) -> None:
+        widths = self._ask(tag, self._widths_of(tag), batch)
         known = counted & np.isfinite(widths) & (batch["stamp_source"] == StampSource.KERNEL)
         samples = int(np.count_nonzero(known))
         bound = self.bounds[tag]
@@ -180,21 +197,19 @@ def metric_summaries(
     """
     numbers: dict[str, dict[str, Any]] = {}
     for tag in (*metrics.record, *metrics.chunk):
-        numbers[tag] = _numbers(values.distribution(tag))
+        numbers[tag] = distribution_numbers(values.distribution(tag))
     for tag, bound in metrics.bounds.items():
         numbers[tag]["error_bar"] = bound.mean
         numbers[tag]["error_bar_source"] = "stamps" if bound.mean is not None else ""
     for tag, base in metrics.adjusted.items():
         if base in metrics.record:
-            numbers[tag] = _numbers(values.distribution(base, totals.failed))
+            numbers[tag] = distribution_numbers(values.distribution(base, totals.failed))
     for tag, value in metrics.run_values(totals.mapping() | dict(instead or {})).items():
         numbers[tag] = single(value)
-    return {
-        tag: describe_metric(metric, numbers.get(tag, {}), totals)
-        for tag, metric in metrics.all().items()
-    }
+    return {tag: metrics.describe(tag, numbers.get(tag, {}), totals) for tag in metrics.all()}
 
 
-def _numbers(d: Distribution) -> dict[str, Any]:
+def distribution_numbers(d: Distribution) -> dict[str, Any]:
+    """Return a distribution as fields of a `MetricSummary`."""
     named = {f"p{p}": value for p, value in d.percentiles.items()}
     return {"count": d.count, "avg": d.avg, "min": d.min, "max": d.max, "std": d.std, **named}

@@ -1,30 +1,43 @@
-"""The time slices of a run: its records sorted by slice in a scratch file, then read one by one.
+"""The time slices of a run: its records sorted by slice in a scratch file, then read in order.
 
-Sorting by counting needs two passes over the journal and no more memory than a number per slice;
-each slice is then folded as a run of its own, so its statistics are as exact.
+Sorting by counting needs two passes over the journal and no more memory than a number per slice.
+Slices with few requests are then worked on many at a time, since what a metric costs is mostly
+being asked; one with many is folded as a run of its own. Either way statistics are exact.
 """
 
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from steelyard.domain.bench.clock_steps import ClockSteps, without_stamps
+from steelyard.domain.bench.grouped import grouped_distributions
 from steelyard.domain.bench.metrics import counted_gaps_ns, gaps_per_row, succeeded
 from steelyard.domain.bench.plan import Plan
-from steelyard.domain.bench.records import MISSING, RECORD_DTYPE
+from steelyard.domain.bench.records import MISSING, RECORD_DTYPE, StampSource
 from steelyard.domain.bench.slices import SliceGrid, TimeSlice
+from steelyard.domain.bench.summarize import single
+from steelyard.domain.bench.summary import MetricSummary
 from steelyard.domain.bench.totals import Totals
 from steelyard.kernel.units import NS_PER_S
-from steelyard.runtime.ingest import CHUNK_GAPS, CHUNK_ROWS, Ingest
+from steelyard.runtime.ingest import CHUNK_GAPS, CHUNK_ROWS, Ingest, meets_objectives
 from steelyard.runtime.journal import JournalReader
-from steelyard.runtime.results_metrics import MetricSet, metric_summaries
+from steelyard.runtime.results_metrics import (
+    MetricSet,
+    StampBound,
+    distribution_numbers,
+    metric_summaries,
+)
 from steelyard.runtime.scratch import storage_errors
 from steelyard.runtime.value_store import ValueStore
 
 _IDLE = 1e-6
 """Less in flight than this is what rounding leaves of sums over the whole run."""
+_GROUP_MAX = 512
+"""Slices worked on together: their totals and statistics take some MB."""
+_NOTHING: dict[str, Any] = {"count": 0}
 _GAP_DTYPE = np.dtype(np.int64)
 
 
@@ -54,6 +67,13 @@ class _Sorted:
             size = min(at_once, count - first)
             self._file.seek((begins + first) * self._dtype.itemsize)
             yield np.frombuffer(self._file.read(size * self._dtype.itemsize), dtype=self._dtype)
+
+    def gathered(self, group: list[int]) -> tuple[np.ndarray, np.ndarray]:
+        """Return the items of several slices, and of each item the slice's place in `group`."""
+        sizes = self._counts[group]
+        parts = [part for number in group for part in self.of(number, CHUNK_GAPS)]
+        data = b"".join(part.tobytes() for part in parts)
+        return np.frombuffer(data, dtype=self._dtype), np.repeat(np.arange(len(group)), sizes)
 
     def close(self) -> None:
         self._file.close()
@@ -138,45 +158,144 @@ class SlicedRun:
                 gaps.put(slices[owners], gaps_ns)
             # A slice in which nothing was sent but something in flight may be a stall: it is shown.
             lively = integrals["busy"] > _IDLE * grid.slice_ns
-            for number in np.flatnonzero((counts[0] > 0) | lively).tolist():
-                busy = {kind: float(sums[number]) for kind, sums in integrals.items()}
-                yield self._slice(grid, number, records, gaps, busy, directory)
+            shown = np.flatnonzero((counts[0] > 0) | lively)
+            sliced = _Sliced(grid, records, gaps, integrals)
+            for group in _groups(shown, counts):
+                self._journal.check()
+                if len(group) > 1 or counts[0, group[0]] <= CHUNK_ROWS:
+                    yield from self._together(sliced, group)
+                else:
+                    yield self._alone(sliced, group[0], directory)
         finally:
             records.close()
             gaps.close()
 
-    def _slice(
-        self,
-        grid: SliceGrid,
-        number: int,
-        records: _Sorted,
-        gaps: _Sorted,
-        busy_ns: dict[str, float],
-        directory: Path,
-    ) -> TimeSlice:
+    def _together(self, sliced: "_Sliced", group: list[int]) -> Iterator[TimeSlice]:
+        """Yield slices with few requests: each metric is asked once for all of them."""
+        metrics = self._metrics.fresh()
+        rows, owners = sliced.records.gathered(group)
+        gaps, gap_owners = sliced.gaps.gathered(group)
+        values = metrics.record_values(rows, self._totals)
+        parts = np.split(rows, np.searchsorted(owners, np.arange(1, len(group))))
+        totals = [Totals(self._plan.phases) for _ in group]
+        for of_slice, part in zip(totals, parts, strict=True):
+            of_slice.fold(part)
+        if self._plan.goodput:
+            good = meets_objectives(self._plan.goodput, rows, values, metrics)
+            for number, of_slice in enumerate(totals):
+                of_slice.fold_good(good[owners == number])
+        failed = np.array([of_slice.failed for of_slice in totals])
+        none = np.zeros_like(failed)
+        columns = {tag: grouped_distributions(v, owners, none) for tag, v in values.items()}
+        for tag, base in metrics.adjusted.items():
+            if base in metrics.record:
+                columns[tag] = grouped_distributions(values[base], owners, failed)
+        for tag, of_gaps in metrics.chunk_values(gaps).items():
+            columns[tag] = grouped_distributions(of_gaps, gap_owners, none)
+        bounds = _bounds(metrics, rows, values, owners, len(group))
+        for number, index in enumerate(group):
+            numbers = {tag: distribution_numbers(found[number]) for tag, found in columns.items()}
+            for tag, found in bounds.items():
+                numbers[tag]["error_bar"] = found[number].mean
+                numbers[tag]["error_bar_source"] = "stamps" if found[number].mean else ""
+            known = totals[number].mapping() | sliced.of_slice(index)
+            for tag, value in metrics.run_values(known).items():
+                numbers[tag] = single(value)
+            yield sliced.slice(
+                index,
+                {
+                    tag: metrics.describe(tag, numbers[tag], totals[number])
+                    for tag in metrics.all()
+                    if numbers.get(tag, _NOTHING)["count"]
+                },
+            )
+
+    def _alone(self, sliced: "_Sliced", number: int, directory: Path) -> TimeSlice:
+        """Return a slice with more requests than are held at once."""
         metrics = self._metrics.fresh()
         totals = Totals(self._plan.phases)
         with tempfile.TemporaryDirectory(dir=directory) as place:
             values = ValueStore(Path(place), (*metrics.record, *metrics.chunk))
             # Rows in the file have lost what a clock step has spoilt already.
             ingest = Ingest(values, metrics, totals, self._plan, ClockSteps({}))
-            for rows in records.of(number, CHUNK_ROWS):
+            for rows in sliced.records.of(number, CHUNK_ROWS):
+                self._journal.check()
                 ingest.add_rows(rows)
-            for part in gaps.of(number, CHUNK_GAPS):
+            for part in sliced.gaps.of(number, CHUNK_GAPS):
                 ingest.add_gaps(part)
             ingest.flush()
-            start_ns, end_ns = grid.bounds_ns(number)
-            of_slice = {f"{kind}_s": total / NS_PER_S for kind, total in busy_ns.items()}
-            of_slice["decode_s"] = of_slice["busy_s"] - of_slice["prefill_s"]
-            of_slice["duration_s"] = (end_ns - start_ns) / NS_PER_S
-            summaries = metric_summaries(values, metrics, totals, of_slice)
+            summaries = metric_summaries(values, metrics, totals, sliced.of_slice(number))
+        return sliced.slice(
+            number, {tag: metric for tag, metric in summaries.items() if metric.count}
+        )
+
+
+class _Sliced:
+    """A run whose records and gaps lie sorted by slice."""
+
+    def __init__(
+        self, grid: SliceGrid, records: _Sorted, gaps: _Sorted, integrals: dict[str, np.ndarray]
+    ) -> None:
+        self._grid = grid
+        self._integrals = integrals
+        self.records = records
+        self.gaps = gaps
+
+    def of_slice(self, number: int) -> dict[str, float]:
+        """Return the totals that are known from what was in flight, not from what was sent."""
+        start_ns, end_ns = self._grid.bounds_ns(number)
+        known = {
+            f"{kind}_s": float(sums[number]) / NS_PER_S for kind, sums in self._integrals.items()
+        }
+        known["decode_s"] = known["busy_s"] - known["prefill_s"]
+        known["duration_s"] = (end_ns - start_ns) / NS_PER_S
+        return known
+
+    def slice(self, number: int, metrics: dict[str, MetricSummary]) -> TimeSlice:
+        start_ns, end_ns = self._grid.bounds_ns(number)
         return TimeSlice(
             index=number,
             start_ns=start_ns,
             end_ns=end_ns,
-            is_complete=end_ns - start_ns == grid.slice_ns,
-            metrics={tag: metric for tag, metric in summaries.items() if metric.count},
+            is_complete=end_ns - start_ns == self._grid.slice_ns,
+            metrics=metrics,
         )
+
+
+def _groups(numbers: np.ndarray, counts: np.ndarray) -> Iterator[list[int]]:
+    """Yield slices in groups that are worked on together; one may be more than is held at once."""
+    group: list[int] = []
+    rows = gaps = 0
+    for number in numbers.tolist():
+        more_rows, more_gaps = counts[:, number].tolist()
+        full = rows + more_rows > CHUNK_ROWS or gaps + more_gaps > CHUNK_GAPS
+        if group and (full or len(group) == _GROUP_MAX):
+            yield group
+            group, rows, gaps = [], 0, 0
+        group.append(number)
+        rows, gaps = rows + more_rows, gaps + more_gaps
+    if group:
+        yield group
+
+
+def _bounds(
+    metrics: MetricSet,
+    rows: np.ndarray,
+    values: dict[str, np.ndarray],
+    owners: np.ndarray,
+    count: int,
+) -> dict[str, list[StampBound]]:
+    """Return how far stamps can be off in each of `count` slices, by metric."""
+    stamped = rows["stamp_source"] == StampSource.KERNEL
+    found = {}
+    for tag, widths in metrics.stamp_widths(rows).items():
+        counted = ~np.isnan(values[tag])
+        known = counted & np.isfinite(widths) & stamped
+        sums = np.bincount(owners[known], widths[known], minlength=count).tolist()
+        samples = np.bincount(owners[known], minlength=count).tolist()
+        others = np.bincount(owners[counted & ~known], minlength=count).tolist()
+        found[tag] = [StampBound(*each) for each in zip(sums, samples, others, strict=True)]
+    return found
 
 
 def _owned_gaps(

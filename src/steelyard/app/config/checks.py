@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any, Protocol
 
 from steelyard.app.config.choices import (
@@ -22,8 +23,10 @@ from steelyard.app.config.load_checks import (
 )
 from steelyard.app.config.model import BenchmarkConfig
 from steelyard.app.config.problems import line_for
+from steelyard.app.config.track_checks import track_mistakes
 from steelyard.app.config.tree import Tree
 from steelyard.domain.bench.headers import variables_in
+from steelyard.domain.bench.slices import SLICES_MAX
 from steelyard.domain.bench.targets import parse_target
 from steelyard.kernel.errors import ConfigError, PluginError, UsageError, did_you_mean
 from steelyard.plugins.spec import PluginSpec
@@ -62,11 +65,27 @@ def find_mistakes(
         _headers(config, environ),
         _input(config, tree),
         shape_mistakes(config, tree),
+        _slices(config),
+        track_mistakes(config.track, partial(_plugin, host, "backend"), environ),
         schedule_mistakes(config, has_timestamps=_has_timestamps(config, host)),
     )
     for check in checks:
         found.extend((path, line_for(tree, path, message)) for path, message in check)
     return found
+
+
+def _slices(config: BenchmarkConfig) -> Iterator[Mistake]:
+    """Refuse slices beyond number while no load was spent on them, as far as lengths are known."""
+    slice_s = config.output.slice_duration
+    known = [
+        load.duration
+        for where, load in loads(config)
+        if where != ("warmup",) and load.duration and not (load.request_count or load.sessions)
+    ]
+    count = sum(known) / slice_s if slice_s else 0
+    if count > SLICES_MAX:
+        made = f"makes {count:.0f} slices of {sum(known):g} s, and a report has at most"
+        yield ("output", "slice_duration"), f"{made} {SLICES_MAX}; choose longer ones"
 
 
 def _plugins(config: BenchmarkConfig, host: Catalog) -> Iterator[Mistake]:

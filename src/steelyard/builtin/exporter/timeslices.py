@@ -1,11 +1,14 @@
 """`profile_export_timeslices.json` and `.csv`: the metrics of each slice of the run."""
 
 import csv
+import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from steelyard.domain.bench.document import metric_document
 from steelyard.domain.bench.ports import RunView
@@ -39,13 +42,14 @@ class TimeslicesExporter:
                 )
                 for path in paths
             )
-            rows = csv.writer(as_csv)
-            rows.writerow(_COLUMNS)
+            as_csv.write(_csv_line(_COLUMNS))
+            lines = _Lines()
             as_json.write(_head(view))
             for number, part in enumerate(view.slices()):
                 as_json.write(",\n" if number else "\n")
-                as_json.write(json.dumps(_document(part), allow_nan=False, ensure_ascii=False))
-                rows.writerows(_rows(part))
+                documents = {tag: metric_document(metric) for tag, metric in part.metrics.items()}
+                as_json.write(_document(part, documents))
+                as_csv.writelines(lines.of(part, documents))
             as_json.write("\n]}\n")
         return [str(path) for path in paths]
 
@@ -61,22 +65,40 @@ def _head(view: RunView) -> str:
     return json.dumps(facts, allow_nan=False)[:-1] + ', "timeslices": ['
 
 
-def _document(part: TimeSlice) -> dict[str, Any]:
-    return {
+def _document(part: TimeSlice, documents: dict[str, dict[str, Any]]) -> str:
+    document = {
         "timeslice": part.index,
         "start_ns": part.start_ns,
         "end_ns": part.end_ns,
         "is_complete": part.is_complete,
-        "metrics": {tag: metric_document(metric) for tag, metric in part.metrics.items()},
+        "metrics": documents,
     }
+    # A plugin's number may be numpy's, which is none of JSON's types.
+    return msgspec.json.encode(document, enc_hook=float).decode()
 
 
-def _rows(part: TimeSlice) -> Iterator[tuple[Any, ...]]:
-    complete = "true" if part.is_complete else "false"
-    place = (part.index, part.start_ns, part.end_ns, complete)
-    for tag, metric in part.metrics.items():
-        for stat, value in metric_document(metric).items():
-            if stat in _WORDS or value is None:
-                continue
-            shown = value["non_finite"] if isinstance(value, dict) else value
-            yield (*place, tag, metric.unit, stat, shown)
+class _Lines:
+    """Makes the CSV's lines; what a metric is called is quoted once for all slices."""
+
+    def __init__(self) -> None:
+        self._names: dict[tuple[str, str], str] = {}
+
+    def of(self, part: TimeSlice, documents: dict[str, dict[str, Any]]) -> Iterator[str]:
+        complete = "true" if part.is_complete else "false"
+        place = f"{part.index},{part.start_ns},{part.end_ns},{complete}"
+        for tag, document in documents.items():
+            unit = document["unit"]
+            name = self._names.get((tag, unit))
+            if name is None:
+                name = self._names[tag, unit] = _csv_line((tag, unit)).rstrip("\r\n")
+            for stat, value in document.items():
+                if stat in _WORDS or value is None:
+                    continue
+                shown = value["non_finite"] if isinstance(value, dict) else value
+                yield f"{place},{name},{stat},{shown}\r\n"
+
+
+def _csv_line(cells: Iterable[str]) -> str:
+    line = io.StringIO()
+    csv.writer(line).writerow(cells)
+    return line.getvalue()

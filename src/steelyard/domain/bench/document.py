@@ -6,7 +6,6 @@ from typing import Any
 import msgspec
 
 from steelyard.domain.bench.summary import MetricSummary, Summary
-from steelyard.kernel.finite import scrub_non_finite
 
 _NUMBERS = (
     "avg", "min", "max", "std", "p1", "p5", "p10", "p25", "p50", "p75", "p90", "p95", "p99",
@@ -20,9 +19,11 @@ def number_document(value: float | None) -> Any:
     An infinity, as in percentiles that count failures as never answered, becomes
     `{"value": None, "non_finite": "+inf"}`, which a missing value (None) can't be taken for.
     """
+    if value is None or math.isfinite(value):
+        return value
     if value in _INFINITE:
         return {"value": None, "non_finite": _INFINITE[value]}
-    return scrub_non_finite(value)
+    return None
 
 
 def metric_document(metric: MetricSummary) -> dict[str, Any]:

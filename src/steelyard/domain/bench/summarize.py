@@ -22,22 +22,25 @@ from steelyard.domain.bench.verdict import PhaseRate, RunNumbers, judge
 from steelyard.kernel.finite import is_finite_value
 from steelyard.kernel.units import NS_PER_S
 
+_ON_TOKENS = int(MetricFlags.PRODUCES_TOKENS_ONLY | MetricFlags.INPUT_TOKENS)
 
-def describe_metric(metric: Any, numbers: Mapping[str, Any], totals: Totals) -> MetricSummary:
-    """Return a metric's summary: what it says of itself, with its numbers."""
-    flags = flags_of(metric)
-    on_tokens = bool(flags & (MetricFlags.PRODUCES_TOKENS_ONLY | MetricFlags.INPUT_TOKENS))
+
+def describe_metric(metric: Any) -> MetricSummary:
+    """Return a metric's summary without numbers: what it says of itself."""
     return MetricSummary(
         tag=metric.tag,
         header=metric.header,
         unit=metric.unit,
-        provenance=totals.provenance_text() if on_tokens else "",
-        flags=int(flags),
+        flags=int(flags_of(metric)),
         group=group_of(metric),
         larger_is_better=metric.larger_is_better,
         adjusts=str(metric.adjusts()) if isinstance(metric, AdjustedMetric) else "",
-        **numbers,
     )
+
+
+def provenance(metric: MetricSummary, totals: Totals) -> str:
+    """Return where the token counts behind a metric come from; empty where none are."""
+    return totals.provenance_text() if metric.flags & _ON_TOKENS else ""
 
 
 def _load(plan: Plan, totals: Totals) -> float:
