@@ -1,7 +1,7 @@
 """A run read back from its journal: the one way to a report, at a run's end or after a crash."""
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, overload
@@ -23,7 +23,7 @@ from steelyard.domain.bench.totals import Totals
 from steelyard.kernel.errors import FileError, JournalError, UsageError
 from steelyard.runtime.files import atomic_path
 from steelyard.runtime.ingest import Ingest
-from steelyard.runtime.journal import JournalReader, journal_directory
+from steelyard.runtime.journal import JournalReader, go_on, journal_directory
 from steelyard.runtime.plugin_host import PluginHost
 from steelyard.runtime.results_metrics import MetricSet, metric_summaries
 from steelyard.runtime.results_store import FORMATS, PAGE_ROWS, RecordStore
@@ -112,7 +112,7 @@ class Results:
         target = Path(path)
         next_step = "Free some space, or choose another directory."
         with atomic_path(target) as temporary, storage_errors(target, next_step):
-            self._store.copy_to(temporary, format, target)
+            self._store.copy_to(temporary, format)
 
     def close(self) -> None:
         """Remove the scratch files; the view can't be read after it."""
@@ -130,12 +130,18 @@ class Results:
         self.close()
 
 
-def open_run(directory: Path, host: PluginHost) -> Results:
+def open_run(directory: Path, host: PluginHost, check: Callable[[], None] = go_on) -> Results:
     """Read the journal of the run whose artifacts lie in `directory`; close the result after use.
 
     Memory does not grow with the run. A journal that is torn or just ends gives the part that is
     there, and a verdict that says so. Scratch files lie beside the artifacts, or where the system
     keeps temporary files when there is no room.
+
+    Args:
+        directory: of the artifacts.
+        host: the plugins.
+        check: called again and again while the run is read, now and later; what it raises ends
+            that, and leaves no scratch files.
 
     Raises:
         JournalError: there is no journal, it does not say what was run, or can't be read.
@@ -145,24 +151,24 @@ def open_run(directory: Path, host: PluginHost) -> Results:
     *first, last = scratch_places(directory, size)
     for place in first:
         try:
-            return _open_run(directory, host, place)
+            return _open_run(directory, host, place, check)
         except FileError:
             continue
-    return _open_run(directory, host, last)
+    return _open_run(directory, host, last, check)
 
 
-def _open_run(directory: Path, host: PluginHost, place: Path) -> Results:
+def _open_run(directory: Path, host: PluginHost, place: Path, check: Callable[[], None]) -> Results:
     scratch = make_scratch(place)
     try:
         with storage_errors(place):
-            return _filled(directory, host, scratch)
+            return _filled(directory, host, scratch, check)
     except BaseException:
         shutil.rmtree(scratch, ignore_errors=True)
         raise
 
 
-def _filled(directory: Path, host: PluginHost, scratch: Path) -> Results:
-    reader = _reader(directory)
+def _filled(directory: Path, host: PluginHost, scratch: Path, check: Callable[[], None]) -> Results:
+    reader = _reader(directory, check)
     story = _story(reader, directory)
     plan = _plan_of(story, directory)
     steps = ClockSteps(story.step_spans())
@@ -208,7 +214,7 @@ def read_plan(directory: Path) -> Plan:
     return _plan_of(_story(_reader(directory), directory, until=RUN_STARTED), directory)
 
 
-def _reader(directory: Path) -> JournalReader:
+def _reader(directory: Path, check: Callable[[], None] = go_on) -> JournalReader:
     journal = journal_directory(directory)
     if not directory.is_dir():
         raise JournalError(
@@ -222,7 +228,7 @@ def _reader(directory: Path) -> JournalReader:
             f"{directory} is not the artifact directory of a run: it has no {journal.name}/",
             next_step=f"Try: steelyard report {directory.parent}" if inside else None,
         )
-    return JournalReader(journal)
+    return JournalReader(journal, check)
 
 
 def _plan_of(story: Story, directory: Path) -> Plan:

@@ -8,7 +8,7 @@ FILE_NAME = "profile_export.parquet"
 
 
 class ParquetRecordsExporter:
-    """Writes the record columns as Parquet (zstd); null where something did not happen."""
+    """Writes the record columns as Parquet; null where something did not happen."""
 
     def export(self, view: RunView) -> list[str]:
         """Write the file; return its path.

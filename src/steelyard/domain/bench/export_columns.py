@@ -93,13 +93,20 @@ class ExportColumns:
                 arrays[name] = np.where(known, end - begin, MISSING)
         return arrays
 
+    def ids(self, batch: np.ndarray) -> dict[str, list[Any]]:
+        """Return the ids of these rows, in the columns of exports."""
+        return {
+            "x_request_id": self._request_ids(batch),
+            "session_id": self._session_ids(batch),
+        }
+
     def split(self, batch: np.ndarray) -> tuple[dict[str, Any], dict[str, list[Any]]]:
         """Return the columns that hold one value in all these rows, and the others as lists.
 
         The id of the request is always among the others.
         """
         same: dict[str, Any] = {"host_id": self.names.host_id}
-        varying: dict[str, list[Any]] = {"x_request_id": self._request_ids(batch)}
+        varying = self.ids(batch)
         arrays = {name: batch[name] for name in (*self.numbers, *self.named)}
         for name, array in (arrays | self.computed_arrays(batch)).items():
             names = dict(enumerate(self.names.of(name))) if name in self.named else None
@@ -107,11 +114,9 @@ class ExportColumns:
                 same[name] = _plain(array[:1], names)[0]
             else:
                 varying[name] = _plain(array, names)
-        sessions = self._session_ids(batch)
-        if sessions.count(None) == len(sessions):
+        if varying["session_id"].count(None) == batch.size:
+            del varying["session_id"]
             same["session_id"] = None
-        else:
-            varying["session_id"] = sessions
         return same, varying
 
     def lists(self, batch: np.ndarray) -> dict[str, list[Any]]:
