@@ -123,12 +123,12 @@ def measure(case: Case, server: Server, aiperf: Aiperf | None, *, quick: bool) -
     def load(requests: int) -> Load:
         return Load(server.url, case.streaming, case.tokens, CONCURRENCY, requests)
 
-    for number in range(rounds):
+    for _ in range(rounds):
         bare.append(measure_bare(load(0), server, 1.0 if quick else 4.0))
         requests = case.ours // scale
         lean.append(_measure_ours(SUMMARY_ONLY, server, requests, load, "--exporters", "json"))
         ours.append(_measure_ours(WITH_ROWS, server, requests, load))
-        if aiperf is not None and number == 0:
+        if aiperf is not None:
             theirs.append(
                 measure_tool(
                     "AIPerf", server, case.aiperf // scale,
