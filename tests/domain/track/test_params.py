@@ -92,6 +92,25 @@ def test_a_long_text_is_cut_and_says_so():
     assert (len(kept), kept[-1]) == (TEXT_MAX + 1, "…")
 
 
+def test_text_that_no_file_holds_is_kept_as_its_escape():
+    kept = flatten_params({"file-\udcff": "name-\udc80", "plain": "größe"})
+    assert kept == {"file-\\udcff": "name-\\udc80", "plain": "größe"}
+
+
+@pytest.mark.parametrize("power", [5_000, 100_000])
+def test_a_number_that_python_will_not_write_in_decimal_is_kept_in_hexadecimal(power):
+    value = -(10**power)
+    kept = flatten_params({"p": value})["p"]
+    assert kept.startswith(hex(value)[:1_000])
+    assert len(kept) <= TEXT_MAX + 1
+
+
+@pytest.mark.parametrize("name", ["", "a\0b", "x" * 5_000])
+def test_a_name_that_can_not_be_used_is_refused(name):
+    with pytest.raises(UsageError, match="The name of a parameter"):
+        flatten_params({name: 1})
+
+
 @pytest.mark.parametrize("given", ["text", 3, ["a"], None])
 def test_what_has_no_names_is_refused(given):
     with pytest.raises(UsageError, match="Parameters have names"):

@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 
-from steelyard.domain.track.steps import Steps, to_step
+from steelyard.domain.track.steps import STEP_MAX, Steps, one_step, to_step
 from steelyard.kernel.errors import UsageError
 
 
@@ -18,6 +18,25 @@ def test_each_metric_counts_from_zero_by_itself():
 def test_step_zero_is_a_step():
     steps = Steps()
     assert (steps.take("a", 5), steps.take("a", 0), steps.take("a")) == (5, 0, 1)
+
+
+@pytest.mark.parametrize("step", [STEP_MAX + 1, 2**64, 10**30, 1e300, np.uint64(2**63)])
+def test_a_step_that_no_table_holds_is_refused(step):
+    with pytest.raises(UsageError, match=r"0 to 2\*\*62"):
+        to_step(step)
+    assert to_step(STEP_MAX) == STEP_MAX
+
+
+def test_a_step_that_python_will_not_write_is_refused_in_words():
+    with pytest.raises(UsageError) as caught:
+        to_step(10**5_000)
+    assert "a number of 16610 bits" in str(caught.value)
+
+
+def test_a_step_has_two_names_that_may_not_differ():
+    assert [one_step(3, None), one_step(None, 3), one_step(3, 3)] == [3, 3, 3]
+    with pytest.raises(UsageError, match="two names of one thing"):
+        one_step(3, 4)
 
 
 def test_a_set_iteration_is_the_step_of_all_that_states_none():

@@ -38,13 +38,19 @@ class Tensor:
         (np.array(3.0), 3.0),
         (np.array([[4.0]]), 4.0),
         (Tensor(0.25), 0.25),
-        (10**400, math.inf),
-        (-(10**400), -math.inf),
+        (Decimal("-Infinity"), -math.inf),
+        (np.float32("inf"), math.inf),
     ],
 )
 def test_one_number_is_a_scalar_in_whatever_it_comes(given, value):
     taken = to_scalar(given)
     assert (taken, type(taken)) == (value, float)
+
+
+@pytest.mark.parametrize("given", [10**400, -(10**400), Decimal("1e400"), Fraction(10**400)])
+def test_a_finite_number_that_no_float_holds_does_not_become_infinite(given):
+    with pytest.raises(UsageError, match="'loss' is finite and larger than a float can hold"):
+        to_scalar(given, "loss")
 
 
 @pytest.mark.parametrize("given", [math.nan, np.float64("nan"), Decimal("NaN"), Decimal("sNaN")])

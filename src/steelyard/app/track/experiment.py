@@ -15,6 +15,7 @@ from steelyard.app.track.attachments import attach
 from steelyard.app.track.decorating import each_call
 from steelyard.app.track.failures import failure_of, is_success
 from steelyard.app.track.planning import planned
+from steelyard.app.track.secrecy import Secrecy
 from steelyard.domain.track.events import (
     ArtifactLogged,
     ParamsLogged,
@@ -25,7 +26,7 @@ from steelyard.domain.track.events import (
 from steelyard.domain.track.names import check_artifact_name, check_name, check_run_id
 from steelyard.domain.track.params import flatten_params
 from steelyard.domain.track.run import Kept, Run, Status
-from steelyard.domain.track.steps import Steps, to_step
+from steelyard.domain.track.steps import Steps, one_step, to_step
 from steelyard.domain.track.values import to_scalar
 from steelyard.kernel.errors import UsageError
 from steelyard.kernel.ids import make_run_id
@@ -61,6 +62,7 @@ class Experiment:
         run_id: the run to go on with, or the id of a new one.
         routing: rules on which backend is told what; see `Rule`.
         collectors, automagic: what is logged without being asked; see `attach`.
+        not_secret: names or patterns of parameters and tags that only look like secrets.
 
     Raises:
         UsageError: an argument can't be used.
@@ -79,6 +81,7 @@ class Experiment:
         routing: Iterable[Any] | None = None,
         collectors: Any = None,
         automagic: Any = None,
+        not_secret: Iterable[str] = (),
     ) -> None:
         self.name = check_name(name, "run")
         self.project = check_name(project, "project")
@@ -87,8 +90,10 @@ class Experiment:
         self._arguments: dict[str, Any] = {
             "backend": backend, "tags": tags, "params": params, "directory": directory,
             "routing": routing, "collectors": collectors, "automagic": automagic,
+            "not_secret": not_secret,
         }  # fmt: skip
-        self._tags = {check_name(key, "tag"): str(value) for key, value in (tags or {}).items()}
+        self._secrecy = Secrecy(not_secret)
+        self._tags = self._secrecy.tags(tags)
         self._steps = Steps()
         self._writer: RunWriter | None = None
         self._mirroring: Mirroring | None = None
@@ -270,9 +275,9 @@ class Experiment:
             writer = self._writing()
         if type(value) is not float:
             value = to_scalar(value, name)
-        if type(name) is not str or not name:
+        if type(name) is not str or name not in self._steps.names:
             check_name(name, "metric")
-        writer.metrics(self._steps.take(name, _one_step(iteration, step)), {name: value})
+        writer.metrics(self._steps.take(name, one_step(iteration, step)), {name: value})
 
     def log_metrics(
         self,
@@ -290,13 +295,14 @@ class Experiment:
         writer = self._writing()
         numbers = {check_name(n, "metric"): to_scalar(v, n) for n, v in values.items()}
         if numbers:
-            taken = self._steps.take_for_all(numbers, _one_step(iteration, step))
+            taken = self._steps.take_for_all(numbers, one_step(iteration, step))
             writer.metrics(taken, numbers, source)
 
     def log_params(self, params: Any = None, /, **named: Any) -> None:
         """Log parameters: a dict, dataclass, model or namespace, nested as it likes, or keywords.
 
-        Nested names are joined by dots. A later value replaces an earlier one.
+        Nested names are joined by dots. A later value replaces an earlier one. Values that look
+        like secrets are not kept.
 
         Raises:
             UsageError: it has no names, or is nested too deeply.
@@ -304,11 +310,11 @@ class Experiment:
         flat = flatten_params(params) if params is not None else {}
         flat.update(flatten_params(named))
         if flat:
-            self._writing().write(ParamsLogged(flat))
+            self._writing().write(ParamsLogged(self._secrecy.shown(flat, "parameters")))
 
     def set_tags(self, tags: Mapping[str, Any] | None = None, /, **named: Any) -> None:
         """Set tags; a later value replaces an earlier one."""
-        values = {check_name(k, "tag"): str(v) for k, v in {**(tags or {}), **named}.items()}
+        values = self._secrecy.tags(tags) | self._secrecy.tags(named)
         if values:
             self._writing().write(TagsSet(values))
 
@@ -377,14 +383,6 @@ class Experiment:
             JournalError: it was not started, or can't be read.
         """
         return read_run(self._place)
-
-
-def _one_step(iteration: Any, step: Any) -> Any:
-    if step is None:
-        return iteration
-    if iteration is not None and iteration != step:
-        raise UsageError("iteration and step are two names of one thing", got=(iteration, step))
-    return step
 
 
 def _command() -> str:

@@ -13,6 +13,13 @@ TEXT_MAX = 16_384
 """Characters of a text value that are kept; a longer one ends in an ellipsis."""
 
 _INT_MAX = 2**63
+_DECIMAL_BITS = 8_192
+_NAME_MAX = 4_096
+
+
+def clean_text(text: str) -> str:
+    r"""Return a text that any file can hold: lone surrogates become their escapes (`\udc80`)."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def flatten_params(params: Any) -> dict[str, Any]:
@@ -36,6 +43,12 @@ def flatten_params(params: Any) -> dict[str, Any]:
         )
     flat: dict[str, Any] = {}
     for name, value in _walk(fields, "", 1):
+        if not 0 < len(name) <= _NAME_MAX or "\0" in name:
+            raise UsageError(
+                "The name of a parameter can't be used",
+                got=name[:80],
+                expected=f"1 to {_NAME_MAX} characters, none of them NUL",
+            )
         if name in flat:
             raise UsageError(f"Two parameters are called '{name}'", next_step="Rename one of them.")
         if len(flat) == PARAMS_MAX:
@@ -76,7 +89,7 @@ def _walk(fields: Mapping[Any, Any], prefix: str, depth: int) -> Iterator[tuple[
             expected=f"at most {DEPTH_MAX} levels",
         )
     for key, value in fields.items():
-        name = f"{prefix}{key}"
+        name = clean_text(f"{prefix}{key}")
         inner = _fields(value)
         if inner is None and isinstance(value, list | tuple) and not _is_plain_list(value):
             inner = dict(enumerate(value))
@@ -97,7 +110,7 @@ def to_plain(value: Any) -> Any:
     if isinstance(value, bool) or value is None:
         return value
     if isinstance(value, int):
-        return int(value) if -_INT_MAX <= value < _INT_MAX else str(value)
+        return int(value) if -_INT_MAX <= value < _INT_MAX else _big(value)
     if isinstance(value, float):
         return float(value)
     if isinstance(value, list | tuple):
@@ -106,5 +119,11 @@ def to_plain(value: Any) -> Any:
         return sorted((to_plain(item) for item in value), key=str)
     if not isinstance(value, str) and getattr(value, "shape", None) == ():
         return to_plain(value.item())
-    text = str(value)
+    text = clean_text(str(value))
+    return text if len(text) <= TEXT_MAX else text[:TEXT_MAX] + "…"
+
+
+def _big(value: int) -> str:
+    """Python refuses to write very large numbers in decimal; it would take it minutes."""
+    text = str(value) if value.bit_length() <= _DECIMAL_BITS else hex(value)
     return text if len(text) <= TEXT_MAX else text[:TEXT_MAX] + "…"

@@ -14,7 +14,7 @@ def to_scalar(value: Any, name: str = "value") -> float:
     they can do (`item()`, `__float__`), so that no library is imported for this.
 
     Raises:
-        UsageError: it is no number, or more than one.
+        UsageError: it is no number, more than one, or finite and too large for a float.
     """
     kind = type(value)
     if kind is float:
@@ -49,14 +49,21 @@ def _float(value: Any, name: str) -> float:
             next_step="Texts and structures go to log_params.",
         )
     try:
-        return float(value)
+        number = float(value)
+        if not math.isinf(number) or value == number:
+            return number
     except OverflowError:
-        return math.copysign(math.inf, 1 if value > 0 else -1)  # type: ignore[operator]
+        number = math.inf
     except (TypeError, ValueError) as error:
         # A signalling NaN of the decimal module has no float, and is a NaN all the same.
         if getattr(value, "is_nan", bool)():
             return math.nan
         raise UsageError(f"'{name}' is not a number", got=value, expected="a number") from error
+    raise UsageError(
+        f"'{name}' is finite and larger than a float can hold",
+        expected="a number of at most 1.8e308",
+        next_step="Log its logarithm, or float('inf') if that is what you mean.",
+    )
 
 
 def mark_of(value: float) -> str:
