@@ -10,6 +10,7 @@ from steelyard.domain.track.names import check_run_id
 from steelyard.domain.track.ports import Backend
 from steelyard.domain.track.routing import Rule
 from steelyard.kernel.errors import PluginError, UsageError
+from steelyard.kernel.secrets import is_secret
 from steelyard.plugins.states import PluginState
 from steelyard.runtime.plugin_host import PluginHost
 from steelyard.runtime.plugin_lifecycle import STYLES
@@ -23,7 +24,6 @@ _UNUSABLE = frozenset({
     PluginState.QUARANTINED,
 })  # fmt: skip
 _PORT = ("open", "log", "flush", "close")
-_SECRET = ("token", "secret", "password", "key", "credential", "auth", "cookie")
 
 
 class BackendSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,12 +43,7 @@ class BackendSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     def shown_options(self) -> dict[str, Any]:
         """Return the options that may be written to a file: none that look like a secret."""
-        return {key: value for key, value in self.options.items() if not _is_secret(key, value)}
-
-
-def _is_secret(key: str, value: Any) -> bool:
-    has_userinfo = isinstance(value, str) and "://" in value and "@" in value
-    return has_userinfo or any(word in key.lower() for word in _SECRET)
+        return {key: value for key, value in self.options.items() if not is_secret(key, value)}
 
 
 def backend_specs(given: Any) -> tuple[BackendSpec, ...]:
