@@ -3,11 +3,12 @@
 import json
 import os
 import signal
+import subprocess
 import time
 
 import psutil
 import pytest
-from acceptance_runs import ROLES, Run, mock_server, report
+from acceptance_runs import ROLES, STEELYARD, Run, mock_server, report
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.network, pytest.mark.slow]
 
@@ -148,3 +149,33 @@ def test_a_directory_belongs_to_one_run_at_a_time(server, tmp_path):
     assert first.wait() in {0, 1}, first.err
     assert first.summary["metrics"]["request_count"]["avg"] == 1500
     assert report(tmp_path).returncode in {0, 1}
+
+
+@pytest.mark.parametrize("run_type", ["process", "inline"])
+@pytest.mark.parametrize("whom", ["controller", "group"])
+def test_a_report_can_be_given_up(tmp_path, run_type, whom):
+    """SIGTERM while thousands of slices are written: soon over, nothing half left, said how to."""
+    slices = ("--slice-duration", "0.0002", "--streaming", "--run-type", run_type)
+    run = Run("", tmp_path, "--concurrency", "4", "--request-count", "6000", *slices)
+    deadline = time.monotonic() + 30
+    while not list(tmp_path.glob(".profile_export_timeslices.*")):
+        assert time.monotonic() < deadline
+        assert run.process.poll() is None, run.wait()
+        time.sleep(0.01)
+    began = time.monotonic()
+    (os.killpg if whom == "group" else os.kill)(run.process.pid, signal.SIGTERM)
+    assert run.wait(20) == 130, run.err
+    assert time.monotonic() - began < 5
+    assert f"steelyard report {tmp_path}" in run.err
+    assert not list(tmp_path.glob(".*")), list(tmp_path.glob(".*"))
+    log = (tmp_path / "logs" / "steelyard.log").read_text()
+    assert "IllegalTransitionError" not in log
+    assert "Traceback" not in log + run.err
+    again = subprocess.Popen(
+        [*STEELYARD, "report", str(tmp_path)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    while not list(tmp_path.glob(".profile_export_timeslices.*")) and again.poll() is None:
+        time.sleep(0.01)
+    again.send_signal(signal.SIGTERM)
+    assert (again.wait(10), again.stderr.read()) == (130, b"Interrupted.\n")
+    assert not list(tmp_path.glob(".*"))

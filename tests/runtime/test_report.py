@@ -112,3 +112,34 @@ def test_a_report_is_all_that_the_plan_asks_for(tmp_path, host):
 def test_a_directory_without_a_run_has_no_report(tmp_path, host):
     with pytest.raises(JournalError):
         build_report(tmp_path, host)
+
+
+@pytest.mark.parametrize("looks", [0, 1, 3, 6])
+def test_a_report_that_is_given_up_leaves_no_temporary_file(tmp_path, host, looks):
+    """Given up as the journal is read, and in the middle of each of the files of rows."""
+    plan = fake_plan(tmp_path, exporters=("jsonl", "parquet", "timeslices"), slice_s=0.001)
+    rows = [answered(i, start_ms=i, ttft_ms=1) for i in range(9)]
+    write_journal(tmp_path, plan, [record_batch(rows)])
+    seen = []
+
+    def check():
+        seen.append(1)
+        if len(seen) > looks:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build_report(tmp_path, host, check=check)
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left <= {"journal", "profile_export.jsonl", "profile_export.parquet"}
+
+
+def test_a_report_tells_what_it_does(tmp_path, host):
+    host.register("post_processor", "counting", Counting)
+    choices = (PluginChoice(name="counting"),)
+    plan = fake_plan(tmp_path, exporters=("json", "csv"), post_processors=choices)
+    write_journal(tmp_path, plan, [record_batch([answered(0, start_ms=0, ttft_ms=5)])])
+    told = []
+    build_report(tmp_path, host, tell=told.append)
+    assert told == [
+        "reading the journal", "writing json", "writing csv", "post-processing by counting",
+    ]  # fmt: skip

@@ -39,6 +39,14 @@ class Parent(Service):
         self.calls.append("parent cleanup")
 
 
+class Slow(Service):
+    service_type = "child"
+
+    @on_stop
+    async def _stop(self):
+        await asyncio.sleep(0.05)
+
+
 class Child(Parent):
     @on_init
     async def _more_init(self):
@@ -306,3 +314,15 @@ def test_a_lazy_message_is_made_only_when_its_level_is_on(caplog):
     assert made == [1]
     assert caplog.messages == ["costly %s"]
     assert caplog.records[0].funcName == "test_a_lazy_message_is_made_only_when_its_level_is_on"
+
+
+async def test_a_stop_command_after_a_stop_by_signal_is_no_failure(net):
+    """Both come when a whole process group is told to end."""
+    service = net.add(Slow)
+    life = asyncio.ensure_future(service.serve())
+    await reach(service, ServiceState.READY)
+    service.request_stop()
+    await reach(service, ServiceState.STOPPING)
+    await net.port.command("c1", StopService(), timeout_s=5)
+    await asyncio.wait_for(life, 5)
+    assert service.failure is None

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from steelyard.domain.bench.messages import LiveStats, PhaseStats
+from steelyard.domain.bench.messages import LiveStats, PhaseStats, ReportProgress
 from steelyard.domain.bench.plan import Plan
 from steelyard.domain.bench.ports import Ui
 from steelyard.runtime.board import Board, Cell, board_path
@@ -29,6 +29,7 @@ class LiveView:
         self._live: dict[str, Any] = {}
         self._notes: list[str] = []
         self._stopping = ""
+        self._doing = ""
 
     @property
     def begun(self) -> bool:
@@ -38,9 +39,18 @@ class LiveView:
     def subscribe(self, bus: BusPort) -> None:
         """Listen for the live figures."""
         bus.subscribe(LiveStats, self._figures)
+        bus.subscribe(ReportProgress, self._report)
 
     async def _figures(self, message: LiveStats) -> None:
         self._live = msgspec.to_builtins(message)
+
+    async def _report(self, message: ReportProgress) -> None:
+        self.doing(message.doing)
+
+    def doing(self, what: str) -> None:
+        """Say what is done after the last phase."""
+        self._doing = what
+        self.show()
 
     def phase(self, stats: PhaseStats) -> None:
         """Take a phase event's stats over."""
@@ -65,6 +75,8 @@ class LiveView:
         """Update the ui."""
         stats = self._stats or PhaseStats(phase="starting", phase_index=-1)
         known: dict[str, Any] = {"notes": self._notes, "stopping": self._stopping}
+        if self._doing:
+            known["doing"] = self._doing
         self._notes = []
         if stats.phase_index >= 0:
             known |= self._plan_of(stats.phase_index)

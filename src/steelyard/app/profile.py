@@ -19,7 +19,8 @@ from steelyard.app.preflight import (
     require_reachable,
     set_journal_aside,
 )
-from steelyard.app.run_controller import RunController
+from steelyard.app.run_controller import EXIT_INTERRUPTED, RunController
+from steelyard.app.signals import term_as_interrupt
 from steelyard.domain.bench.document import summary_document
 from steelyard.domain.bench.messages import ReportBuilt
 from steelyard.domain.bench.plan import Plan
@@ -40,7 +41,6 @@ from steelyard.runtime.run_lock import run_lock
 from steelyard.runtime.service_log import log_path, logging_to
 from steelyard.runtime.supervisor import RoleSpec, ServiceDeath, Supervisor
 
-EXIT_INTERRUPTED = 130
 CONTROLLER_STREAM = "controller"
 SYSTEM_CONTROLLER = "system_controller"
 
@@ -128,7 +128,8 @@ def _report_here(directory: Path, host: PluginHost) -> ReportBuilt:
     """Build the report in this process: the role that should have is gone."""
     from steelyard.runtime.report import build_report  # what it needs would delay the first request
 
-    return build_report(directory, host)
+    with term_as_interrupt():
+        return build_report(directory, host)
 
 
 def _fit_workers(plan: Plan) -> Plan:

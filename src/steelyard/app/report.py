@@ -1,6 +1,6 @@
 """A run's report, made again from its journal, and the pages a person sees of it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +17,7 @@ from steelyard.domain.bench.verdict import fails
 from steelyard.kernel.errors import EXIT_OK, EXIT_VERDICT, SteelyardError
 from steelyard.runtime.metrics_table import ConsoleDisabledError
 from steelyard.runtime.plugin_host import PluginHost
-from steelyard.runtime.report import build_files
+from steelyard.runtime.report import build_files, quiet
 from steelyard.runtime.results import Results, open_run, read_plan
 from steelyard.runtime.run_lock import run_lock
 
@@ -55,6 +55,7 @@ def rebuild(
     directory: Path | str,
     host: PluginHost | None = None,
     exporters: Sequence[str] | None = None,
+    tell: Callable[[str], None] = quiet,
 ) -> Rebuilt:
     """Write every output of the run in `directory` anew, from its journal alone.
 
@@ -64,6 +65,7 @@ def rebuild(
         directory: the artifact directory.
         host: the plugins; when None the standard host, with the run's plugin directories.
         exporters: names of exporters; the plan's own when None.
+        tell: told what is done now.
 
     Raises:
         JournalError: there is no run there, or it can't be read.
@@ -74,9 +76,10 @@ def rebuild(
     host = host or standard_host(plugin_dirs_of(directory))
     for name in exporters or ():
         host.spec("exporter", name)
+    tell("reading the journal")
     with run_lock(directory), open_run(directory, host) as view:
         names = view.plan.exporters if exporters is None else exporters
-        built = build_files(view, host, names)
+        built = build_files(view, host, names, tell)
         exit_code = verdict_exit_code(view.summary, view.plan)
         return Rebuilt(view.summary, built.files, built.failures, exit_code)
 

@@ -28,6 +28,7 @@ from steelyard.domain.bench.messages import (
     PhaseStats,
     PhaseTimeout,
     ReportBuilt,
+    StopReport,
     StopRun,
 )
 from steelyard.domain.bench.plan import Plan
@@ -42,12 +43,21 @@ _log = logging.getLogger("steelyard.run")
 FLUSH_TIMEOUT_S = 20.0
 HAND_OVER_TIMEOUT_S = 10.0
 REPORT_TIMEOUT_S = 600.0
+GIVE_UP_S = 5.0
+"""How long a report that was given up may take to tidy up."""
+EXIT_INTERRUPTED = 130
 _PHASE_EVENTS = {
     PhaseStarted: ("bench.phase.started", "on_phase_start"),
     PhaseSendingComplete: ("bench.phase.sending_complete", "on_phase_sending_complete"),
     PhaseCompleted: ("bench.phase.completed", "on_phase_complete"),
     PhaseTimeout: ("bench.phase.timeout", "on_phase_timeout"),
 }
+
+
+class ReportGivenUpError(SteelyardError):
+    """A person did not want to wait for the report; the run itself is whole."""
+
+    exit_code = EXIT_INTERRUPTED
 
 
 class _Tracker:
@@ -82,6 +92,8 @@ class RunController:
         self._supervisor: Supervisor | None = None
         self._lost: list[ServiceDeath] = []
         self._interrupts = 0
+        self._presses_left: int | None = None
+        self._given_up = asyncio.Event()
         self.status = "completed"
         self.failure: SteelyardError | None = None
         self.report: ReportBuilt | None = None
@@ -178,7 +190,18 @@ class RunController:
         self._over.set()
 
     def _interrupted(self, number: int) -> None:
-        """First Ctrl-C: send nothing new and drain; second: cancel; third: write down at once."""
+        """First Ctrl-C: send nothing new and drain; second: cancel; third: write down at once.
+
+        While the report is made: give it up. One that a person's own stop has led to is not lost
+        to a second press that comes late.
+        """
+        if self._presses_left is not None:
+            self._presses_left -= 1 if number == signal.SIGINT else 2
+            if self._presses_left > 0:
+                self._live.note("writing the report (Ctrl-C again to give it up)")
+            else:
+                self._given_up.set()
+            return
         self._interrupts += 1 if number == signal.SIGINT else 2
         self.status = "cancelled"
         if self._interrupts >= 3:
@@ -209,10 +232,33 @@ class RunController:
         _log.info("the run is over: %s", self.status)
         await asyncio.to_thread(self._journal.sync)
         if self._alive("post_processor_manager"):
-            answer = await self._ask(
-                "post_processor_manager", BuildReport(self._plan.artifact_dir), REPORT_TIMEOUT_S
+            await self._have_report_built()
+
+    async def _have_report_built(self) -> None:
+        """Wait for the report, or for a person who does not.
+
+        Raises:
+            ReportGivenUpError: a signal came.
+        """
+        directory = self._plan.artifact_dir
+        self._presses_left = 2 if self._interrupts else 1
+        self._live.doing("reading the journal")
+        asked = asyncio.ensure_future(
+            self._ask("post_processor_manager", BuildReport(directory), REPORT_TIMEOUT_S)
+        )
+        gave_up = asyncio.ensure_future(self._given_up.wait())
+        await asyncio.wait((asked, gave_up), return_when=asyncio.FIRST_COMPLETED)
+        gave_up.cancel()
+        if not asked.done():
+            self._bus.post("post_processor_manager", StopReport())
+            await asyncio.wait((asked,), timeout=GIVE_UP_S)
+            asked.cancel()
+            raise ReportGivenUpError(
+                "The report was given up, and is not complete; the run is whole",
+                next_step=f"To have it written: steelyard report {directory}",
             )
-            self.report = answer if isinstance(answer, ReportBuilt) else None
+        answer = asked.result()
+        self.report = answer if isinstance(answer, ReportBuilt) else None
 
     async def _ask(
         self, target: str, message: msgspec.Struct, timeout_s: float

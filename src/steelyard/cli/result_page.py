@@ -2,7 +2,8 @@
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,6 +12,23 @@ if TYPE_CHECKING:
 
 WIDTH_PIPE = 300
 """Columns of a page that is no terminal's: tables and the sentences of a verdict fit."""
+
+
+@contextmanager
+def doing_line() -> Iterator[Callable[[str], None]]:
+    """Yield what shows on a terminal's stderr what is done now; the line is gone at the end."""
+    stream = sys.stderr
+    terminal = stream.isatty()
+
+    def tell(doing: str) -> None:
+        if terminal:
+            stream.write(f"\r{doing}\x1b[K")
+            stream.flush()
+
+    try:
+        yield tell
+    finally:
+        tell("")
 
 
 def print_result(summary: "Summary", directory: str, host: "PluginHost") -> None:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from steelyard.runtime.journal_reader import JournalReader, JournalTail
+from steelyard.runtime.journal_reader import JournalReader, JournalTail, go_on
 from steelyard.runtime.journal_stream import OPENED_EVENT
 from steelyard.runtime.journal_writer import FsyncPolicy, JournalWriter
 
@@ -12,6 +12,7 @@ __all__ = [
     "JournalReader",
     "JournalTail",
     "JournalWriter",
+    "go_on",
     "journal_directory",
 ]
 

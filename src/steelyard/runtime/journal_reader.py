@@ -17,7 +17,7 @@ _EVENTS = frozenset({FrameType.OPENED, FrameType.EVENT})
 _RECORDS = frozenset({FrameType.RECORDS})
 
 
-def _go_on() -> None:
+def go_on() -> None:
     """Nobody asks a reader to stop."""
 
 
@@ -51,7 +51,7 @@ class JournalReader:
         JournalError: there is no such directory, or no journal in it.
     """
 
-    def __init__(self, directory: Path, check: Callable[[], None] = _go_on) -> None:
+    def __init__(self, directory: Path, check: Callable[[], None] = go_on) -> None:
         self._directory = directory
         self.check = check
         self._damage: dict[str, None] = {}

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from steelyard.domain.bench.ports import RunView
 from steelyard.kernel.errors import SteelyardError
 from steelyard.kernel.finite import scrub_non_finite
 from steelyard.runtime.files import write_atomic
+from steelyard.runtime.journal import go_on
 from steelyard.runtime.plugin_host import PluginHost
 from steelyard.runtime.results import Results, open_run
 
@@ -21,11 +22,22 @@ POST_PROCESSORS = "post_processors"
 """Where results of post-processors are kept, below the artifact directory."""
 
 
-def export_run(view: RunView, host: PluginHost, names: Iterable[str]) -> ReportBuilt:
+Tell = Callable[[str], None]
+"""Told in words what is done now."""
+
+
+def quiet(_doing: str) -> None:
+    """Nobody wants to be told."""
+
+
+def export_run(
+    view: RunView, host: PluginHost, names: Iterable[str], tell: Tell = quiet
+) -> ReportBuilt:
     """Let each named exporter write; one that fails is named, and the others go on."""
     files: dict[str, list[str]] = {}
     failures: dict[str, str] = {}
     for name in names:
+        tell(f"writing {name}")
         try:
             exporter = host.create("exporter", name)
             with host.border.crossing(f"exporter '{name}'", "write its files"):
@@ -35,7 +47,9 @@ def export_run(view: RunView, host: PluginHost, names: Iterable[str]) -> ReportB
     return ReportBuilt(files, failures, view.summary.verdict.status)
 
 
-def post_process(view: RunView, host: PluginHost, choices: Iterable[PluginChoice]) -> ReportBuilt:
+def post_process(
+    view: RunView, host: PluginHost, choices: Iterable[PluginChoice], tell: Tell = quiet
+) -> ReportBuilt:
     """Let each chosen post-processor see the records; keep what it returns as JSON.
 
     Its result is below `post_processors/<name>.json`; one that fails is named, and the others go
@@ -46,6 +60,7 @@ def post_process(view: RunView, host: PluginHost, choices: Iterable[PluginChoice
     for choice in choices:
         name = choice.name
         label = f"post_processor '{name}'"
+        tell(f"post-processing by {name}")
         try:
             processor = host.create("post_processor", name, **choice.config)
             with host.border.crossing(label, "process the records"):
@@ -72,10 +87,12 @@ def _file_name(name: str) -> str:
     return "".join(c if c.isalnum() or c in "._-" else "_" for c in name).lstrip(".") or "_"
 
 
-def build_files(view: Results, host: PluginHost, exporters: Iterable[str]) -> ReportBuilt:
+def build_files(
+    view: Results, host: PluginHost, exporters: Iterable[str], tell: Tell = quiet
+) -> ReportBuilt:
     """Let `exporters` and the plan's post-processors write."""
-    exported = export_run(view, host, exporters)
-    processed = post_process(view, host, view.plan.post_processors)
+    exported = export_run(view, host, exporters, tell)
+    processed = post_process(view, host, view.plan.post_processors, tell)
     return ReportBuilt(
         exported.files | {f"{POST_PROCESSORS}/{n}": f for n, f in processed.files.items()},
         exported.failures | {f"{POST_PROCESSORS}/{n}": f for n, f in processed.failures.items()},
@@ -84,11 +101,21 @@ def build_files(view: Results, host: PluginHost, exporters: Iterable[str]) -> Re
     )
 
 
-def build_report(directory: Path, host: PluginHost) -> ReportBuilt:
+def build_report(
+    directory: Path, host: PluginHost, *, check: Callable[[], None] = go_on, tell: Tell = quiet
+) -> ReportBuilt:
     """Read the run in `directory` and write all its plan asks for.
+
+    Args:
+        directory: the artifact directory.
+        host: the plugins.
+        check: called again and again; to end the work it raises KeyboardInterrupt, which no border
+            of plugins holds up. No temporary file is left then.
+        tell: told what is done now.
 
     Raises:
         JournalError: there is no run to read there.
     """
-    with open_run(directory, host) as view:
-        return build_files(view, host, view.plan.exporters)
+    tell("reading the journal")
+    with open_run(directory, host, check) as view:
+        return build_files(view, host, view.plan.exporters, tell)

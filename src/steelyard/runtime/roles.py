@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from steelyard.domain.bench.messages import ServiceLost
 from steelyard.kernel.errors import SteelyardError
 from steelyard.kernel.ids import make_service_id
 from steelyard.kernel.lifecycle import ServiceState
@@ -39,6 +40,13 @@ class ServiceDeath:
     mono_ns: int
     required: bool
 
+    @property
+    def lost(self) -> ServiceLost:
+        """What the other roles are told."""
+        return ServiceLost(
+            self.service_id, self.service_type, self.index, self.reason, self.mono_ns
+        )
+
 
 @dataclass(slots=True)
 class ManagedService:
@@ -60,6 +68,13 @@ class ManagedService:
     def alive(self) -> bool:
         """True until it has ended or was declared dead."""
         return self.death is None and not self.ended.is_set()
+
+    def died(self, reason: str, now_ns: int) -> ServiceDeath:
+        """Return the news that it has ended."""
+        peer = self.peer
+        return ServiceDeath(
+            peer.service_id, peer.service_type, peer.index, reason, now_ns, self.spec.required
+        )
 
 
 def services_of(spec: RoleSpec) -> list[ManagedService]:

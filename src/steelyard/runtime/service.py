@@ -329,7 +329,8 @@ class Service:
         await self.start()
 
     async def _stop_commanded(self, _: StopService) -> None:
-        await self.stop()
+        if Step.STOP in legal_steps(self.state):  # a signal may have been first
+            await self.stop()
         # The answer leaves first: closing the bus waits for nothing that is only queued.
         asyncio.get_running_loop().call_soon(self.request_stop)
 

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Literal, Protocol
 import msgspec
 import setproctitle
 
-from steelyard.domain.bench.messages import ServiceLost
 from steelyard.kernel.clock import Clock
 from steelyard.kernel.errors import SteelyardError
 from steelyard.kernel.ids import make_service_id
@@ -339,7 +338,9 @@ class Supervisor:
         if not asked:
             self._declare_dead(service, str(status))
         elif status.code:
+            # It was ended by another's signal: nobody has to wait for its answer.
             _log.warning("%s ended with %s", service.peer.service_id, status)
+            self.bus.forget(service.died(str(status), self._clock.mono_ns()).lost)
 
     def _task_ended(self, service: ManagedService, task: asyncio.Task[None]) -> None:
         self._ended(service)
@@ -357,18 +358,13 @@ class Supervisor:
     def _declare_dead(self, service: ManagedService, reason: str) -> None:
         if service.death is not None:
             return
-        peer = service.peer
-        now_ns = self._clock.mono_ns()
-        service.death = ServiceDeath(
-            peer.service_id, peer.service_type, peer.index, reason, now_ns, service.spec.required
-        )
+        service.death = service.died(reason, self._clock.mono_ns())
         self._changed.set()
         if self._stopping:
-            _log.warning("%s: %s", peer.service_id, reason)
+            _log.warning("%s: %s", service.peer.service_id, reason)
             return
-        lost = ServiceLost(peer.service_id, peer.service_type, peer.index, reason, now_ns)
-        self.bus.forget(lost)
-        self.bus.post("", lost)
+        self.bus.forget(service.death.lost)
+        self.bus.post("", service.death.lost)
         self._on_death(service.death)
 
     async def _watch(self) -> None:

@@ -92,3 +92,27 @@ def test_each_phase_has_a_line_of_its_own():
     ui.update(msgspec.structs.replace(STATS, phase="warmup"), {})
     ui.update(msgspec.structs.replace(STATS, phase_index=1), {})
     assert out.getvalue().count("\n") == 1
+
+
+def test_what_is_done_after_the_phases_has_a_line_that_goes_with_it():
+    """The phase's last figures stay on the screen."""
+    out = Terminal()
+    ui = SimpleUi(out, Clock())
+    ui.update(STATS, {})
+    ui.update(STATS, {"doing": "writing csv"})
+    ui.update(STATS, {"doing": "writing parquet", "notes": ["a word"]})
+    ui.close()
+    assert out.getvalue() == (
+        "\rprofiling 0:00 | done 0 | in flight 5\x1b[K\n"
+        "\rwriting csv\x1b[K\r\x1b[Ka word\n\rwriting parquet\x1b[K\r\x1b[K"
+    )
+
+
+def test_a_log_hears_of_what_takes_long_after_the_phases():
+    out, clock = io.StringIO(), Clock()
+    ui = SimpleUi(out, clock)
+    for second in (100, 101, 106, 107):
+        clock.now_ns = second * S
+        ui.update(STATS, {"doing": f"step {second}"})
+    ui.close()
+    assert out.getvalue() == "step 106\n"

@@ -35,13 +35,18 @@ class SimpleUi:
         self._printed_ns = 0
         self._line = ""
         self._shown = ""
+        self._doing = ""
 
     def update(self, stats: PhaseStats, live: Mapping[str, Any]) -> None:
         """Show where the phase stands; a log gets its first, its last, and some between.
 
-        `live` as in `progress_line`; its `notes` are sentences to be said at once.
+        `live` as in `progress_line`; its `notes` are sentences to be said at once, and `doing` is
+        what is done when the phases are over, which a log hears of when it takes long.
         """
         now_ns = self._clock_ns()
+        if live.get("doing"):
+            self._show_doing(live, now_ns)
+            return
         new_phase = stats.phase_index != self._phase
         if new_phase:
             self._finish_line()
@@ -60,7 +65,26 @@ class SimpleUi:
 
     def close(self) -> None:
         """End the line, so that the next output begins on its own."""
+        if self._doing and self._terminal:
+            self._stream.write("\r\x1b[K")  # of no interest once it is done
+            self._stream.flush()
+            self._line = self._shown = ""
         self._finish_line()
+
+    def _show_doing(self, live: Mapping[str, Any], now_ns: int) -> None:
+        if not self._doing:
+            self._finish_line()
+            self._printed_ns = now_ns
+        for note in live.get("notes", ()):
+            self._say(note)
+        self._doing = str(live["doing"])
+        width = shutil.get_terminal_size().columns - 1 if self._terminal else None
+        if self._terminal:
+            self._line = self._doing[:width]
+            self._rewrite()
+        elif now_ns - self._printed_ns >= LOG_INTERVAL_S * NS_PER_S:
+            self._line = self._doing
+            self._print(now_ns)
 
     def _rewrite(self) -> None:
         # Written over and then cleared behind: a line that is cleared first flickers.

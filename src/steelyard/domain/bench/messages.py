@@ -275,6 +275,16 @@ class BuildReport(msgspec.Struct, frozen=True):
     artifact_dir: str
 
 
+class StopReport(msgspec.Struct, frozen=True):
+    """Controller to the post-processor manager: nobody waits for the report any more."""
+
+
+class ReportProgress(msgspec.Struct, frozen=True):
+    """Post-processor manager to the controller: what it does now, in words."""
+
+    doing: str
+
+
 class ReportBuilt(msgspec.Struct, frozen=True):
     """Its answer: the files written, by exporter; failures by exporter; the summary, plain."""
 
