@@ -19,8 +19,8 @@ from steelyard.app.preflight import (
     require_reachable,
     set_journal_aside,
 )
-from steelyard.app.run_controller import EXIT_INTERRUPTED, RunController
-from steelyard.app.signals import term_as_interrupt
+from steelyard.app.run_controller import RunController
+from steelyard.app.signals import EXIT_INTERRUPTED, term_as_interrupt
 from steelyard.domain.bench.document import summary_document
 from steelyard.domain.bench.messages import ReportBuilt
 from steelyard.domain.bench.plan import Plan

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from steelyard.app.live_view import LiveView
+from steelyard.app.signals import ReportGivenUpError
 from steelyard.domain.bench.messages import (
     AllPhasesDone,
     BuildReport,
@@ -45,19 +46,12 @@ HAND_OVER_TIMEOUT_S = 10.0
 REPORT_TIMEOUT_S = 600.0
 GIVE_UP_S = 5.0
 """How long a report that was given up may take to tidy up."""
-EXIT_INTERRUPTED = 130
 _PHASE_EVENTS = {
     PhaseStarted: ("bench.phase.started", "on_phase_start"),
     PhaseSendingComplete: ("bench.phase.sending_complete", "on_phase_sending_complete"),
     PhaseCompleted: ("bench.phase.completed", "on_phase_complete"),
     PhaseTimeout: ("bench.phase.timeout", "on_phase_timeout"),
 }
-
-
-class ReportGivenUpError(SteelyardError):
-    """A person did not want to wait for the report; the run itself is whole."""
-
-    exit_code = EXIT_INTERRUPTED
 
 
 class _Tracker:
@@ -253,10 +247,7 @@ class RunController:
             self._bus.post("post_processor_manager", StopReport())
             await asyncio.wait((asked,), timeout=GIVE_UP_S)
             asked.cancel()
-            raise ReportGivenUpError(
-                "The report was given up, and is not complete; the run is whole",
-                next_step=f"To have it written: steelyard report {directory}",
-            )
+            raise ReportGivenUpError(directory)
         answer = asked.result()
         self.report = answer if isinstance(answer, ReportBuilt) else None
 

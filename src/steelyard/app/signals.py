@@ -1,9 +1,29 @@
-"""Signals to a process that works on its main thread, without an event loop."""
+"""Signals while a report is made, in a process that works without an event loop."""
 
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from steelyard.kernel.errors import SteelyardError
+
+EXIT_INTERRUPTED = 130
+
+
+class ReportGivenUpError(SteelyardError):
+    """A person did not want to wait for the report; the run itself is whole.
+
+    Args:
+        directory: of the run.
+    """
+
+    exit_code = EXIT_INTERRUPTED
+
+    def __init__(self, directory: str) -> None:
+        super().__init__(
+            "The report was given up, and is not complete; the run is whole",
+            next_step=f"To have it written: steelyard report {directory}",
+        )
 
 
 @contextmanager

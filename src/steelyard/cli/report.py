@@ -40,14 +40,17 @@ def report(
     """
     from steelyard.app.composition import standard_host
     from steelyard.app.report import plugin_dirs_of, rebuild
-    from steelyard.app.signals import term_as_interrupt
+    from steelyard.app.signals import ReportGivenUpError, term_as_interrupt
     from steelyard.cli.result_page import doing_line, print_result, report_failures
     from steelyard.domain.bench.document import summary_document
 
     names = [name for word in export for name in word.split(",") if name]
     host = standard_host(plugin_dirs_of(directory))
-    with term_as_interrupt(), doing_line() as tell:
-        rebuilt = rebuild(directory, host, names or None, tell)
+    try:
+        with term_as_interrupt(), doing_line() as tell:
+            rebuilt = rebuild(directory, host, names or None, tell)
+    except KeyboardInterrupt:
+        raise ReportGivenUpError(str(directory)) from None
     if as_json:
         document = summary_document(rebuilt.summary)
         print(json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False))
