@@ -177,6 +177,7 @@ def test_a_report_can_be_given_up(tmp_path, run_type, whom):
     while not list(tmp_path.glob(".profile_export_timeslices.*")) and again.poll() is None:
         time.sleep(0.01)
     again.send_signal(signal.SIGTERM)
-    assert again.wait(10) == 130
-    assert f"steelyard report {tmp_path}" in again.stderr.read().decode()
+    _, said = again.communicate(timeout=10)
+    assert again.returncode == 130
+    assert f"steelyard report {tmp_path}" in said.decode()
     assert not list(tmp_path.glob(".*"))
