@@ -16,13 +16,20 @@ INTERVAL_S = 0.5
 
 
 class LiveView:
-    """Tells the ui how the run stands; counts come from shared memory, not from messages."""
+    """Tells the ui how the run stands; counts come from shared memory, not from messages.
+
+    Args:
+        plan: what is run.
+        ui: shows it.
+        feed: told the same, where somebody else wants to know; closed by who made it.
+    """
 
     interval_s = INTERVAL_S
 
-    def __init__(self, plan: Plan, ui: Ui) -> None:
+    def __init__(self, plan: Plan, ui: Ui, feed: Ui | None = None) -> None:
         self._plan = plan
         self._ui = ui
+        self._feed = feed
         self._board = Board(board_path(Path(plan.artifact_dir)), plan.workers, create=True)
         self._rows = [self._board.row(worker) for worker in range(plan.workers)]
         self._stats: PhaseStats | None = None
@@ -86,6 +93,8 @@ class LiveView:
             if stats.end_ns is None:
                 stats = self._counted(stats)
         self._ui.update(stats, known)
+        if self._feed is not None:
+            self._feed.update(stats, known)
 
     def _plan_of(self, phase_index: int) -> dict[str, Any]:
         phase = self._plan.phases[phase_index]

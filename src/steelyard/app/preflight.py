@@ -13,7 +13,7 @@ from steelyard.runtime.plugin_host import PluginHost
 from steelyard.runtime.tls import client_context, explain
 
 JOURNAL_DIR = "journal"
-OUTPUTS = ("profile_export*", "raw_records", "post_processors")
+OUTPUTS = ("profile_export*", "raw_records", "post_processors", "tracked.json")
 """What a run leaves beside its journal, as patterns of names."""
 
 

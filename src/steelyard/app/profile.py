@@ -3,10 +3,11 @@
 import asyncio
 import os
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -41,6 +42,9 @@ from steelyard.runtime.run_lock import run_lock
 from steelyard.runtime.service_log import log_path, logging_to
 from steelyard.runtime.supervisor import RoleSpec, ServiceDeath, Supervisor
 
+if TYPE_CHECKING:
+    from steelyard.app.bench_tracking.tracking import Tracked, Tracking
+
 CONTROLLER_STREAM = "controller"
 SYSTEM_CONTROLLER = "system_controller"
 
@@ -60,6 +64,15 @@ class Outcome:
     files: dict[str, list[str]]
     failures: dict[str, str]
     exit_code: int
+    tracking: "Tracking | None" = None
+
+    def tracked(self) -> "Tracked | None":
+        """Return what became of the tracked run, None when the plan asks for none.
+
+        Waits until the run is whole in its store, and a bounded time for trackers; a run that
+        nobody waits for is finished all the same.
+        """
+        return self.tracking.finish() if self.tracking is not None else None
 
     @property
     def directory(self) -> str:
@@ -96,32 +109,52 @@ def run_profile(
     """
     host = host or standard_host(tuple(plan.options.get("plugin_dirs", ())))
     require_plugins(plan, host)
-    with ExitStack() as stack:
-        if plan.options.get("embedded_mock"):
-            options = tuple(plan.options.get("embedded_mock_options", ()))
-            url = stack.enter_context(embedded_mock(options))
-            plan = msgspec.structs.replace(
-                plan, endpoint=msgspec.structs.replace(plan.endpoint, urls=(url,))
-            )
-        targets = [parse_target(url) for url in plan.endpoint.urls]
-        require_reachable(targets, plan.endpoint)
-        plan = _fit_workers(plan)
-        directory = Path(plan.artifact_dir)
-        make_directory(directory)
-        stack.enter_context(run_lock(directory))
-        set_journal_aside(directory)
-        if api_key is not None and plan.endpoint.api_key_env:
-            os.environ[plan.endpoint.api_key_env] = api_key
-        hooks = PhaseHooks(host, plan.phase_hooks)
-        for hook in phase_hooks:
-            hooks.add(hook)
-        live = LiveView(plan, host.create("ui", plan.ui))
-        stack.callback(live.close)
-        controller = _execute(plan, host, hooks, live, stack)
-    report = controller.report or _report_here(directory, host)
-    if controller.failure is not None and not _measured(report):
-        raise controller.failure
-    return _outcome(plan, controller.status, report)
+    with ExitStack() as outer:
+        with ExitStack() as stack:
+            plan = _prepared(plan, stack)
+            directory = Path(plan.artifact_dir)
+            if api_key is not None and plan.endpoint.api_key_env:
+                os.environ[plan.endpoint.api_key_env] = api_key
+            hooks = PhaseHooks(host, plan.phase_hooks)
+            for hook in phase_hooks:
+                hooks.add(hook)
+            ui = host.create("ui", plan.ui)
+            tracking = outer.enter_context(_tracking(plan, host))
+            live = LiveView(plan, ui, tracking.feed if tracking else None)
+            stack.callback(live.close)
+            controller = _execute(plan, host, hooks, live, stack)
+        report = controller.report or _report_here(directory, host)
+        if controller.failure is not None and not _measured(report):
+            raise controller.failure
+        if tracking is not None:
+            tracking.end(controller.status, report)
+        return _outcome(plan, controller.status, report, tracking)
+
+
+def _prepared(plan: Plan, stack: ExitStack) -> Plan:
+    """Have a server that answers and a directory of the run's own; return the plan for them."""
+    if plan.options.get("embedded_mock"):
+        options = tuple(plan.options.get("embedded_mock_options", ()))
+        url = stack.enter_context(embedded_mock(options))
+        plan = msgspec.structs.replace(
+            plan, endpoint=msgspec.structs.replace(plan.endpoint, urls=(url,))
+        )
+    targets = [parse_target(url) for url in plan.endpoint.urls]
+    require_reachable(targets, plan.endpoint)
+    directory = Path(plan.artifact_dir)
+    make_directory(directory)
+    stack.enter_context(run_lock(directory))
+    set_journal_aside(directory)
+    return _fit_workers(plan)
+
+
+def _tracking(plan: Plan, host: PluginHost) -> "AbstractContextManager[Tracking | None]":
+    if plan.track is None:
+        return nullcontext()
+    # A run that nobody tracks loads nothing of the tracker.
+    from steelyard.app.bench_tracking.tracking import tracking_of
+
+    return tracking_of(plan, plan.track, host)
 
 
 def _report_here(directory: Path, host: PluginHost) -> ReportBuilt:
@@ -227,9 +260,9 @@ def _measured(report: ReportBuilt) -> bool:
     return bool(report.summary.get("run", {}).get("journal", {}).get("records"))
 
 
-def _outcome(plan: Plan, status: str, report: ReportBuilt) -> Outcome:
+def _outcome(plan: Plan, status: str, report: ReportBuilt, tracking: "Tracking | None") -> Outcome:
     from steelyard.app.report import verdict_exit_code
 
     summary = msgspec.convert(report.summary, Summary)
     exit_code = EXIT_INTERRUPTED if status == "cancelled" else verdict_exit_code(summary, plan)
-    return Outcome(plan, summary, report.files, report.failures, exit_code)
+    return Outcome(plan, summary, report.files, report.failures, exit_code, tracking)

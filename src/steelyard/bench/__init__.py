@@ -14,6 +14,9 @@
 
 `profile` forks the roles of a run in `run_type="process"` (the default): call it from a process
 with one thread and no event loop, or choose `run_type="inline"`.
+
+`track=TrackPlan(backends=("mlflow",))` tells trackers of the run; `outcome.tracked()` waits for
+them and says how far they are.
 """
 
 from importlib import import_module
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
     from steelyard.app.profile import Outcome
     from steelyard.app.profile import run_profile as profile
     from steelyard.app.report import rebuild as report
-    from steelyard.domain.bench.plan import DatasetPlan, EndpointPlan, PhasePlan, Plan
+    from steelyard.domain.bench.plan import DatasetPlan, EndpointPlan, PhasePlan, Plan, TrackPlan
     from steelyard.domain.bench.summary import MetricSummary, Summary, Verdict
 
 _HOMES = {
@@ -35,6 +38,7 @@ _HOMES = {
     "PhasePlan": "steelyard.domain.bench.plan",
     "Plan": "steelyard.domain.bench.plan",
     "Summary": "steelyard.domain.bench.summary",
+    "TrackPlan": "steelyard.domain.bench.plan",
     "Verdict": "steelyard.domain.bench.summary",
     "load_plan": "steelyard.app.config",
     "profile": "steelyard.app.profile:run_profile",
@@ -49,6 +53,7 @@ __all__ = [
     "PhasePlan",
     "Plan",
     "Summary",
+    "TrackPlan",
     "Verdict",
     "load_plan",
     "profile",

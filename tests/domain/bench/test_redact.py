@@ -37,6 +37,20 @@ def test_user_and_password_leave_the_url_and_nothing_else_does():
     assert redacted_url("http://[::1]:80/a@b") == "http://[::1]:80/a@b"
 
 
+@pytest.mark.parametrize("name", ["key", "api-key", "sig", "access_token", "X-Amz-Credential"])
+def test_a_secret_in_a_querys_value_is_hidden(name):
+    url = f"https://host/v1?a=1&{name}={SECRET}&tokenizer=x#end"
+    assert redacted_url(url) == f"https://host/v1?a=1&{name}={HIDDEN}&tokenizer=x#end"
+
+
+def test_a_plan_hides_users_and_keys_wherever_a_url_stands():
+    plan = {"track": {"options": {"mlflow": {"tracking_uri": f"http://me:{SECRET}@h:5000"}}},
+            "endpoint": {"path": f"/v1/chat?api_key={SECRET}"}}  # fmt: skip
+    shown = redacted_plan(plan)
+    assert shown["track"]["options"]["mlflow"]["tracking_uri"] == "http://h:5000"
+    assert shown["endpoint"]["path"] == f"/v1/chat?api_key={HIDDEN}"
+
+
 def test_a_plan_is_shown_without_its_secrets():
     plan = fake_plan(
         "/x",

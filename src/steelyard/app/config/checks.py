@@ -23,7 +23,7 @@ from steelyard.app.config.load_checks import (
 )
 from steelyard.app.config.model import BenchmarkConfig
 from steelyard.app.config.problems import line_for
-from steelyard.app.config.track_checks import track_mistakes
+from steelyard.app.config.track import TrackConfig
 from steelyard.app.config.tree import Tree
 from steelyard.domain.bench.headers import variables_in
 from steelyard.domain.bench.slices import SLICES_MAX
@@ -66,7 +66,7 @@ def find_mistakes(
         _input(config, tree),
         shape_mistakes(config, tree),
         _slices(config),
-        track_mistakes(config.track, partial(_plugin, host, "backend"), environ),
+        _track(config, host, environ),
         schedule_mistakes(config, has_timestamps=_has_timestamps(config, host)),
     )
     for check in checks:
@@ -115,6 +115,14 @@ def _plugins(config: BenchmarkConfig, host: Catalog) -> Iterator[Mistake]:
     one.extend(("metric", tag, ("goodput", tag), {}, ()) for tag in config.goodput)
     for kind, name, path, options, options_path in one:
         yield from _plugin(host, kind, name, path, options, options_path)
+
+
+def _track(config: BenchmarkConfig, host: Catalog, environ: Mapping[str, str]) -> Iterator[Mistake]:
+    if config.track != TrackConfig():
+        # A run that is not tracked loads nothing of the tracker.
+        from steelyard.app.config.track_checks import track_mistakes
+
+        yield from track_mistakes(config.track, partial(_plugin, host, "backend"), environ)
 
 
 def _plugin(

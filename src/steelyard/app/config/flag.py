@@ -13,6 +13,7 @@ class Groups:
     FIXED_SCHEDULE = "Fixed Schedule"
     GOODPUT = "Goodput"
     OUTPUT = "Output"
+    TRACK = "Tracking"
     HTTP_TRACE = "HTTP Trace"
     TOKENIZER = "Tokenizer"
     LOAD_GENERATOR = "Load Generator"

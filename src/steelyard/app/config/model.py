@@ -11,6 +11,7 @@ from steelyard.app.config.load import LoadConfig, PhaseConfig
 from steelyard.app.config.output import OutputConfig, PluginsConfig, ServiceConfig
 from steelyard.app.config.parsing import lower, parse_goodput, split_list
 from steelyard.app.config.section import PositiveFloat, Section, not_yet
+from steelyard.app.config.track import TrackConfig
 
 
 class BenchmarkConfig(Section):
@@ -59,6 +60,9 @@ class BenchmarkConfig(Section):
     ] = Field(default_factory=dict)
     output: Annotated[OutputConfig, Field(description="What a run leaves behind.")] = Field(
         default_factory=OutputConfig
+    )
+    track: Annotated[TrackConfig, Field(description="Which trackers are told of a run.")] = Field(
+        default_factory=TrackConfig
     )
     service: Annotated[ServiceConfig, Field(description="How Steelyard itself runs.")] = Field(
         default_factory=ServiceConfig

@@ -46,6 +46,11 @@ def parse_extra_inputs(value: Any) -> Any:
     return _pairs(value, "key:value", keep_text=False, signs=":=")
 
 
+def parse_tags(value: Any) -> Any:
+    """Return a mapping from `key:value` or `key=value` words, a JSON object or a mapping."""
+    return _pairs(value, "key:value", keep_text=True, signs=":=")
+
+
 def parse_goodput(value: Any) -> Any:
     """Return a mapping from `metric:number` words, separated by spaces."""
     if isinstance(value, str):

@@ -26,6 +26,7 @@ from steelyard.domain.bench.plan import (
     Plan,
     PluginChoice,
     SchedulePlan,
+    TrackPlan,
 )
 
 EMBEDDED_MODEL = "steelyard-mock"
@@ -75,6 +76,7 @@ def make_plan(
         ui=config.ui,
         log_level=config.service.log_level,
         command_line=command_line,
+        track=_track(config),
         options=options,
     )
 
@@ -88,6 +90,22 @@ def _exporters(config: BenchmarkConfig) -> tuple[str, ...]:
     level = _LEVEL_EXPORTERS[config.output.export_level]
     sliced = ("timeslices",) if config.output.slice_duration else ()
     return (*chosen, *(name for name in (*level, *sliced) if name not in chosen))
+
+
+def _track(config: BenchmarkConfig) -> TrackPlan | None:
+    given = config.track
+    if not given.backends:
+        return None
+    return TrackPlan(
+        backends=given.backends,
+        options={name: given.options[name] for name in given.backends if name in given.options},
+        project=given.project,
+        name=given.name or "",
+        tags=given.tags,
+        directory=_absolute(given.directory) if given.directory else "",
+        routing=given.routing,
+        artifacts=given.artifacts,
+    )
 
 
 def _absolute(path: str) -> str:

@@ -92,8 +92,9 @@ _CONFIG_INTRO = """\
 `steelyard --config FILE` and `steelyard profile --config FILE` run the plan in a YAML file. A flag
 wins over an environment variable, that over the file, and the file over the default. All mistakes
 are told at once, each with file, line and column. `${NAME}` and `${NAME:-default}` are filled from
-the environment; below `headers` that happens only when a request is made, so that no secret is in
-a plan. A file is at most 1 MiB, 32 levels deep, and 20,000 nodes after its aliases.
+the environment; below `headers` and `track` that happens only when a request is made or a tracker
+opened, so that no secret is in a plan. A file is at most 1 MiB, 32 levels deep, and 20,000 nodes
+after its aliases.
 
 `steelyard config init` writes this file:
 """

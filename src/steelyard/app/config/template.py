@@ -2,7 +2,16 @@
 
 from typing import Any
 
-from steelyard.domain.bench.plan import DatasetPlan, EndpointPlan, PhasePlan, Plan, SchedulePlan
+import msgspec
+
+from steelyard.domain.bench.plan import (
+    DatasetPlan,
+    EndpointPlan,
+    PhasePlan,
+    Plan,
+    SchedulePlan,
+    TrackPlan,
+)
 
 STARTER = """\
 # A plan for `steelyard --config FILE`. Flags and STEELYARD_* variables win over this file.
@@ -91,6 +100,7 @@ def as_config(plan: Plan) -> dict[str, Any]:
             "http_trace": plan.http_trace,
             "trace_timing": plan.show_trace_timing,
         },
+        "track": _track(plan.track),
         "service": {
             "run_type": plan.run_type,
             "log_level": plan.log_level,
@@ -153,6 +163,13 @@ def _input(dataset: DatasetPlan, seed: int) -> dict[str, Any]:
         "schedule": _schedule(dataset.schedule),
         "options": dataset.options,
     }
+
+
+def _track(track: TrackPlan | None) -> dict[str, Any]:
+    if track is None:
+        return {}
+    known: dict[str, Any] = msgspec.to_builtins(track)
+    return {**known, "name": track.name or None, "directory": track.directory or None}
 
 
 def _use(choice: Any) -> dict[str, Any]:

@@ -10,7 +10,10 @@ from steelyard.app.config.unsupported import reason
 from steelyard.app.config.yaml_file import Document
 from steelyard.kernel.errors import UsageError, did_you_mean
 
-SERVICE_VARIABLES = frozenset({"STEELYARD_API_KEY", "STEELYARD_DEBUG", "STEELYARD_CONFIG"})
+SERVICE_VARIABLES = frozenset({
+    "STEELYARD_API_KEY", "STEELYARD_DEBUG", "STEELYARD_CONFIG", "STEELYARD_TRACK_BACKENDS",
+    "STEELYARD_TRACK_MIRROR", "STEELYARD_TRACK_MIRRORS",
+})  # fmt: skip
 """Variables that are ours but fill no field."""
 
 _SURE = 0.85

@@ -61,7 +61,8 @@ class Document:
 def read_yaml(path: Path, environ: Mapping[str, str]) -> Document:
     """Return the content of `path`, its `${VAR}` and `${VAR:-default}` filled from `environ`.
 
-    Values below `headers` keep their `${VAR}`: those are filled when a request is made.
+    Values below `headers` and `track` keep their `${VAR}`: those are filled when a request is made
+    or a tracker opened.
 
     Raises:
         ConfigError: the file can't be read, is not YAML, or exceeds a bound (1 MiB, depth 32,
@@ -198,7 +199,7 @@ class _Builder:
 
     def _filled(self, node: Node, path: Keys) -> str:
         text = str(node.value)
-        if "headers" in path or "${" not in text:
+        if "headers" in path or path[:1] == ("track",) or "${" not in text:
             return text
 
         def value_of(match: re.Match[str]) -> str:

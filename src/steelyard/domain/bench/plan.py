@@ -173,6 +173,31 @@ class PluginChoice(msgspec.Struct, frozen=True, kw_only=True):
     config: dict[str, Any] = {}
 
 
+class TrackPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """The trackers that are told of a run, while it goes on and after it.
+
+    Attributes:
+        backends: names of backend plugins, or labels whose options name one as `plugin`; `local`
+            is the store of runs, which is always there.
+        options: configuration by backend; a secret in it is a reference such as `${NAME}`.
+        project, name: as the run is called in trackers; the name is made of endpoint and models
+            where it is empty.
+        tags: texts by name.
+        directory: the store of runs; empty for the default one.
+        routing: rules on which backend is told what.
+        artifacts: patterns of the files that become artifacts.
+    """
+
+    backends: tuple[str, ...]
+    options: dict[str, dict[str, Any]] = {}
+    project: str = "bench"
+    name: str = ""
+    tags: dict[str, str] = {}
+    directory: str = ""
+    routing: tuple[dict[str, Any], ...] = ()
+    artifacts: tuple[str, ...] = ("*",)
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Everything about a run that decides what is sent and when.
 
@@ -189,6 +214,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         slice_s: length of the time slices that metrics are also reported for; None reports none.
         fail_on: verdict statuses that make the exit code 1.
         ui: name of the ui plugin.
+        track: the trackers that are told; None tells nobody.
     """
 
     run_id: str
@@ -212,4 +238,5 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     ui: str = "simple"
     log_level: str = "INFO"
     command_line: str = ""
+    track: TrackPlan | None = None
     options: dict[str, Any] = {}

@@ -2,7 +2,6 @@
 
 import re
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 HIDDEN = "[hidden]"
 
@@ -16,6 +15,12 @@ _SECRET_HEADER = re.compile(
     r"(?:(?:bearer|basic)\s+)?[^'\"\s]+"
 )
 
+_USERINFO = re.compile(r"(?<=://)[^/?#\s]*@")
+# `key` and `sig` alone are secrets in vendors' URLs.
+_SECRET_QUERY = re.compile(
+    r"(?i)([?&](?:[\w.-]*(?:auth|token(?!izer)|secret|password|api[-_]?key|cred)[\w.-]*|key|sig)=)[^&#\s]+"
+)
+
 
 def is_secret_name(name: str) -> bool:
     """Tell whether a header or field of this name holds a secret, as far as names tell."""
@@ -23,12 +28,8 @@ def is_secret_name(name: str) -> bool:
 
 
 def redacted_url(url: str) -> str:
-    """Return `url` without user name and password."""
-    if "@" not in url:
-        return url
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=host))
+    """Return `url` without user name and password, and with secrets in its query hidden."""
+    return _SECRET_QUERY.sub(rf"\1{HIDDEN}", _USERINFO.sub("", url))
 
 
 def redacted_text(text: str) -> str:
@@ -60,4 +61,4 @@ def _redacted(name: str, value: Any) -> Any:
     # `api_key_env` names a variable; the key itself is never in a plan.
     if isinstance(value, str) and value and _SECRET_NAME.search(name) and not name.endswith("_env"):
         return HIDDEN
-    return value
+    return redacted_url(value) if isinstance(value, str) else value

@@ -16,7 +16,7 @@ from steelyard.runtime.track.reader import has_writer
 SUMMARY_FILE = "profile_export.json"
 PROJECT = "bench"
 _NUMBERS = ("avg", "p50", "p90", "p95", "p99", "min", "max", "std")
-_NO_PARAMS = frozenset({"run_id", "artifact_dir", "command_line", "ui", "log_level"})
+_NO_PARAMS = frozenset({"run_id", "artifact_dir", "command_line", "ui", "log_level", "track"})
 _STATUSES = {"completed": Status.FINISHED}
 _INFINITE = {"+inf": float("inf"), "-inf": float("-inf")}
 
@@ -41,7 +41,7 @@ def read_bench_run(place: RunPlace) -> Run:
             _take_plan(run, event.payload.get("plan", {}))
         elif event.type == RUN_ENDED:
             status = str(event.payload.get("status", "completed"))
-            run.status, run.ended_ns = _STATUSES.get(status, Status.FAILED), event.wall_ns
+            run.status, run.ended_ns = status_of(status), event.wall_ns
             run.tags["ended"] = status
     if not run.started_ns:
         raise JournalError(f"The journal in {place.path} is not that of a benchmark")
@@ -49,14 +49,39 @@ def read_bench_run(place: RunPlace) -> Run:
     return settle(run, has_writer=has_writer(place.journal))
 
 
-def _take_plan(run: Run, plan: dict[str, Any]) -> None:
-    shown = redacted_plan(plan)
-    kept = {key: value for key, value in shown.items() if key not in _NO_PARAMS}
+def plan_params(plan: dict[str, Any]) -> dict[str, Any]:
+    """Return a plan, as plain data, as parameters by dotted name: no secrets, nothing empty."""
+    kept = {key: value for key, value in redacted_plan(plan).items() if key not in _NO_PARAMS}
     flat = flatten_params(kept)
-    run.params = {name: value for name, value in flat.items() if value not in ("", None, {}, [])}
-    run.command = redacted_text(str(plan.get("command_line", "")))
+    return {name: value for name, value in flat.items() if value not in ("", None, {}, [])}
+
+
+def plan_name(plan: dict[str, Any]) -> str:
+    """Return what a run of this plan is called: its endpoint and models."""
     models = ", ".join(str(model) for model in plan.get("models", ()))
-    run.name = f"{plan.get('endpoint', {}).get('type', '')} {models}".strip()
+    return f"{plan.get('endpoint', {}).get('type', '')} {models}".strip()
+
+
+def status_of(ended: str) -> Status:
+    """Return the status of a run whose benchmark ended so."""
+    return _STATUSES.get(ended, Status.FAILED)
+
+
+def summary_values(summary: dict[str, Any]) -> dict[str, float]:
+    """Return the numbers of a summary, as plain data, by `TAG.STATISTIC`."""
+    values = {}
+    for tag, metric in summary.get("metrics", {}).items():
+        for number in _NUMBERS:
+            value = _number(metric.get(number))
+            if value is not None:
+                values[f"{tag}.{number}"] = value
+    return values
+
+
+def _take_plan(run: Run, plan: dict[str, Any]) -> None:
+    run.params = plan_params(plan)
+    run.command = redacted_text(str(plan.get("command_line", "")))
+    run.name = plan_name(plan)
 
 
 def _take_summary(run: Run, place: RunPlace) -> None:
@@ -70,12 +95,8 @@ def _take_summary(run: Run, place: RunPlace) -> None:
     if document.get("run", {}).get("run_id") != run.run_id:
         return  # that of an earlier run in the same directory
     run.tags["verdict"] = str(document.get("verdict", {}).get("status", ""))
-    for tag, metric in document.get("metrics", {}).items():
-        for number in _NUMBERS:
-            value = _number(metric.get(number))
-            if value is not None:
-                series = run.metrics.setdefault(f"{tag}.{number}", Series())
-                series.add(0, value)
+    for name, value in summary_values(document).items():
+        run.metrics.setdefault(name, Series()).add(0, value)
 
 
 def _number(value: Any) -> float | None:

@@ -1,16 +1,20 @@
 """Where things lie in a store of runs."""
 
+import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from steelyard.runtime.files import write_atomic
 from steelyard.runtime.journal_writer import SUFFIX
 
 STORE_VARIABLE = "STEELYARD_TRACK_DIR"
 DEFAULT_STORE = ".steelyard"
 BENCH_DIRECTORY = "artifacts"
 MAIN_STREAM = "main"
+TRACKED_FILE = "tracked.json"
+"""In a benchmark's directory: the tracked run that tells of it, and the store where that is."""
 
 
 @dataclass(frozen=True)
@@ -75,12 +79,34 @@ class Store:
         return RunPlace(self.runs / run_id)
 
     def places(self) -> Iterator[RunPlace]:
-        """Yield every run that is there, tracked ones first, each kind by name."""
+        """Yield every run that is there, tracked ones first, each kind by name.
+
+        A benchmark that was tracked into this store is there once, as the run that tells of it.
+        """
         for directory in _with_journal(self.runs):
             yield RunPlace(directory)
         for parent in self.bench:
             for directory in _with_journal(parent):
-                yield RunPlace(directory, is_bench=True)
+                if not self._has_run_of(directory):
+                    yield RunPlace(directory, is_bench=True)
+
+    def note_tracked(self, directory: Path, run_id: str) -> None:
+        """Keep in a benchmark's directory which run of this store tells of it.
+
+        Raises:
+            FileError: the note can't be written.
+        """
+        text = json.dumps({"run_id": run_id, "store": str(self.root)}) + "\n"
+        write_atomic(directory / TRACKED_FILE, text.encode())
+
+    def _has_run_of(self, directory: Path) -> bool:
+        try:
+            note = json.loads((directory / TRACKED_FILE).read_bytes())
+            return note["store"] == str(self.root) and self.place(note["run_id"]).journal.is_dir()
+        except FileNotFoundError:
+            return False
+        except (OSError, ValueError, KeyError, TypeError):  # not our note: the benchmark is listed
+            return False
 
 
 def _with_journal(parent: Path) -> Iterator[Path]:

@@ -1,0 +1,1 @@
+"""A benchmark becomes a tracked run, in a process of its own."""
