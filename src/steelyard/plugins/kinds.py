@@ -87,6 +87,11 @@ PORTS: dict[str, Port] = {
         "steelyard.domain.track.ports:Backend",
         (("open(run)", "log(items)", "flush()", "close(end)"),),
     ),
+    "framework": Port(
+        "steelyard.domain.track.ports:Framework",
+        (("install(module, patches)",),),
+        attributes=("modules",),
+    ),
 }
 """Kinds with a port. A kind that is not here yet accepts any class."""
 

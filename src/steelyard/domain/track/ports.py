@@ -1,7 +1,7 @@
 """What plugins of the tracker must be able to do."""
 
-from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
@@ -71,3 +71,77 @@ class Backend(Protocol):
         `end` says how the run ended (`finished`, `failed` with its exception, or `killed`); None:
         it goes on, and another `open` will follow.
         """
+
+
+class Sink(Protocol):
+    """One run, as the hooks of a framework see it. No call raises because of a value.
+
+    Attributes:
+        options: the framework's configuration for this run.
+        memory: what the framework remembers of this run; empty at first, gone with the run.
+    """
+
+    options: Mapping[str, Any]
+    memory: dict[Any, Any]
+
+    def log_metrics(self, values: Mapping[str, Any], step: Any = None) -> None:
+        """Log those of the values that are numbers, under the framework's name as source.
+
+        Distinct names are bounded for a run; what is left out is counted, and told once.
+        """
+
+    def log_params(self, values: Any, prefix: str = "") -> None:
+        """Log parameters, nested as they like, below a prefix; secrets are left out."""
+
+
+class Patches(Protocol):
+    """Where a framework says what it wants to see. It can't break what it watches.
+
+    What a hook raises reaches nobody: it is told once, and no hook of that framework is called any
+    more. Nothing that a hook does is seen by another. Hooks are called where a run of the caller
+    asked for the framework, and nowhere else.
+    """
+
+    def watch(
+        self,
+        owner: Any,
+        name: str,
+        *,
+        before: Callable[..., Any] | None = None,
+        after: Callable[..., Any] | None = None,
+        arguments: Callable[..., Any] | None = None,
+        mutes: frozenset[str] = frozenset(),
+        inner: bool = False,
+    ) -> None:
+        """Watch a function: a method of a class, or a module's attribute.
+
+        Args:
+            owner: the class or module.
+            name: of the function in it.
+            before: called as `before(sink, *args, **kwargs)`.
+            after: called as `after(sink, result, *args, **kwargs)` unless the function raised.
+            arguments: called with the arguments; returns `(args, kwargs)` to use in their place.
+            mutes: names of frameworks that hear nothing of what goes on inside; `*` is all.
+            inner: also heard where this framework is muted.
+        """
+
+    def hook(self, see: Callable[..., Any]) -> Callable[..., Any]:
+        """Return what a library's own hooks may be given: it calls `see(sink, *args, **kwargs)`."""
+        ...
+
+    def on_undo(self, action: Callable[[], object]) -> None:
+        """Have `action` called when all is undone; for a library's own hooks."""
+
+
+@runtime_checkable
+class Framework(Protocol):
+    """Logs what a training framework tells anyway. Made without arguments, once for a process.
+
+    Attributes:
+        modules: full names of the modules it waits for; it never imports one itself.
+    """
+
+    modules: tuple[str, ...]
+
+    def install(self, module: Any, patches: Patches) -> None:
+        """Say what to watch; called for each of `modules` right after it was imported."""

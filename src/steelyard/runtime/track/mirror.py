@@ -29,6 +29,7 @@ from steelyard.runtime.journal import JournalReader, JournalTail
 from steelyard.runtime.plugin_border import PluginBorder
 from steelyard.runtime.track.blobs import BlobStore
 from steelyard.runtime.track.layout import RunPlace
+from steelyard.runtime.track.muting import muted
 from steelyard.runtime.track.reader import has_writer, read_fact
 
 POLL_S = 0.25
@@ -193,7 +194,8 @@ class Mirror:
         Raises:
             UsageError: another process is at it.
         """
-        with self._alone():
+        # What a backend's SDK calls is no news to a run: frameworks must not hear it.
+        with self._alone(), muted():
             return self._run(follow=follow)
 
     def _run(self, *, follow: bool) -> bool:

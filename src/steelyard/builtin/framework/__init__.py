@@ -1,0 +1,1 @@
+"""What is seen of training frameworks; none of them is imported here."""
