@@ -92,6 +92,11 @@ PORTS: dict[str, Port] = {
         (("install(module, patches)",),),
         attributes=("modules",),
     ),
+    "collector": Port(
+        "steelyard.domain.track.ports:Collector",
+        optional=("validate_environment()", "start()", "facts()", "collect()", "stop()"),
+        at_least_one=True,
+    ),
 }
 """Kinds with a port. A kind that is not here yet accepts any class."""
 

@@ -13,8 +13,8 @@ from steelyard.plugins.manifest import parse_manifest
 from steelyard.plugins.spec import KINDS
 
 CORE = [
-    "arrival", "backend", "console", "custom", "dataset", "endpoint", "exporter", "framework",
-    "metric", "phase_hook", "post_processor", "ramp", "tokenizer", "ui", "integration",
+    "arrival", "backend", "collector", "console", "custom", "dataset", "endpoint", "exporter",
+    "framework", "metric", "phase_hook", "post_processor", "ramp", "tokenizer", "ui", "integration",
 ]  # fmt: skip
 STYLED = [
     ("scheduler", "distributed_testing"),

@@ -6,23 +6,18 @@ from typing import Any
 import msgspec
 
 from steelyard.app.composition import standard_host
+from steelyard.app.track.making import UNUSABLE, make_plugin
 from steelyard.domain.track.names import check_run_id
 from steelyard.domain.track.ports import Backend
 from steelyard.domain.track.routing import Rule
 from steelyard.kernel.errors import PluginError, UsageError
 from steelyard.kernel.secrets import is_secret
-from steelyard.plugins.states import PluginState
 from steelyard.runtime.plugin_host import PluginHost
-from steelyard.runtime.plugin_lifecycle import STYLES
 from steelyard.runtime.track.methods_backend import MethodsBackend, has_methods
 
 LOCAL = "local"
 """The name of the journal itself: a run is always there, whatever else it is mirrored to."""
 
-_UNUSABLE = frozenset({
-    PluginState.DISABLED, PluginState.MISSING_REQUIREMENT, PluginState.FAILED,
-    PluginState.QUARANTINED,
-})  # fmt: skip
 _PORT = ("open", "log", "flush", "close")
 
 
@@ -144,7 +139,7 @@ def require(specs: Iterable[BackendSpec], host: PluginHost) -> None:
         if spec.instance is not None:
             continue
         host.spec("backend", spec.name)
-        if host.state("backend", spec.name) in _UNUSABLE:
+        if host.state("backend", spec.name) in UNUSABLE:
             raise PluginError(
                 f"The backend '{spec.name}' can't be used: {host.why('backend', spec.name)}",
                 next_step=host.install_line("backend", spec.name) or None,
@@ -158,16 +153,7 @@ def maker(spec: BackendSpec, host: PluginHost | None = None) -> Callable[[], Bac
         return lambda: _ported(spec.instance)
     chosen = host or standard_host()
 
-    def make() -> Backend:
-        plugin = chosen.spec("backend", spec.name)
-        if STYLES[plugin.authoring_style].config_in == "constructor":
-            return _ported(chosen.create("backend", spec.name, **spec.options))
-        target: Any = chosen.load("backend", spec.name)()
-        target.config = chosen.configuration("backend", spec.name, spec.options)
-        target.initialize(dict(target.config))
-        return _ported(target)
-
-    return make
+    return lambda: _ported(make_plugin(chosen, "backend", spec.name, spec.options))
 
 
 def _ported(backend: Any) -> Backend:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from steelyard.app.track import active
 from steelyard.app.track.artifacts import fetch_artifact, files_in
-from steelyard.app.track.attachments import attach
+from steelyard.app.track.attachments import attach, prepare_collectors
 from steelyard.app.track.decorating import each_call
 from steelyard.app.track.failures import failure_of, is_success
 from steelyard.app.track.planning import planned
@@ -138,6 +138,7 @@ class Experiment:
             )
         told = self._arguments
         mirrors = planned(told["backend"], told["routing"])
+        collectors = prepare_collectors(told["collectors"])
         clock = SystemClock()
         self.run_id = self.run_id or make_run_id(clock.wall_ns(), secrets.token_bytes(3))
         resumed = self._place.journal.is_dir()
@@ -156,7 +157,7 @@ class Experiment:
             self.log_params(told["params"])
         if mirrors is not None:
             self._mirroring = mirrors(self.store, self._place)
-        attach(self, collectors=told["collectors"], automagic=told["automagic"])
+        attach(self, collectors=collectors, automagic=told["automagic"])
         return self
 
     def stop(
@@ -297,6 +298,10 @@ class Experiment:
         if numbers:
             taken = self._steps.take_for_all(numbers, one_step(iteration, step))
             writer.metrics(taken, numbers, source)
+
+    def log_sample(self, values: Mapping[str, float], source: str) -> None:
+        """Log floats that no step of the script is meant by: they have steps of their own."""
+        self._writing().metrics(self._steps.take_own(values), dict(values), source)
 
     def log_params(self, params: Any = None, /, **named: Any) -> None:
         """Log parameters: a dict, dataclass, model or namespace, nested as it likes, or keywords.

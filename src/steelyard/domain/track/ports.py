@@ -73,6 +73,54 @@ class Backend(Protocol):
         """
 
 
+class Noted(msgspec.Struct, frozen=True):
+    """What a collector says of a run once, when it begins.
+
+    Attributes:
+        params: values by name, nested as they like; they get the collector's label in front
+            (`environment.python`).
+        tags: texts by which a person looks for runs; with the label in front too (`git.commit`).
+        artifacts: contents by name, below the label (`git/changes.diff`).
+    """
+
+    params: dict[str, Any] = {}
+    tags: dict[str, str] = {}
+    artifacts: dict[str, bytes] = {}
+
+
+@runtime_checkable
+class Collector(Protocol):
+    """Tells facts and numbers of a machine while a run goes on.
+
+    Made with its configuration as keyword arguments. A class needs only what it has to say: `facts`
+    or `collect`, or both. All calls come from one thread of its own, in the order
+    `validate_environment`, `start`, `facts`, `collect`..., `stop`. Any may raise: what keeps
+    raising is given up, and told of once. A class attribute `period_s` says how often `collect` is
+    worth calling; once a second without it.
+    """
+
+    def validate_environment(self) -> None:
+        """Raise where this machine lacks what is needed, such as a driver."""
+
+    def start(self) -> None:
+        """Open what is read, and take the values from which rates are counted."""
+
+    def facts(self) -> Noted:
+        """Return what is said once; called after `start`."""
+        ...
+
+    def collect(self) -> Mapping[str, Any]:
+        """Return the numbers as of now, by name; they get the label in front (`system/load_1m`).
+
+        Mappings and lists in it are gone into (`disk/read_bytes`, `gpu/0/power_w`), within bounds;
+        what is no number is left out.
+        """
+        ...
+
+    def stop(self) -> None:
+        """Let go of everything; called once, if `start` returned."""
+
+
 class Sink(Protocol):
     """One run, as the hooks of a framework see it. No call raises because of a value.
 

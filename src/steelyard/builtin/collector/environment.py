@@ -1,0 +1,117 @@
+"""What the script runs in: Python, system, machine, packages, and chosen variables."""
+
+import os
+import platform
+import sys
+from collections.abc import Iterable, Mapping
+from importlib.metadata import distributions
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from steelyard.domain.track.ports import Noted
+from steelyard.kernel.secrets import is_secret
+
+VARIABLES = (
+    "CUDA_VISIBLE_DEVICES", "CUDA_LAUNCH_BLOCKING", "CUBLAS_WORKSPACE_CONFIG",
+    "HIP_VISIBLE_DEVICES", "JAX_PLATFORMS", "KMP_AFFINITY", "LANG", "LOCAL_RANK", "MKL_NUM_THREADS",
+    "NCCL_DEBUG", "NVIDIA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS",
+    "PYTHONHASHSEED", "PYTORCH_CUDA_ALLOC_CONF", "RANK", "TF_DETERMINISTIC_OPS",
+    "TOKENIZERS_PARALLELISM", "WORLD_SIZE", "XLA_FLAGS",
+)  # fmt: skip
+"""The variables that are told where they are set. None of them is where a secret belongs."""
+
+TEXT_MAX = 500
+
+
+class EnvironmentCollector:
+    """Facts as parameters; installed packages as an artifact, `packages.txt`.
+
+    Args:
+        packages: keep the list of installed packages.
+        variables: names of environment variables to tell besides `VARIABLES`; one that looks like
+            a secret is not told all the same.
+        root: where `proc` and `sys` lie.
+    """
+
+    def __init__(
+        self, *, packages: bool = True, variables: Iterable[str] = (), root: str = "/"
+    ) -> None:
+        self._packages = packages
+        self._variables = tuple(variables)
+        self._root = Path(root)
+
+    def facts(self) -> Noted:
+        """Return what the script runs in."""
+        found: dict[str, Any] = {
+            "python": platform.python_version(),
+            "implementation": platform.python_implementation(),
+            "os": f"{platform.system()} {platform.release()}",
+            "machine": platform.machine(),
+            "cpu_model": self._cpu_model(),
+            "cpus": os.cpu_count(),
+            "cpus_usable": _usable_cpus(),
+            "memory_bytes": psutil.virtual_memory().total,
+            **self._limits(),
+            "virtual_environment": sys.prefix != sys.base_prefix,
+        }
+        variables = told_variables(os.environ, (*VARIABLES, *self._variables))
+        if variables:
+            found["variables"] = variables
+        artifacts = {}
+        if self._packages:
+            lines = installed()
+            found["packages"] = len(lines)
+            artifacts["packages.txt"] = "".join(f"{line}\n" for line in lines).encode()
+        return Noted({k: v for k, v in found.items() if v not in (None, "")}, artifacts=artifacts)
+
+    def _cpu_model(self) -> str:
+        for line in _text_of(self._root / "proc/cpuinfo").splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() in {"model name", "Model", "cpu model"}:
+                return value.strip()
+        return platform.processor()
+
+    def _limits(self) -> dict[str, Any]:
+        """Return what the control group allows, where it is less than all."""
+        group = self._root / "sys/fs/cgroup"
+        found: dict[str, Any] = {}
+        quota, _, period = _text_of(group / "cpu.max").strip().partition(" ")
+        if quota.isdecimal() and period.isdecimal() and int(period):
+            found["cpu_limit"] = int(quota) / int(period)
+        memory = _text_of(group / "memory.max").strip()
+        if memory.isdecimal():
+            found["memory_limit_bytes"] = int(memory)
+        return found
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _usable_cpus() -> int | None:
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity is not None else None
+
+
+def installed() -> list[str]:
+    """Return the installed packages as `name==version`, by name."""
+    found = {}
+    for distribution in distributions():
+        name = distribution.metadata["Name"]
+        if name and name.lower() not in found:  # the first on the path is the one imported
+            found[name.lower()] = f"{name}=={distribution.version}"
+    return [found[name] for name in sorted(found)]
+
+
+def told_variables(environ: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
+    """Return the variables of these names that are set and look like no secret."""
+    return {
+        name: environ[name][:TEXT_MAX]
+        for name in names
+        if name in environ and not is_secret(name, environ[name])
+    }
