@@ -23,7 +23,7 @@ from steelyard.runtime.track.import_watch import ImportWatch
 from steelyard.runtime.track.patches import PatchSet
 
 KIND = "framework"
-OTHER_MAGIC = frozenset({"hyperparameters"})
+OTHER_MAGIC = frozenset({"locals", "configs"})
 """What `automagic` may name that is no framework."""
 
 _UNUSABLE = frozenset({

@@ -76,7 +76,7 @@ class RunSink:
     def log_metrics(self, values: Mapping[str, Any], step: Any = None) -> None:
         """Log those of the values that are numbers."""
         source = self.source
-        if step is not None and type(step) is not int:
+        if step is not None and (type(step) is not int or step < 0):
             step = self._told(to_step, step, next(iter(values), ""))
             if step is None:
                 return

@@ -174,22 +174,24 @@ class PatchSet:
 
     def guarded(self, see: Hook, *args: Any, **kwargs: Any) -> Any:
         """Return what a hook returns; None, and the end of all hooks, when it raises."""
+        return self._guarded(see, *args, **kwargs) if self._is_live else None
+
+    def _guarded(self, see: Hook, *args: Any, **kwargs: Any) -> Any:
         outer = MUTED.names
         MUTED.names = EVERYTHING
         try:
             with self._border.crossing(f"framework '{self.framework}'", "look at a call"):
                 return see(*args, **kwargs)
         except SteelyardError as error:
-            self.fail(error)
+            # What is watched stays as it is until all is undone.
+            if self._is_live:
+                self._is_live = False
+                self._failed(error)
+            else:
+                _log.warning("%s", error)
         finally:
             MUTED.names = outer
         return None
-
-    def fail(self, error: SteelyardError) -> None:
-        """Call no hook any more; what is watched stays as it is until all is undone."""
-        if self._is_live:
-            self._is_live = False
-            self._failed(error)
 
     def undo(self) -> list[str]:
         """Put back all that was there; return the places where somebody else's patch is now."""
@@ -198,7 +200,7 @@ class PatchSet:
             left = [str(place) for place in reversed(self._places) if not place.restore()]
             self._places.clear()
         while self._undo:
-            self.guarded(self._undo.pop())
+            self._guarded(self._undo.pop())
         if left:
             _log.warning(
                 "framework '%s': %s was patched by somebody else after us; our part stays below "
