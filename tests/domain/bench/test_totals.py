@@ -92,6 +92,21 @@ def test_an_answer_off_by_one_token_or_five_percent_is_what_was_asked():
     assert (totals.osl_compared, totals.osl_mismatched) == (5, 2)
 
 
+def test_prompts_that_the_server_counts_otherwise_are_counted():
+    """Of 1,000 tokens by our count: 1,050 is within 5 %, 1,051 and 940 are not; 41 of 9 is by 32
+    within what a chat template adds, 42 is not. What we counted ourselves is compared to nothing.
+    """
+    pairs = [(1050, 1000), (1051, 1000), (940, 1000), (41, 9), (42, 9)]
+    rows = [
+        answered(i, start_ms=0, ttft_ms=1, input_tokens=told, client_input_tokens=ours)
+        for i, (told, ours) in enumerate(pairs)
+    ]
+    own = answered(9, start_ms=0, ttft_ms=1, input_tokens=9, client_input_tokens=900)
+    own["token_provenance"] = TokenProvenance.CLIENT_TOKENIZER
+    totals = folded(*rows, own)
+    assert (totals.isl_compared, totals.isl_mismatched) == (5, 3)
+
+
 def test_sources_of_token_counts_are_told_in_shares():
     rows = [answered(i, start_ms=0, ttft_ms=1) for i in range(3)]
     rows.append(

@@ -56,6 +56,8 @@ def test_a_run_without_a_fault_is_valid():
 FAULTS = [
     ({"requests": 0, "succeeded": 0}, "no_records", "INVALID"),
     ({"succeeded": 0, "failed": 1000}, "all_failed", "INVALID"),
+    ({"succeeded": 0, "failed": 1, "cancelled": 999}, "all_failed", "INVALID"),
+    ({"succeeded": 0, "cancelled": 1000}, "all_cancelled", "INVALID"),
     # 11 of 1000 is 1.1 %; 501 of 1000 is over half.
     ({"succeeded": 989, "failed": 11}, "high_error_rate", "SUSPECT"),
     ({"succeeded": 499, "failed": 501}, "high_error_rate", "INVALID"),
@@ -145,7 +147,31 @@ def test_a_short_phase_is_no_slower_for_a_few_milliseconds_of_lag():
         (
             {"rates": rate(12.5)},
             ("Phase profiling sent 80 requests/s of 100 asked for (80 %, expected 98 %). "
-            "Raise --concurrency or lower --request-rate."),
+            "Raise the limit that holds sends back where one is named; else let the machine be "
+            "idle, add --workers or lower --request-rate."),
+        ),
+        (
+            {"rates": (msgspec.structs.replace(rate(12.5)[0], held_by=("--prefill-concurrency",)),),
+             "send_lag_p50_ms": 25.1, "send_lag_p99_ms": 80.0},
+            ("Phase profiling sent 80 requests/s of 100 asked for (80 %, expected 98 %); "
+            "--prefill-concurrency held sends back. Raise --prefill-concurrency, or ask for less "
+            "load."),
+        ),
+        (
+            {"succeeded": 0, "cancelled": 1000, "cancels": True},
+            ("None of 1000 requests succeeded: all were cancelled, as --request-cancellation-rate "
+            "asked for. Lower it, or raise --request-cancellation-delay above the latency."),
+        ),
+        (
+            {"succeeded": 0, "cancelled": 1000, "cancels": True, "status": "cancelled"},
+            ("None of 1000 requests succeeded: all were cancelled, as the run was stopped before "
+            "any was answered. Run again to its end; Ctrl-C once lets requests in flight finish."),
+        ),
+        (
+            {"isl_compared": 100, "isl_mismatched": 11},
+            ("The server counts 11 of 100 prompts (11 %) more than 5 % longer or shorter than "
+            "--tokenizer does; allowed 10 %. Name the tokenizer of the model that is served, or "
+            "believe the server's counts."),
         ),
         (
             {"succeeded": 0, "failed": 1000, "commonest_error": "connect"},

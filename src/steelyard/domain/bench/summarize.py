@@ -86,8 +86,9 @@ def phase_rates(plan: Plan, totals: Totals) -> tuple[PhaseRate, ...]:
             requested_per_s=asked_per_s(phase, span),
             intended_span_ns=(span.last_intended_ns or 0) - (span.first_intended_ns or 0),
             actual_span_ns=(span.last_start_ns or 0) - (span.first_start_ns or 0),
+            held_by=totals.held_back_by(number),
         )
-        for phase, span in zip(plan.phases, totals.spans, strict=True)
+        for number, (phase, span) in enumerate(zip(plan.phases, totals.spans, strict=True))
         if phase.open_loop and phase.kind != "warmup"
     )
 
@@ -100,6 +101,8 @@ def asked_per_s(phase: PhasePlan, span: PhaseSpan) -> float:
     span_ns = (span.last_intended_ns or 0) - (span.first_intended_ns or 0)
     return (span.sent - 1) * NS_PER_S / span_ns if span_ns > 0 else 0.0
 
+
+STAND_IN_TOKENIZER = "builtin"
 
 HINT_CHARS = 60
 """Length of an error's words within a verdict: one line with the rest of the sentence."""
@@ -134,6 +137,7 @@ def run_numbers(
         succeeded=totals.succeeded,
         failed=totals.failed,
         cancelled=totals.cancelled,
+        cancels=any(p.cancellation_rate for p in plan.phases if p.kind != "warmup"),
         rates=phase_rates(plan, totals),
         latency_p50_ms=latency.p50,
         send_lag_p50_ms=lag.p50,
@@ -143,6 +147,9 @@ def run_numbers(
         chunks=totals.chunks,
         coalesced_events=totals.coalesced_events,
         clock_steps=max((load.clock_steps for load in story.workers.values()), default=0),
+        # The built-in tokenizer stands in for the model's: it says nothing of the server's.
+        isl_compared=totals.isl_compared * (plan.dataset.tokenizer != STAND_IN_TOKENIZER),
+        isl_mismatched=totals.isl_mismatched,
         osl_compared=totals.osl_compared,
         osl_mismatched=totals.osl_mismatched,
         lost=dict(story.lost),

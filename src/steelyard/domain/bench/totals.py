@@ -7,12 +7,16 @@ import msgspec
 import numpy as np
 
 from steelyard.domain.bench.burst import Release
+from steelyard.domain.bench.held_back import HeldBack
 from steelyard.domain.bench.metrics import cancelled, failed, succeeded
 from steelyard.domain.bench.occupancy import in_flight_ns, prefill_ns, token_ns
 from steelyard.domain.bench.plan import PhasePlan
 from steelyard.domain.bench.records import MISSING, ErrorKind, TokenProvenance
 from steelyard.domain.bench.summary import ErrorCount
 from steelyard.kernel.units import NS_PER_S
+
+ISL_TOLERANCE_TOKENS = 32
+"""A prompt's counts may differ by a chat template's own tokens, of which a client may not know."""
 
 OSL_TOLERANCE = 0.05
 """An answer this much longer or shorter than asked for (and by more than a token) is a mismatch."""
@@ -84,6 +88,13 @@ class Totals:
             for number, phase in enumerate(phases)
             if phase.kind != "warmup" and not phase.open_loop
         }
+        self._held = {
+            number: HeldBack(phase)
+            for number, phase in enumerate(phases)
+            if phase.kind != "warmup"
+            and phase.open_loop
+            and (phase.concurrency or phase.prefill_concurrency)
+        }
         self.records = 0
         self.requests = 0
         self.succeeded = 0
@@ -97,6 +108,8 @@ class Totals:
         self.reused = 0
         self.retried = 0
         self.tokens: Counter[str] = Counter()
+        self.isl_compared = 0
+        self.isl_mismatched = 0
         self.osl_compared = 0
         self.osl_mismatched = 0
         self.chunks = 0
@@ -123,6 +136,8 @@ class Totals:
                 self.spans[phase].fold(rows)
                 if phase in self._releases:
                     self._releases[phase].fold(rows)
+                if phase in self._held:
+                    self._held[phase].fold(rows)
         profiling = self.profiling(batch)
         measured = batch if profiling.all() else batch[profiling]
         answered = succeeded(measured)
@@ -160,8 +175,22 @@ class Totals:
         asked, got = measured["requested_output_tokens"], measured["output_tokens"]
         compared = answered & (asked != MISSING) & (got != MISSING)
         allowed = np.maximum(1.0, OSL_TOLERANCE * asked)
+        self._fold_prompts(measured, answered)
         self.osl_compared += int(np.count_nonzero(compared))
         self.osl_mismatched += int(np.count_nonzero(compared & (np.abs(got - asked) > allowed)))
+
+    def _fold_prompts(self, measured: np.ndarray, answered: np.ndarray) -> None:
+        """Compare the server's counts of prompts with the data set's."""
+        told, ours = measured["input_tokens"], measured["client_input_tokens"]
+        by_server = measured["token_provenance"] == TokenProvenance.SERVER_USAGE
+        compared = answered & by_server & (told != MISSING) & (ours != MISSING)
+        apart = np.abs(told - ours) > np.maximum(ISL_TOLERANCE_TOKENS, OSL_TOLERANCE * ours)
+        self.isl_compared += int(np.count_nonzero(compared))
+        self.isl_mismatched += int(np.count_nonzero(compared & apart))
+
+    def held_back_by(self, phase: int) -> tuple[str, ...]:
+        """Return the flags of the limits that an open loop reached, so that sends had to wait."""
+        return self._held[phase].reached() if phase in self._held else ()
 
     def _fold_errors(self, measured: np.ndarray) -> None:
         bad = failed(measured)

@@ -48,12 +48,16 @@ _SPARED = frozenset({"post_processor_manager", "worker_manager"})
 
 
 class PhaseRate(msgspec.Struct, frozen=True, kw_only=True):
-    """An open-loop phase: how long its sends were meant to take, and took."""
+    """An open-loop phase: how long its sends were meant to take, and took.
+
+    `held_by` has the flags of the limits that it reached: sends waited for them.
+    """
 
     name: str
     requested_per_s: float
     intended_span_ns: int
     actual_span_ns: int
+    held_by: tuple[str, ...] = ()
 
 
 class RunNumbers(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,6 +66,7 @@ class RunNumbers(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         status: how the run ended, `interrupted` when its journal just ends.
         requests: rows of profiling phases; `succeeded`, `failed` and `cancelled` add up to it.
+        cancels: the plan has requests given up on purpose.
         latency_p50_ms: median time to first token, or of the request when nothing streams.
         send_lag_p50_ms, send_lag_p99_ms: our own lateness; None when nothing was sent.
         cpu_share: by worker, the share of a core it used.
@@ -75,6 +80,7 @@ class RunNumbers(msgspec.Struct, frozen=True, kw_only=True):
     succeeded: int = 0
     failed: int = 0
     cancelled: int = 0
+    cancels: bool = False
     rates: tuple[PhaseRate, ...] = ()
     latency_p50_ms: float | None = None
     send_lag_p50_ms: float | None = None
@@ -84,6 +90,8 @@ class RunNumbers(msgspec.Struct, frozen=True, kw_only=True):
     chunks: int = 0
     coalesced_events: int = 0
     clock_steps: int = 0
+    isl_compared: int = 0
+    isl_mismatched: int = 0
     osl_compared: int = 0
     osl_mismatched: int = 0
     lost: Mapping[str, str] = {}
@@ -107,9 +115,10 @@ def fails(status: str, fail_on: Collection[str]) -> bool:
     return any(_RANK[status] >= _RANK[bound] for bound in fail_on)
 
 
-def _cause(code: str, status: str, sentence: str) -> Cause:
-    """Return a cause: what, got and expected as given, then what to do."""
-    return Cause(code=code, status=status, message=f"{sentence}. {CAUSES[code].next_step}")
+def _cause(code: str, status: str, sentence: str, next_step: str = "") -> Cause:
+    """Return a cause: what, got and expected as given, then what to do, here or as a rule."""
+    todo = next_step or CAUSES[code].next_step
+    return Cause(code=code, status=status, message=f"{sentence}. {todo}")
 
 
 def _ending(n: RunNumbers) -> Iterator[Cause]:
@@ -151,6 +160,9 @@ def _counts(n: RunNumbers) -> Iterator[Cause]:
     if n.requests == 0:
         yield _cause("no_records", INVALID, "No request of a profiling phase is recorded")
         return
+    if n.succeeded == n.failed == 0:
+        yield _all_cancelled(n)
+        return
     if n.succeeded == 0:
         why = f", most with {n.commonest_error}" if n.commonest_error else ""
         text = f"None of {n.requests} requests succeeded: {n.failed} failed{why}"
@@ -171,6 +183,41 @@ def _counts(n: RunNumbers) -> Iterator[Cause]:
             "too_few_samples",
             SUSPECT,
             f"{n.succeeded} successful requests; a p99 needs at least {SAMPLES_FOR_P99}",
+        )
+    yield from _tokens(n)
+
+
+def _all_cancelled(n: RunNumbers) -> Cause:
+    """Name who gave all requests up."""
+    text = f"None of {n.requests} requests succeeded: all were cancelled"
+    if n.status == "cancelled":
+        return _cause(
+            "all_cancelled",
+            INVALID,
+            f"{text}, as the run was stopped before any was answered",
+            "Run again to its end; Ctrl-C once lets requests in flight finish.",
+        )
+    if n.cancels and not n.timed_out:
+        return _cause(
+            "all_cancelled",
+            INVALID,
+            f"{text}, as --request-cancellation-rate asked for",
+            "Lower it, or raise --request-cancellation-delay above the latency.",
+        )
+    return _cause("all_cancelled", INVALID, text)
+
+
+def _tokens(n: RunNumbers) -> Iterator[Cause]:
+    """Whether the work was of the size that was asked for."""
+    if n.isl_compared and n.isl_mismatched / n.isl_compared > OSL_MISMATCH_SUSPECT:
+        share = 100 * n.isl_mismatched / n.isl_compared
+        yield _cause(
+            "token_mismatch",
+            SUSPECT,
+            f"The server counts {n.isl_mismatched} of {n.isl_compared} prompts ({share:.3g} %) "
+            "more than 5 % longer or shorter than --tokenizer does; allowed "
+            f"{100 * OSL_MISMATCH_SUSPECT:g} %",
+            "Name the tokenizer of the model that is served, or believe the server's counts.",
         )
     if n.osl_compared and n.osl_mismatched / n.osl_compared > OSL_MISMATCH_SUSPECT:
         share = 100 * n.osl_mismatched / n.osl_compared
@@ -195,7 +242,8 @@ def _load(n: RunNumbers) -> Iterator[Cause]:
                 INVALID if kept < RATE_INVALID else SUSPECT,
                 f"Phase {rate.name} sent {kept * rate.requested_per_s:.4g} requests/s of "
                 f"{rate.requested_per_s:.4g} asked for ({100 * kept:.3g} %, expected "
-                f"{100 * RATE_SUSPECT:g} %)",
+                f"{100 * RATE_SUSPECT:g} %){_held(rate.held_by)}",
+                _instead(rate.held_by),
             )
     yield from _lag(n)
     for worker, used in n.cpu_share.items():
@@ -211,7 +259,17 @@ def _load(n: RunNumbers) -> Iterator[Cause]:
             )
 
 
+def _held(limits: tuple[str, ...]) -> str:
+    return f"; {' and '.join(limits)} held sends back" if limits else ""
+
+
+def _instead(limits: tuple[str, ...]) -> str:
+    """Return what to do about sends that a limit held back; empty when none did."""
+    return f"Raise {' and '.join(limits)}, or ask for less load." if limits else ""
+
+
 def _lag(n: RunNumbers) -> Iterator[Cause]:
+    limits = tuple(dict.fromkeys(flag for rate in n.rates for flag in rate.held_by))
     if n.send_lag_p50_ms is None or n.send_lag_p99_ms is None or not n.latency_p50_ms:
         return
     median_limit = max(LAG_INVALID * n.latency_p50_ms, LAG_FLOOR_MS)
@@ -221,14 +279,18 @@ def _lag(n: RunNumbers) -> Iterator[Cause]:
             "send_lag",
             INVALID,
             f"Half of the requests left more than {n.send_lag_p50_ms:.3g} ms late (allowed "
-            f"{median_limit:.3g} ms); the median latency is {n.latency_p50_ms:.3g} ms",
+            f"{median_limit:.3g} ms); the median latency is {n.latency_p50_ms:.3g} ms"
+            f"{_held(limits)}",
+            _instead(limits),
         )
     elif n.send_lag_p99_ms > tail_limit:
         yield _cause(
             "send_lag",
             SUSPECT,
             f"1 % of the requests left more than {n.send_lag_p99_ms:.3g} ms late (allowed "
-            f"{tail_limit:.3g} ms); the median latency is {n.latency_p50_ms:.3g} ms",
+            f"{tail_limit:.3g} ms); the median latency is {n.latency_p50_ms:.3g} ms"
+            f"{_held(limits)}",
+            _instead(limits),
         )
 
 

@@ -37,14 +37,15 @@ CAUSES = MappingProxyType(
             (SUSPECT, INVALID),
             "the p99 of our own send lag is above a tenth of the median latency (its median above "
             "half of it), 1 ms at the least",
-            "Let the machine be idle, add --workers, raise --concurrency where it holds a rate "
-            "back, or ask for less load.",
+            "Let the machine be idle, add --workers, raise the limit that holds sends back where "
+            "one is named, or ask for less load.",
         ),
         "rate_missed": CauseKind(
             (SUSPECT, INVALID),
             "an open-loop phase sent less than 98 % (90 %) of its rate, and ended more than 50 ms "
             "late",
-            "Raise --concurrency or lower --request-rate.",
+            "Raise the limit that holds sends back where one is named; else let the machine be "
+            "idle, add --workers or lower --request-rate.",
         ),
         "coalesced_stamps": CauseKind(
             (SUSPECT,),
@@ -60,7 +61,8 @@ CAUSES = MappingProxyType(
         "token_mismatch": CauseKind(
             (SUSPECT,),
             "more than 10 % of the answers are over 5 % (and more than a token) longer or shorter "
-            "than asked for",
+            "than asked for; or of the prompts, over 5 % (and more than 32 tokens) by the server's "
+            "count than by a --tokenizer that was named, the built-in one being no model's",
             "Have the server ignore its stop token (such as --extra-inputs ignore_eos:true), or "
             "ask for lengths that it gives.",
         ),
@@ -78,6 +80,12 @@ CAUSES = MappingProxyType(
             (INVALID,),
             "requests were sent and none succeeded",
             "Try one request by hand, such as with curl, and see the errors.",
+        ),
+        "all_cancelled": CauseKind(
+            (INVALID,),
+            "requests were sent and all were given up: on purpose, by a person who stopped the "
+            "run, or as their time was over",
+            "Raise --benchmark-duration or --benchmark-grace-period.",
         ),
         "no_records": CauseKind(
             (INVALID,),
