@@ -19,6 +19,7 @@ SECRET = "sk-verysecret"
         f"steelyard profile --api-key={SECRET}",
         f"steelyard profile --header 'X-Api-Key: {SECRET}'",
         f"refused: basic {SECRET}",
+        f"steelyard profile --endpoint '/v1/chat?api_key={SECRET}' -m x",
     ],
 )
 def test_a_secret_in_a_text_is_hidden(text):

@@ -1,6 +1,7 @@
 """The controller's end of the process that tracks its benchmark."""
 
 import contextlib
+import fcntl
 import logging
 import os
 import select
@@ -26,6 +27,7 @@ from steelyard.runtime.files import next_step_of, reason_of
 
 _PROGRAM = "from steelyard.app.bench_tracking.recorder import serve; serve()"
 LEAVE_S = 1.0
+PIPE_BYTES = 4096
 _READ_BYTES = 1 << 16
 _log = logging.getLogger("steelyard.run")
 
@@ -69,6 +71,8 @@ class Link:
         assert self._process.stdin is not None  # noqa: S101  asked for above
         assert self._process.stdout is not None  # noqa: S101  asked for above
         self._words = self._process.stdin.fileno()
+        # What the kernel holds can't give way any more: where figures wait, few old ones should.
+        fcntl.fcntl(self._words, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
         self._answers = self._process.stdout.fileno()
         os.set_blocking(self._answers, False)
         self._frames = Frames(ToController)

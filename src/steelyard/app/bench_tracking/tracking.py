@@ -75,12 +75,16 @@ class LiveFeed:
     def __init__(self, link: Link) -> None:
         self._link = link
         self._clock = SystemClock()
+        self._last: tuple[str, dict[str, float]] | None = None
 
     def update(self, stats: PhaseStats, live: Mapping[str, Any]) -> None:
-        """Tell how the phase stands; before the first phase there is nothing to tell."""
+        """Tell how the phase stands; before the first and after the last, there is nothing new."""
         if stats.phase_index < 0:
             return
         values = live_values(stats, live)
+        if stats.end_ns is not None and self._last == (stats.phase, values):
+            return
+        self._last = stats.phase, values
         self._link.tell(Live(at_ns=self._clock.mono_ns(), phase=stats.phase, values=values))
 
     def close(self) -> None:

@@ -18,7 +18,7 @@ _SECRET_HEADER = re.compile(
 _USERINFO = re.compile(r"(?<=://)[^/?#\s]*@")
 # `key` and `sig` alone are secrets in vendors' URLs.
 _SECRET_QUERY = re.compile(
-    r"(?i)([?&](?:[\w.-]*(?:auth|token(?!izer)|secret|password|api[-_]?key|cred)[\w.-]*|key|sig)=)[^&#\s]+"
+    r"(?i)([?&](?:[\w.-]*(?:auth|token(?!izer)|secret|password|api[-_]?key|cred)[\w.-]*|key|sig)=)[^&#\s'\"]+"
 )
 
 
@@ -28,13 +28,13 @@ def is_secret_name(name: str) -> bool:
 
 
 def redacted_url(url: str) -> str:
-    """Return `url` without user name and password, and with secrets in its query hidden."""
+    """Return `url`, or a text with some, without users, passwords, and secrets in queries."""
     return _SECRET_QUERY.sub(rf"\1{HIDDEN}", _USERINFO.sub("", url))
 
 
 def redacted_text(text: str) -> str:
     """Return a command line or message without bearer tokens, keys and passwords."""
-    text = _SECRET_HEADER.sub(rf"\1{HIDDEN}", text)
+    text = _SECRET_HEADER.sub(rf"\1{HIDDEN}", redacted_url(text))
     text = _SECRET_FLAG.sub(rf"\1\2{HIDDEN}", text)
     return _BEARER.sub(rf"\1 {HIDDEN}", text)
 
