@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from steelyard.app.track.experiment import Experiment
+    from steelyard.app.track.hyperparameters import capture_hyperparameters
     from steelyard.app.track.logging import get_active_experiment, start_logging, stop_logging
     from steelyard.app.track.queries import diff, export, points, query, runs, show
     from steelyard.app.track.syncing import sync
@@ -30,6 +31,7 @@ _HOMES = {
     "Run": "steelyard.domain.track.run",
     "RunFacts": "steelyard.domain.track.ports",
     "Status": "steelyard.domain.track.run",
+    "capture_hyperparameters": "steelyard.app.track.hyperparameters",
     "diff": "steelyard.app.track.queries",
     "export": "steelyard.app.track.queries",
     "get_active_experiment": "steelyard.app.track.logging",
@@ -50,6 +52,7 @@ __all__ = [
     "Run",
     "RunFacts",
     "Status",
+    "capture_hyperparameters",
     "diff",
     "export",
     "get_active_experiment",

@@ -1,44 +1,12 @@
 """What is logged of a run without the script asking for each value."""
 
 import os
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
+
+from steelyard.app.track.attached import Attached
 
 COLLECTORS_VARIABLE = "STEELYARD_TRACK_COLLECTORS"
-
-
-class Attached(Protocol):
-    """What an attachment may do with the run it is attached to."""
-
-    @property
-    def is_running(self) -> bool:
-        """True between start and stop."""
-        ...
-
-    def log_metrics(
-        self,
-        values: Mapping[str, Any],
-        iteration: int | None = None,
-        *,
-        step: int | None = None,
-        source: str | None = None,
-    ) -> None:
-        """Log values of several metrics at one step; `source` says who does."""
-
-    def log_sample(self, values: Mapping[str, float], source: str) -> None:
-        """Log floats that no step of the script is meant by: they have steps of their own."""
-
-    def log_params(self, params: Any = None, /, **named: Any) -> None:
-        """Log parameters."""
-
-    def set_tags(self, tags: Mapping[str, Any] | None = None, /, **named: Any) -> None:
-        """Set tags."""
-
-    def log_bytes(self, data: bytes, artifact_path: str) -> None:
-        """Keep `data` as an artifact."""
-
-    def on_stop(self, closer: Callable[[], None]) -> None:
-        """Have `closer` called when the run stops, while it can still log; the last one first."""
 
 
 def prepare_collectors(given: Any) -> Callable[[Attached], None] | None:
@@ -61,19 +29,45 @@ def prepare_collectors(given: Any) -> Callable[[Attached], None] | None:
     return prepare(os.environ[COLLECTORS_VARIABLE] if given is None else given)
 
 
+def prepare_automagic(given: Any) -> Callable[[Attached], None] | None:
+    """Return what has a run told of frameworks and hyperparameters; None for neither.
+
+    Args:
+        given: None or False for nothing, True for all that needs no further word, names, or a
+            mapping of names to options; see `patching.wanted` and `hyperparameters.wanted`.
+
+    Raises:
+        UsageError: it is none of these.
+        PluginError: a named framework can't be used.
+        ConfigError: its options are wrong.
+    """
+    if given is None or given is False:
+        return None
+    from steelyard.app.track import hyperparameters, patching
+
+    parts = [part for part in (hyperparameters.prepare(given), patching.prepare(given)) if part]
+
+    def begin(experiment: Attached) -> None:
+        for part in parts:
+            part(experiment)
+
+    return begin
+
+
 def attach(
     experiment: Attached,
     *,
     collectors: Callable[[Attached], None] | None = None,
-    automagic: Any = None,  # noqa: ARG001  what reads it comes with the frameworks
+    automagic: Callable[[Attached], None] | None = None,
 ) -> None:
     """Attach to a run that was just started what logs by itself, until the run stops.
 
     Args:
         experiment: is running; each attachment lets go of it through its `on_stop`.
         collectors: from `prepare_collectors`.
-        automagic: what is seen of frameworks and of the script's own parameters; None or False
-            for nothing.
+        automagic: from `prepare_automagic`.
     """
     if collectors is not None:
         collectors(experiment)
+    if automagic is not None:
+        automagic(experiment)

@@ -9,11 +9,11 @@ from typing import Any
 import msgspec
 
 from steelyard.app.composition import standard_host
-from steelyard.app.track.attachments import Attached
+from steelyard.app.track.attached import Attached
 from steelyard.app.track.making import UNUSABLE, make_plugin
+from steelyard.domain.track.collection import check_period
 from steelyard.domain.track.names import check_run_id
 from steelyard.domain.track.ports import Noted
-from steelyard.domain.track.sampling import check_period
 from steelyard.kernel.errors import PluginError, UsageError
 from steelyard.runtime.clock import SystemClock
 from steelyard.runtime.plugin_border import PluginBorder

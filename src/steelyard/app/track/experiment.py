@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from steelyard.app.track import active
 from steelyard.app.track.artifacts import fetch_artifact, files_in
-from steelyard.app.track.attachments import attach, prepare_collectors
+from steelyard.app.track.attachments import attach, prepare_automagic, prepare_collectors
 from steelyard.app.track.decorating import each_call
 from steelyard.app.track.failures import failure_of, is_success
 from steelyard.app.track.planning import planned
@@ -139,6 +139,7 @@ class Experiment:
         told = self._arguments
         mirrors = planned(told["backend"], told["routing"])
         collectors = prepare_collectors(told["collectors"])
+        automagic = prepare_automagic(told["automagic"])
         clock = SystemClock()
         self.run_id = self.run_id or make_run_id(clock.wall_ns(), secrets.token_bytes(3))
         resumed = self._place.journal.is_dir()
@@ -157,7 +158,7 @@ class Experiment:
             self.log_params(told["params"])
         if mirrors is not None:
             self._mirroring = mirrors(self.store, self._place)
-        attach(self, collectors=collectors, automagic=told["automagic"])
+        attach(self, collectors=collectors, automagic=automagic)
         return self
 
     def stop(

@@ -13,7 +13,7 @@ from typing import Any
 
 from steelyard.app.composition import standard_host
 from steelyard.app.track.active import active
-from steelyard.app.track.attachments import Attached
+from steelyard.app.track.attached import Attached
 from steelyard.app.track.run_sink import Bounds, RunSink
 from steelyard.domain.track.ports import Framework
 from steelyard.kernel.errors import PluginError, SteelyardError, UsageError

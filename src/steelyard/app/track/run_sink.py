@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from steelyard.app.track.attachments import Attached
+from steelyard.app.track.attached import Attached
 from steelyard.domain.track.names import check_name
 from steelyard.domain.track.params import flatten_params
 from steelyard.domain.track.steps import to_step

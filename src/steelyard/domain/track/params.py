@@ -33,7 +33,7 @@ def flatten_params(params: Any) -> dict[str, Any]:
         UsageError: it is none of these, goes deeper than `DEPTH_MAX` (or in a circle), has more
             than `PARAMS_MAX` values, or two of them share a name.
     """
-    fields = _fields(params)
+    fields = fields_of(params)
     if fields is None:
         raise UsageError(
             "Parameters have names",
@@ -61,7 +61,7 @@ def flatten_params(params: Any) -> dict[str, Any]:
     return flat
 
 
-def _fields(value: Any) -> Mapping[Any, Any] | None:
+def fields_of(value: Any) -> Mapping[Any, Any] | None:
     """Return the named parts of a structure, None when it has none."""
     if isinstance(value, Mapping):
         return value
@@ -71,9 +71,10 @@ def _fields(value: Any) -> Mapping[Any, Any] | None:
         value, "__struct_fields__", None
     )
     names = names or getattr(type(value), "model_fields", None) or getattr(value, "_fields", None)
-    if names is not None and not isinstance(names, Mapping | tuple):
+    names = names or tuple(a.name for a in getattr(type(value), "__attrs_attrs__", ()))
+    if names and not isinstance(names, Mapping | tuple):
         return None
-    if names is not None:
+    if names:
         return {name: getattr(value, name) for name in names if hasattr(value, name)}
     # argparse's Namespace is told by its own method: importing argparse for this would cost more.
     if isinstance(value, SimpleNamespace) or hasattr(type(value), "_get_kwargs"):
@@ -90,7 +91,7 @@ def _walk(fields: Mapping[Any, Any], prefix: str, depth: int) -> Iterator[tuple[
         )
     for key, value in fields.items():
         name = clean_text(f"{prefix}{key}")
-        inner = _fields(value)
+        inner = fields_of(value)
         if inner is None and isinstance(value, list | tuple) and not _is_plain_list(value):
             inner = dict(enumerate(value))
         if inner:
@@ -100,7 +101,7 @@ def _walk(fields: Mapping[Any, Any], prefix: str, depth: int) -> Iterator[tuple[
 
 
 def _is_plain_list(value: Any) -> bool:
-    return not any(_fields(item) is not None or isinstance(item, list | tuple) for item in value)
+    return not any(fields_of(item) is not None or isinstance(item, list | tuple) for item in value)
 
 
 def to_plain(value: Any) -> Any:
