@@ -78,3 +78,12 @@ def test_a_whole_number_of_any_library_is_a_step(given):
 def test_what_is_no_step_is_refused(given):
     with pytest.raises(UsageError, match="A step counts from 0"):
         to_step(given)
+
+
+def test_collectors_have_steps_of_their_own_whatever_iteration_is_set():
+    steps = Steps()
+    steps.iteration = 40
+    assert [steps.take_own(["a", "b"]) for _ in range(3)] == [0, 1, 2]
+    assert steps.take("loss") == 40
+    assert steps.take_own(["a", "new"]) == 3
+    assert steps.take_own(["new"]) == 4

@@ -5,8 +5,8 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+from steelyard.domain.track.collection import PERIOD_MIN_S, Beat, Health, check_period, numbers_in
 from steelyard.domain.track.ports import Noted
-from steelyard.domain.track.sampling import PERIOD_MIN_S, Beat, Health, check_period, numbers_in
 from steelyard.kernel.clock import Clock
 from steelyard.kernel.errors import PluginError, SteelyardError
 from steelyard.runtime.plugin_border import PluginBorder

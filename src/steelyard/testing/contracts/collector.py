@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from steelyard.domain.track.collection import PERIOD_MIN_S, VALUES_MAX, check_period, numbers_in
 from steelyard.domain.track.params import flatten_params
 from steelyard.domain.track.ports import Collector, Noted
-from steelyard.domain.track.sampling import PERIOD_MIN_S, VALUES_MAX, check_period, numbers_in
 from steelyard.kernel.errors import SteelyardError
 from steelyard.runtime.plugin_border import PluginBorder
 from steelyard.testing.contracts.kit import Contract, require
