@@ -155,7 +155,7 @@ def test_a_directory_belongs_to_one_run_at_a_time(server, tmp_path):
 @pytest.mark.parametrize("whom", ["controller", "group"])
 def test_a_report_can_be_given_up(tmp_path, run_type, whom):
     """SIGTERM while thousands of slices are written: soon over, nothing half left, said how to."""
-    slices = ("--slice-duration", "0.0005", "--streaming", "--osl", "2", "--run-type", run_type)
+    slices = ("--slice-duration", "0.0004", "--streaming", "--osl", "2", "--run-type", run_type)
     run = Run("", tmp_path, "--concurrency", "4", "--request-count", "6000", *slices)
     deadline = time.monotonic() + 30
     while not list(tmp_path.glob(".profile_export_timeslices.*")):

@@ -34,6 +34,7 @@ class Case(NamedTuple):
     statuses: tuple[str, ...]
     message: str
     exit_code: int
+    next_step: str = ""
 
 
 def _client_cpu(folder: Path) -> Run:
@@ -229,6 +230,14 @@ def _grace_too_short(folder: Path) -> Run:
         return run(url, folder, *CHAT, *load, "--benchmark-grace-period", "0.1", *BOTH)
 
 
+def _all_given_up(folder: Path) -> Run:
+    with mock_server("--ttft-ms", "100") as url:
+        flags = ("--request-cancellation-rate", "100", "--request-cancellation-delay", "0.01")
+        return run(url, folder, *CHAT, "--concurrency", "8", "--request-count", "120", *flags)
+
+
+RAISE = "--concurrency held sends back. Raise --concurrency, or ask for less load."
+LOWER = "Lower it, or raise --request-cancellation-delay above the latency."
 SUSPECT, INVALID = ("SUSPECT",), ("INVALID",)
 KILLED = r"died during the run \(.*SIGKILL.*\)"
 CASES = {
@@ -241,7 +250,7 @@ CASES = {
     ],
     "coalesced_stamps": [Case(_coalesced, SUSPECT, r"of 960 chunks .* allowed 1 %", 1)],
     "rate_missed": [
-        Case(_rate_missed, INVALID, r"sent [12]\d(\.\d+)? requests/s of 100 asked for", 1)
+        Case(_rate_missed, INVALID, r"sent [12]\d(\.\d+)? requests/s of 100 asked for", 1, RAISE)
     ],
     "worker_lost": [Case(_killed("worker", "--workers", "2"), INVALID, f"worker_.* {KILLED}", 1)],
     "service_lost": [
@@ -259,6 +268,9 @@ CASES = {
     "all_failed": [
         Case(_failing("1"), INVALID, "None of 200 requests .* 200 failed, most with http_stat", 1),
         Case(_gone_after_the_preflight, INVALID, "20 failed, most with connect", 1),
+    ],
+    "all_cancelled": [
+        Case(_all_given_up, INVALID, "None of 120 requests .*cancellation-rate asked for", 1, LOWER)
     ],
     "cancelled_by_user": [Case(_stopped_by_a_person, SUSPECT, "A person stopped the run", 130)],
     "no_records": [Case(_stopped_while_it_warms_up, INVALID, "No request of a profiling", 130)],
@@ -278,7 +290,7 @@ def test_a_fault_is_named_with_what_was_found_and_what_to_do(tmp_path, code, cas
     assert code in found, (verdict, ended.err)
     assert found[code]["status"] in case.statuses
     assert re.search(case.message, found[code]["message"]), found[code]["message"]
-    assert found[code]["message"].endswith(CAUSES[code].next_step)
+    assert found[code]["message"].endswith(case.next_step or CAUSES[code].next_step)
     worst = "INVALID" if any(c["status"] == "INVALID" for c in found.values()) else "SUSPECT"
     assert verdict["status"] == worst
     assert verdict["causes"][0]["status"] == worst

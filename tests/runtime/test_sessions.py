@@ -76,3 +76,15 @@ def test_waiting_sessions_can_be_ended_all_at_once() -> None:
     assert book.end_waiting() == [1]
     assert book.next_due_ns() is None
     assert len(book) == 1
+
+
+def test_turns_behind_one_without_an_answer_are_counted_as_dropped() -> None:
+    """Of three turns two are left after the first, one after the second; a good end drops none."""
+    book = SessionBook()
+    for index in range(3):
+        book.begin(session(index))
+    book.get(1).advance("x", 1, ended_ns=0)
+    book.end(0, broken=True)
+    book.end(1, broken=True)
+    book.end(2)
+    assert book.dropped_turns == 3

@@ -107,11 +107,10 @@ class Engine:
         self._cancellations = cancellations_of(load, self.transport.cancel, self._loop)
         self._id_prefix = make_request_id_prefix(self._run_id, message.phase).encode()
         self._start_ns = message.start_ns
-        self._cancel_at_ns = None
+        self._cancel_at_ns = self._next_due_ns = None
         self._stopping = False
-        self._next_due_ns = None
         self._freed.clear()
-        self._sent = self._begun_sessions = 0
+        self._sent = self._begun_sessions = self._sessions.dropped_turns = 0
         self._turn_requests = message.turn_requests
         self._has_turns = False
         self._book = LeaseBook(self._lease_cells)
@@ -188,7 +187,7 @@ class Engine:
         if session is None:
             return
         if exchange.error or session.last or self._stopping or self._spent:
-            self._sessions.end(session.index)
+            self._sessions.end(session.index, broken=bool(exchange.error))
             self._session_over(session.index)
             if not self._active and not self._book.unsent:
                 self._attention()
@@ -390,6 +389,7 @@ class Engine:
             cancelled=recorder.cancelled,
             in_flight=self._in_flight,
             sessions=self._begun_sessions,
+            dropped_turns=self._sessions.dropped_turns,
             idle=self.idle,
         )
 

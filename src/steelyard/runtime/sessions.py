@@ -48,6 +48,11 @@ class LiveSession:
         """No turn follows the one at hand."""
         return self.turn + 1 >= len(self._turns)
 
+    @property
+    def turns_left(self) -> int:
+        """How many turns follow the one at hand."""
+        return len(self._turns) - self.turn - 1
+
     def advance(self, answer: str, tokens: int, ended_ns: int) -> int:
         """Note the answer and its token count, go to the next turn, and return when that is due.
 
@@ -69,9 +74,14 @@ class LiveSession:
 
 
 class SessionBook:
-    """The sessions of a worker's phase, and the turns that wait for their time."""
+    """The sessions of a worker's phase, and the turns that wait for their time.
+
+    Attributes:
+        dropped_turns: how many were never sent, as the turn before them got no answer.
+    """
 
     def __init__(self) -> None:
+        self.dropped_turns = 0
         self._live: dict[int, LiveSession] = {}
         self._due: list[tuple[int, int]] = []
 
@@ -102,9 +112,11 @@ class SessionBook:
         due_ns, index = heapq.heappop(self._due)
         return self._live[index], due_ns
 
-    def end(self, index: int) -> None:
-        """Forget a session that is over."""
-        del self._live[index]
+    def end(self, index: int, *, broken: bool = False) -> None:
+        """Forget a session that is over; `broken` when its turn at hand got no answer."""
+        session = self._live.pop(index)
+        if broken:
+            self.dropped_turns += session.turns_left
 
     def end_waiting(self) -> list[int]:
         """End every session that waits for its next turn; return their numbers."""

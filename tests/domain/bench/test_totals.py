@@ -93,8 +93,9 @@ def test_an_answer_off_by_one_token_or_five_percent_is_what_was_asked():
 
 
 def test_prompts_that_the_server_counts_otherwise_are_counted():
-    """Of 1,000 tokens by our count: 1,050 is within 5 %, 1,051 and 940 are not; 41 of 9 is by 32
-    within what a chat template adds, 42 is not. What we counted ourselves is compared to nothing.
+    """Of 1,000 tokens 1,050 are within 5 %, 1,051 and 940 are not; what a chat template adds is.
+
+    41 of 9 is within its 32, 42 is not. What we counted ourselves is compared to nothing.
     """
     pairs = [(1050, 1000), (1051, 1000), (940, 1000), (41, 9), (42, 9)]
     rows = [

@@ -88,6 +88,7 @@ class LeaseAck(msgspec.Struct, frozen=True, kw_only=True):
             done.
         completed, failed, cancelled, in_flight: totals of the phase on this worker.
         sessions: conversations begun.
+        dropped_turns: turns of those that were never sent, as the one before got no answer.
         idle: nothing is left to send or to wait for.
     """
 
@@ -103,6 +104,7 @@ class LeaseAck(msgspec.Struct, frozen=True, kw_only=True):
     in_flight: int
     sessions: int
     idle: bool
+    dropped_turns: int = 0
 
 
 class SetQuota(msgspec.Struct, frozen=True, kw_only=True):
@@ -136,6 +138,7 @@ class PhaseStats(msgspec.Struct, frozen=True, kw_only=True):
     cancelled: int = 0
     in_flight: int = 0
     sessions: int = 0
+    dropped_turns: int = 0
     lost: int = 0
     start_ns: int | None = None
     sent_end_ns: int | None = None

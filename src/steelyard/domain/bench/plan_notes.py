@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 
 from steelyard.domain.bench.balance import LEAST_IN_FLIGHT
-from steelyard.domain.bench.plan import Plan
+from steelyard.domain.bench.plan import PhasePlan, Plan
+from steelyard.domain.bench.story import COMPLETED, Story
 from steelyard.domain.bench.targets import parse_target
+from steelyard.kernel.units import NS_PER_S
 
 
 def endpoint_notes(plan: Plan) -> Iterator[str]:
@@ -17,3 +19,42 @@ def endpoint_notes(plan: Plan) -> Iterator[str]:
         yield (
             f"least_in_flight: each of the {plan.workers} workers counted its own requests only."
         )
+
+
+def load_notes(plan: Plan, story: Story) -> Iterator[str]:
+    """Return a sentence for each way in which a phase was not the load that its words say."""
+    for index, phase in enumerate(plan.phases):
+        stats = story.phases.get(index, {})
+        yield from _ramp_notes(phase, stats.get("start_ns"), stats.get("sent_end_ns"))
+        sent = stats.get("sent", 0)
+        asked = phase.request_count
+        # Its own bounds are what end a phase early; a duration or a person is no news.
+        ended = stats.get("end_ns") is not None and story.status == COMPLETED
+        if phase.fixed_schedule and asked and ended and not phase.duration_s and sent < asked:
+            yield (
+                f"Phase {phase.name} asked for {asked} requests, and its trace had {sent}: a fixed "
+                "schedule is replayed once."
+            )
+        if dropped := stats.get("dropped_turns"):
+            turns = "1 turn was" if dropped == 1 else f"{dropped} turns were"
+            yield (
+                f"Phase {phase.name}: {turns} never sent, since the turn before failed or was "
+                "cancelled, which ends a conversation."
+            )
+
+
+def _ramp_notes(phase: PhasePlan, start_ns: int | None, sent_end_ns: int | None) -> Iterator[str]:
+    ramps = {
+        "request rate": phase.request_rate_ramp_s,
+        "concurrency": phase.concurrency_ramp_s,
+        "prefill concurrency": phase.prefill_concurrency_ramp_s,
+    }
+    if start_ns is None or sent_end_ns is None:
+        return
+    sent_s = (sent_end_ns - start_ns) / NS_PER_S
+    for what, ramp_s in ramps.items():
+        if sent_s < ramp_s:
+            yield (
+                f"Phase {phase.name} sent for {max(sent_s, 0):.3g} s, and its ramp takes "
+                f"{ramp_s:g} s: the {what} never came to its value."
+            )

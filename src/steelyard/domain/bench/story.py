@@ -16,6 +16,7 @@ PHASE_PREFIX = "bench.phase."
 
 INTERRUPTED = "interrupted"
 CANCELLED = "cancelled"
+COMPLETED = "completed"
 
 
 class WorkerLoad(msgspec.Struct):

@@ -8,6 +8,7 @@ import msgspec
 from steelyard.domain.bench.calibration import calibration_notes, with_error_bars
 from steelyard.domain.bench.metrics import MetricFlags, flags_of, group_of
 from steelyard.domain.bench.plan import PhasePlan, Plan
+from steelyard.domain.bench.plan_notes import load_notes
 from steelyard.domain.bench.ports import AdjustedMetric
 from steelyard.domain.bench.redact import redacted_plan, redacted_text
 from steelyard.domain.bench.story import Story
@@ -185,6 +186,7 @@ def phase_table(plan: Plan, story: Story, totals: Totals) -> tuple[dict[str, Any
                 "cancelled": stats.get("cancelled"),
                 "lost": stats.get("lost"),
                 "sessions": stats.get("sessions"),
+                "dropped_turns": stats.get("dropped_turns"),
                 "timed_out": stats.get("timed_out", False),
                 "first_start_ns": span.first_start_ns,
                 "last_end_ns": span.last_end_ns,
@@ -235,7 +237,7 @@ def summarize(
             artifact_dir=directory,
             lost_services=tuple(service for service, _ in story.lost),
             journal={**journal, "damage": list(damage)},
-            notes=(*notes, *_about_calibration(plan, story, totals)),
+            notes=(*notes, *load_notes(plan, story), *_about_calibration(plan, story, totals)),
             calibration=(
                 {"made_wall_ns": story.calibration.made_wall_ns} if story.calibration else {}
             ),

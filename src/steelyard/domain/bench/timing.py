@@ -380,8 +380,7 @@ class TimingMachine:
     def stats(self, end_ns: int | None = None) -> PhaseStats:
         """Return the phase's counts from the latest acknowledgements."""
         acks = [holding.ack for holding in self._workers.values() if holding.ack]
-        gone = [ack for _, ack in self._lost_stats if ack]
-        everyone = [*acks, *gone]
+        everyone = [*acks, *(gone := [ack for _, ack in self._lost_stats if ack])]
         sent_by_lost = sum(sent for sent, _ in self._lost_stats)
         known = sum(ack.completed + ack.failed + ack.cancelled for ack in gone)
         return PhaseStats(
@@ -393,6 +392,7 @@ class TimingMachine:
             cancelled=sum(ack.cancelled for ack in everyone),
             in_flight=sum(ack.in_flight for ack in acks),
             sessions=sum(ack.sessions for ack in everyone),
+            dropped_turns=sum(ack.dropped_turns for ack in everyone),
             lost=sent_by_lost - known,
             start_ns=self._start_ns,
             sent_end_ns=self._sent_end_ns,
