@@ -3,6 +3,7 @@
 import hashlib
 import os
 import secrets
+import stat
 import time
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
@@ -45,12 +46,18 @@ class BlobStore:
             FileError: it can't be stored.
         """
         try:
-            with source.open("rb") as file:
-                return self._put(file)
+            # Without waiting: nobody may ever write into a pipe.
+            file = os.fdopen(os.open(source, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
         except OSError as error:
-            raise UsageError(
-                f"Can't read {source}: {reason_of(error)}", expected="a file that can be read"
-            ) from error
+            raise _unreadable(source, reason_of(error)) from error
+        with file:
+            kind = _kind(os.fstat(file.fileno()).st_mode)
+            if kind:
+                raise _unreadable(source, f"it is {kind}")
+            try:
+                return self._put(file)
+            except OSError as error:
+                raise _unreadable(source, reason_of(error)) from error
 
     def put_bytes(self, data: bytes) -> Blob:
         """Store `data`.
@@ -123,6 +130,19 @@ class BlobStore:
             for blob in self.all()
             if blob.sha256 not in referenced and Path(blob.path).stat().st_mtime < oldest
         ]
+
+
+def _kind(mode: int) -> str:
+    """Return what a file is that holds no content; empty for one that does."""
+    kinds = {
+        stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket", stat.S_IFDIR: "a directory",
+        stat.S_IFCHR: "a device", stat.S_IFBLK: "a device",
+    }  # fmt: skip
+    return kinds.get(stat.S_IFMT(mode), "")
+
+
+def _unreadable(source: Path, why: str) -> UsageError:
+    return UsageError(f"Can't read {source}: {why}", expected="a file that can be read")
 
 
 def _write(file: BinaryIO, chunk: bytes, directory: Path) -> None:
