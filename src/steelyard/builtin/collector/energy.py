@@ -182,18 +182,19 @@ class _Estimator:
     """
 
     def __init__(self, country: str) -> None:
-        # It says what it does before it can be told to be silent.
-        logging.getLogger("codecarbon").setLevel(logging.ERROR)
         from codecarbon import OfflineEmissionsTracker
 
+        # It says what it does before its own option can silence it, and its import sets a level.
+        logging.getLogger("codecarbon").setLevel(logging.ERROR)
         self._has_country = bool(country)
         self._last: Any = None
         self._tracker = OfflineEmissionsTracker(
             country_iso_code=country or "USA", measure_power_secs=ESTIMATE_S, log_level="error",
             output_methods=[], output_handlers=[self], emissions_endpoint=None, api_key=None,
-            electricitymaps_api_token=None, co2_signal_api_token=None, save_to_api=False,
-            save_to_file=False, save_to_logger=False, save_to_prometheus=False,
+            save_to_api=False, save_to_file=False, save_to_logger=False, save_to_prometheus=False,
             save_to_logfire=False, allow_multiple_runs=True, tracking_mode="machine",
+            # Empty, not None: for None a token of its configuration under an older name counts.
+            electricitymaps_api_token="",
         )  # fmt: skip
         self._tracker.start()
 
