@@ -20,6 +20,7 @@ from steelyard.domain.bench.records import (
     StampSource,
     TokenProvenance,
 )
+from steelyard.kernel.errors import PluginError
 from steelyard.runtime.board import Cell
 from steelyard.runtime.exchange import Exchange
 from steelyard.runtime.response_detail import ResponseDetail
@@ -142,7 +143,11 @@ class Recorder:
             self._record(self._queue.popleft())
 
     def _record(self, exchange: Exchange) -> None:
-        folded = self._fold(exchange)
+        try:
+            folded = self._fold(exchange)
+        except PluginError as error:
+            exchange.fail(ErrorKind.PLUGIN, str(error))
+            folded = _NOTHING
         failed = exchange.error != _NO_ERROR
         cells = self._cells
         if exchange.cancelled:

@@ -32,6 +32,7 @@ from steelyard.runtime.clock import SystemClock, cpu_wait_s, sample_wall_offset
 from steelyard.runtime.dataset_store import DatasetStoreReader
 from steelyard.runtime.engine import Engine
 from steelyard.runtime.exchange import Transport
+from steelyard.runtime.guarded_endpoint import guarded
 from steelyard.runtime.phase_load import phase_load
 from steelyard.runtime.recorder import Recorder
 from steelyard.runtime.request_factory import RequestFactory
@@ -89,7 +90,8 @@ class Worker(Service):
         # A header names the variable of its secret; the value is in this process and no plan.
         headers = fill_headers(plan.endpoint.headers, os.environ)
         shaped = msgspec.structs.replace(plan.endpoint, headers=headers)
-        endpoint = host.create("endpoint", plan.endpoint.type, shaped)
+        name = plan.endpoint.type
+        endpoint = guarded(host.create("endpoint", name, shaped), name, host)
         self._board = Board(board_path(Path(plan.artifact_dir)), plan.workers)
         cells = self._board.row(self._number)
         tokenizer = partial(

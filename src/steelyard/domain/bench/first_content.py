@@ -2,6 +2,8 @@
 
 from steelyard.domain.bench.ports import Endpoint
 from steelyard.domain.bench.protocol.sse import SseParser
+from steelyard.domain.bench.response import UNREADABLE
+from steelyard.kernel.errors import PluginError
 
 
 class FirstContent:
@@ -40,7 +42,7 @@ class FirstContent:
             return False
         try:
             piece = self._endpoint.read_event(event)
-        except ValueError:
+        except (*UNREADABLE, PluginError):
             self._over = True
             return False
         return piece is not None and bool(piece.content or piece.reasoning)

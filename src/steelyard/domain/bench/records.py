@@ -33,6 +33,7 @@ class ErrorKind(IntEnum):
     CANCELLED = 16
     LOST = 17
     INTERNAL = 18
+    PLUGIN = 19
 
 
 class StampSource(IntEnum):

@@ -1,0 +1,105 @@
+"""An endpoint that somebody else wrote: whatever it raises is named, and costs one request only."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from steelyard.domain.bench.conversation import Turn
+from steelyard.domain.bench.ports import Endpoint
+from steelyard.domain.bench.response import (
+    UNREADABLE,
+    Piece,
+    RequestContext,
+    StreamReading,
+    WireRequest,
+)
+from steelyard.kernel.errors import PluginError
+from steelyard.runtime.plugin_border import PluginBorder
+from steelyard.runtime.plugin_host import PluginHost
+
+BUILTIN = "builtin"
+
+
+class GuardedEndpoint:
+    """Calls an endpoint across the plugin border.
+
+    What can't be read is the server's doing, as the port has it; all else that the endpoint raises
+    becomes a `PluginError` that names it and the method. The texts of a stream are asked for at
+    once, since later nobody would know what to do without them.
+
+    Args:
+        endpoint: any endpoint.
+        name: of the plugin.
+        border: where failures are counted.
+    """
+
+    def __init__(self, endpoint: Endpoint, name: str, border: PluginBorder) -> None:
+        self._endpoint = endpoint
+        self._label = f"endpoint '{name}'"
+        self._border = border
+        if hasattr(endpoint, "read_stream"):
+            self.read_stream = self._read_stream
+
+    def build(self, history: Sequence[Turn], context: RequestContext) -> WireRequest:
+        """Shape a request.
+
+        Raises:
+            PluginError: the endpoint raised.
+        """
+        with self._border.crossing(self._label, "build a request"):
+            return self._endpoint.build(history, context)
+
+    def read_event(self, data: bytes) -> Piece | None:
+        """Read an event.
+
+        Raises:
+            ValueError: it can't be read; or another of `UNREADABLE`.
+            PluginError: the endpoint raised anything else.
+        """
+        piece: Piece | None = self._read("read_event", data)
+        return piece
+
+    def read_body(self, body: bytes) -> Piece:
+        """Read a whole body.
+
+        Raises:
+            ValueError: it can't be read; or another of `UNREADABLE`.
+            PluginError: the endpoint raised anything else.
+        """
+        piece: Piece = self._read("read_body", body)
+        return piece
+
+    def _read(self, method: str, data: bytes) -> Any:
+        with self._border.crossing(self._label, f"{method}()"):
+            try:
+                return getattr(self._endpoint, method)(data)
+            except UNREADABLE as error:
+                problem = error
+        raise problem
+
+    def _read_stream(self, events: Sequence[bytes]) -> StreamReading:
+        """Read a stream's events and their texts.
+
+        Raises:
+            PluginError: either raised, or they do not fit each other.
+        """
+        endpoint: Any = self._endpoint
+        with self._border.crossing(self._label, "read_stream()"):
+            reading: StreamReading = endpoint.read_stream(events)
+            kinds = [int(kind) for kind in reading.kinds]
+        with self._border.crossing(self._label, "give the texts() of read_stream()"):
+            texts = [str(text) for text in reading.texts()]
+        if len(kinds) > len(events) or len(texts) != sum(map(bool, kinds)):
+            raise PluginError(
+                f"Plugin {self._label} failed to read_stream(): it gave {len(kinds)} kinds and "
+                f"{len(texts)} texts",
+                expected=f"at most a kind for each of {len(events)} events, and a text for each "
+                "kind that is not 0",
+            )
+        return StreamReading(kinds, lambda: texts, reading.usage, reading.error, reading.malformed)
+
+
+def guarded(endpoint: Endpoint, name: str, host: PluginHost) -> Endpoint:
+    """Return the endpoint, guarded unless it is one of our own: those cost nothing more."""
+    if host.spec("endpoint", name).origin == BUILTIN:
+        return endpoint
+    return GuardedEndpoint(endpoint, name, host.border)
