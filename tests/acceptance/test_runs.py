@@ -231,3 +231,13 @@ def test_tokens_are_counted_here_when_the_server_is_not_to_be_asked(server, tmp_
     assert {row["token_provenance"] for row in done.rows} == {"client_tokenizer"}
     assert {row["input_tokens"] for row in done.rows} == {20}
     assert {row["output_tokens"] for row in done.rows} == {8}
+
+
+def test_what_is_wrong_with_a_data_set_is_in_the_log_once(tmp_path):
+    """The report of a run that lost its data set points there."""
+    (tmp_path / "in.jsonl").write_text('{"text": "a"}\nno json\n')
+    done = run("", tmp_path / "run", "--input-file", str(tmp_path / "in.jsonl"))
+    assert done.process.returncode == 2
+    assert "in.jsonl:2 is no request" in done.err
+    log = (tmp_path / "run" / "logs" / "steelyard.log").read_text()
+    assert log.count("in.jsonl:2 is no request") == 1

@@ -179,6 +179,8 @@ class RunController:
             self._end_early(None)
 
     def _end_early(self, failure: SteelyardError | None) -> None:
+        if failure is not None and self.failure is None:
+            _log.error("the run can't go on: %s", failure)
         self.status = "failed"
         self.failure = self.failure or failure
         self._over.set()

@@ -165,7 +165,11 @@ def test_a_series_of_rates_can_stand_in_the_configuration(plan_of):
 @pytest.mark.parametrize(
     ("content", "told"),
     [
+        ("[", "it is no JSON"),
         ("[", "expected a JSON list of"),
+        ('{"time_s": 0, "qps": 5}', "got a single object with the keys qps, time_s; expected a"),
+        ("{}", "got a single object with the keys (none)"),
+        ("7", "got 7; expected a JSON list of"),
         ('[{"time_s": 0}]', "missing required field `qps`"),
         ('[{"time_s": 0, "qps": 1}]', "got 1 points; expected two or more"),
         ('[{"time_s": 5, "qps": 1}, {"time_s": 5, "qps": 2}]', "expected a later one"),

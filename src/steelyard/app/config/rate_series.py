@@ -1,5 +1,7 @@
 """The points of a series of rates, from a configuration or from a JSON file."""
 
+import json
+
 import msgspec
 
 from steelyard.app.config.choices import resolve_file
@@ -10,6 +12,7 @@ from steelyard.app.config.tree import Tree
 
 SERIES = "request_rate_series"
 _LARGEST_BYTES = 1 << 22
+_SHOWN_CHARS = 60
 _FORM = '`{"time_s": SECONDS, "qps": RATE}`'
 
 
@@ -57,9 +60,22 @@ def _read(file: str) -> tuple[tuple[float, float], ...]:
         whole = msgspec.json.decode(data, type=list[_Point] | _Points)
     except msgspec.DecodeError as error:
         expected = f'expected a JSON list of {_FORM}, or `{{"points": [...]}}`'
-        raise ValueError(f"{file}: {error}; {expected}") from None
+        raise ValueError(f"{file}: {_got(data, error)}; {expected}") from None
     points = whole.points if isinstance(whole, _Points) else whole
     return tuple((point.time_s, point.qps) for point in points)
+
+
+def _got(data: bytes, error: msgspec.DecodeError) -> str:
+    """Return what is wrong with a file: its whole shape, or the first place that does not fit."""
+    try:
+        whole = msgspec.json.decode(data)
+    except msgspec.DecodeError:
+        return f"it is no JSON ({error})"
+    if isinstance(whole, list) or (isinstance(whole, dict) and "points" in whole):
+        return str(error)
+    if isinstance(whole, dict):
+        return f"got a single object with the keys {', '.join(sorted(whole)) or '(none)'}"
+    return f"got {json.dumps(whole)[:_SHOWN_CHARS]}"
 
 
 def _check(points: tuple[tuple[float, float], ...]) -> None:
