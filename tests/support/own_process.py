@@ -12,6 +12,8 @@ from typing import Any
 
 from steelyard.domain.track.events import Logged, RunEnded
 from steelyard.domain.track.ports import Backend, Delivery, RunFacts
+from steelyard.kernel.errors import SteelyardError
+from steelyard.runtime.plugin_border import PluginBorder
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _AT_HOME = frozenset({"127.0.0.1", "::1", "localhost", "", "0.0.0.0", "None", socket.gethostname()})
@@ -83,9 +85,12 @@ def _serve(pipe: Connection, make: Callable[..., Backend], arguments: tuple[Any,
                 pipe.send((outside, None))
                 continue
             try:
-                pipe.send((getattr(backend, name)(*values), None))
-            except Exception as error:  # noqa: BLE001  told to the test, which judges it
+                with PluginBorder().crossing("backend", name):
+                    answer = getattr(backend, name)(*values)
+            except SteelyardError as error:
                 pipe.send((None, f"{type(error).__name__}: {error}"))
+            else:
+                pipe.send((answer, None))
 
 
 def _watch_calls() -> list[str]:

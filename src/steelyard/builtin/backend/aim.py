@@ -158,15 +158,15 @@ class AimBackend:
 
         context = {} if item.source == SCRIPT else {"source": item.source}
         seconds = item.wall_ns / NS_PER_S
-        # The tracker's own method: `Run.track` would stamp it with the time of delivery.
-        tracker = run._tracker  # noqa: SLF001
+        tracker = run._tracker  # noqa: SLF001  `Run.track` would stamp the time of delivery
         series = tracker.sequence_infos[Context(context).idx, item.name]
         if series.initialized:
             there = _at(series, item.step)
             if there is not None:
                 same = there[0] == seconds and repr(there[1]) == repr(item.value)
                 return "" if same else "Aim keeps one value of a metric at a step, the first"
-        tracker._track(item.value, seconds, item.name, item.step, context=context)  # noqa: SLF001
+        track = tracker._track  # noqa: SLF001  as above
+        track(item.value, seconds, item.name, item.step, context=context)
         return ""
 
     def _tag(self, run: Any, tags: dict[str, str]) -> None:
