@@ -45,7 +45,7 @@ class Fanout:
     """Puts events into a bounded queue, the oldest giving way.
 
     Args:
-        queue: where they go.
+        queue: where they go; an attribute too.
         warn: told at the counts of `TOLD_AT`.
 
     Attributes:
@@ -57,7 +57,7 @@ class Fanout:
     def __init__(self, queue: BoundedQueue, warn: Callable[[str], None]) -> None:
         self.sent = 0
         self.dropped = 0
-        self._queue = queue
+        self.queue = queue
         self._warn = warn
 
     def put(self, event: Any) -> bool:
@@ -69,7 +69,7 @@ class Fanout:
 
     def _put(self, event: Any) -> bool:
         try:
-            self._queue.put_nowait(event)
+            self.queue.put_nowait(event)
         except Full:
             return False
         self.sent += 1
@@ -78,7 +78,7 @@ class Fanout:
     def drop_oldest(self) -> bool:
         """Take the oldest event out; return False when there is none to take."""
         try:
-            self._queue.get_nowait()
+            self.queue.get_nowait()
         except Empty:
             return False
         self.record_drop("the queue is full, the oldest event is dropped")

@@ -8,15 +8,14 @@ import pytest
 from steelyard.app.bench_tracking.messages import (
     Done,
     Ended,
-    Frames,
     Heard,
     Live,
     Mirrored,
     Opened,
     ToController,
     ToTracking,
-    frame_of,
 )
+from steelyard.runtime.pipe_frames import Frames, frame_of
 
 TOLD = [
     Live(at_ns=5, phase="profiling", values={"rate": 2.5, "worst": math.inf}),

@@ -10,16 +10,15 @@ import pytest
 from steelyard.app.bench_tracking.messages import (
     Done,
     Ended,
-    Frames,
     Heard,
     Live,
     Opened,
     Opening,
     Refused,
     ToController,
-    frame_of,
 )
 from steelyard.app.bench_tracking.recorder import LIVE_SOURCE, follow, verdict_tags
+from steelyard.runtime.pipe_frames import Frames, frame_of
 from steelyard.runtime.track.layout import Store
 from steelyard.runtime.track.reader import facts_of, read_run
 

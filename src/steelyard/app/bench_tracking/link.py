@@ -14,16 +14,15 @@ from pathlib import Path
 from steelyard.app.bench_tracking.messages import (
     Done,
     Ended,
-    Frames,
     Heard,
     Live,
     Opening,
     ToController,
-    frame_of,
 )
 from steelyard.kernel.errors import FileError
 from steelyard.runtime.fanout import EventPipe, Fanout, buffered_max
 from steelyard.runtime.files import next_step_of, reason_of
+from steelyard.runtime.pipe_frames import Frames, frame_of
 
 _PROGRAM = "from steelyard.app.bench_tracking.recorder import serve; serve()"
 LEAVE_S = 1.0

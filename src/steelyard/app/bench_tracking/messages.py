@@ -1,14 +1,8 @@
-"""What a benchmark's controller and the process that tracks it say to each other.
+"""What a benchmark's controller and the process that tracks it say to each other."""
 
-Frames over two pipes: four bytes of length, big endian, then msgpack, which keeps infinities.
-"""
-
-from collections.abc import Iterator
 from typing import Any
 
 import msgspec
-
-LENGTH_BYTES = 4
 
 
 class Opening(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -86,32 +80,3 @@ class Refused(msgspec.Struct, frozen=True, tag=True):
 
 ToTracking = Opening | Live | Ended
 ToController = Opened | Heard | Done | Refused
-
-
-def frame_of(message: ToTracking | ToController) -> bytes:
-    """Return a message as it goes over a pipe."""
-    data = msgspec.msgpack.encode(message)
-    return len(data).to_bytes(LENGTH_BYTES) + data
-
-
-class Frames:
-    """Cuts what comes out of a pipe into messages of the types in `kinds`."""
-
-    def __init__(self, kinds: Any) -> None:
-        self._decoder = msgspec.msgpack.Decoder(kinds)
-        self._buffer = bytearray()
-
-    def feed(self, data: bytes) -> Iterator[Any]:
-        """Yield the messages that are whole now.
-
-        Raises:
-            msgspec.MsgspecError: it is none of them.
-        """
-        self._buffer += data
-        while len(self._buffer) >= LENGTH_BYTES:
-            end = LENGTH_BYTES + int.from_bytes(self._buffer[:LENGTH_BYTES])
-            if len(self._buffer) < end:
-                return
-            message = self._decoder.decode(bytes(self._buffer[LENGTH_BYTES:end]))
-            del self._buffer[:end]
-            yield message

@@ -14,7 +14,6 @@ from typing import Any
 from steelyard.app.bench_tracking.messages import (
     Done,
     Ended,
-    Frames,
     Heard,
     Live,
     Mirrored,
@@ -23,7 +22,6 @@ from steelyard.app.bench_tracking.messages import (
     Refused,
     ToController,
     ToTracking,
-    frame_of,
 )
 from steelyard.app.track.active import leave
 from steelyard.app.track.experiment import Experiment
@@ -31,6 +29,7 @@ from steelyard.domain.bench.redact import redacted_text
 from steelyard.domain.track.references import filled
 from steelyard.kernel.errors import SteelyardError
 from steelyard.kernel.units import NS_PER_S
+from steelyard.runtime.pipe_frames import Frames, frame_of
 from steelyard.runtime.process import set_title
 from steelyard.runtime.track.bench_runs import status_of, summary_values
 

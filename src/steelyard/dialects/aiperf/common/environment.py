@@ -2,7 +2,7 @@
 
 import os
 
-from steelyard.kernel.errors import UsageError
+from steelyard.runtime.fanout import buffered_max
 
 __all__ = ["Environment"]
 
@@ -37,11 +37,7 @@ class _Otel:
         Raises:
             UsageError: the variable is no whole number above 0.
         """
-        name = "STEELYARD_OTEL_MAX_BUFFERED_RECORDS"
-        stated = os.environ.get(name, "10000")
-        if not stated.isdecimal() or int(stated) < 1:
-            raise UsageError(f"{name} can't be used", got=stated, expected="a whole number above 0")
-        return int(stated)
+        return buffered_max(os.environ)
 
 
 class Environment:

@@ -1,0 +1,1 @@
+"""Streams results of a running benchmark to an OpenTelemetry collector, from another process."""
