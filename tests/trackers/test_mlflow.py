@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from steelyard.builtin.backend.mlflow import MlflowBackend
-from steelyard.builtin.backend.mlflow_entities import mlflow_name
+from steelyard.builtin.backend.mlflow.entities import mlflow_name
+from steelyard.builtin.backend.mlflow.tracking import MlflowBackend
 from steelyard.domain.track.events import Artifact, Metric, Params, RunEnded, Tags
 from steelyard.domain.track.ports import Delivery
 from steelyard.kernel.errors import PluginError, UsageError

@@ -15,8 +15,8 @@ import msgspec
 import psutil
 import pytest
 
-from steelyard.builtin.backend.wandb import WandbBackend
-from steelyard.builtin.backend.wandb_rows import OURS, STEP
+from steelyard.builtin.backend.wandb.rows import OURS, STEP
+from steelyard.builtin.backend.wandb.runs import WandbOfflineBackend
 from steelyard.domain.track.events import Artifact, Failure, Metric, Params, RunEnded, Tags
 from steelyard.testing.contracts.backend import (
     BackendContract,
@@ -92,7 +92,7 @@ def read(directory):
 
 
 def make(directory):
-    return WandbBackend("offline", str(directory))
+    return WandbOfflineBackend(str(directory))
 
 
 @pytest.fixture(autouse=True)
@@ -104,7 +104,7 @@ def data_directory(monkeypatch):
 class TestOffline(BackendContract):
     @pytest.fixture
     def subject(self):
-        return BackendSubject(WandbBackend, make, read)
+        return BackendSubject(WandbOfflineBackend, make, read)
 
 
 @pytest.fixture
@@ -218,7 +218,7 @@ def test_values_survive_the_death_of_wandb(tmp_path):
 
 SCRIPT = """
 import sys
-from steelyard.builtin.backend.wandb import WandbBackend
+from steelyard.builtin.backend.wandb.runs import WandbBackend
 from steelyard.domain.track.events import Params
 from steelyard.testing.contracts.backend import facts, points
 backend = WandbBackend("offline", sys.argv[1])
@@ -284,13 +284,13 @@ def test_two_runs_at_once_keep_apart(tmp_path):
 def test_a_mirror_delivers_a_whole_run(tmp_path, monkeypatch):
     """From a script, by the mirror's own process."""
     monkeypatch.setenv("STEELYARD_TRACK_DIR", str(tmp_path / "store"))
-    options = {"mode": "offline", "directory": str(tmp_path)}
-    with Experiment("whole", project="p", backend={"wandb": options}) as experiment:
+    options = {"wandb_offline": {"directory": str(tmp_path)}}
+    with Experiment("whole", project="p", backend=options) as experiment:
         experiment.log_params({"optimizer": {"lr": 0.1}})
         for step in range(300):
             experiment.log_metrics({"loss": step / 3, "acc": step / 7}, step)
         experiment.log_bytes(b"weights", "model.bin")
-    assert experiment.mirrors()["wandb"].closed
+    assert experiment.mirrors()["wandb_offline"].closed
     kept = read(tmp_path)
     assert kept.metrics["loss"] == [(step, step / 3) for step in range(300)]
     assert kept.params == {"optimizer.lr": 0.1}

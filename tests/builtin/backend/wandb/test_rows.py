@@ -5,7 +5,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steelyard.builtin.backend.wandb_rows import (
+from steelyard.builtin.backend.wandb.rows import (
     OURS,
     STEP,
     Row,

@@ -6,7 +6,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steelyard.builtin.backend.mlflow_entities import (
+from steelyard.builtin.backend.mlflow.entities import (
     BATCH_MAX,
     TEXTS_MAX,
     Repeats,

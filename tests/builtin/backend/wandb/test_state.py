@@ -5,7 +5,7 @@ import resource
 
 import pytest
 
-from steelyard.builtin.backend.wandb_state import Batch, Before, Resent, SentFile
+from steelyard.builtin.backend.wandb.state import Batch, Before, Resent, SentFile
 from steelyard.domain.track.events import Artifact, Metric, Params, Tags
 from steelyard.kernel.errors import PluginError
 from steelyard.testing.contracts.backend import points

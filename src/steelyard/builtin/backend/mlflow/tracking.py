@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from steelyard.builtin.backend.mlflow_entities import (
+from steelyard.builtin.backend.mlflow.entities import (
     NAME_MAX,
     TAG_MAX,
     Entity,

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from steelyard.builtin.backend.wandb_rows import (
+from steelyard.builtin.backend.wandb.rows import (
     OURS,
     STEP,
     Row,
@@ -20,7 +20,7 @@ from steelyard.builtin.backend.wandb_rows import (
     tag_texts,
     unfit,
 )
-from steelyard.builtin.backend.wandb_state import Batch, Before, Resent, SentFile, rows_on_disk
+from steelyard.builtin.backend.wandb.state import Batch, Before, Resent, SentFile, rows_on_disk
 from steelyard.domain.track.events import Artifact, Logged, Params, RunEnded
 from steelyard.domain.track.ports import Delivery, RunFacts
 from steelyard.kernel.errors import PluginError
@@ -266,6 +266,19 @@ class WandbBackend:
         artifact = wandb.Artifact(artifact_name(self._run.id, item.name), type="file")
         artifact.add_file(item.path, name=item.name, policy="mutable", skip_cache=True)
         self._run.log_artifact(artifact)
+
+
+class WandbOfflineBackend(WandbBackend):
+    """Writes a run of W&B's into files, for `wandb sync`; no network is asked for anything.
+
+    Args:
+        directory, project, entity, timeout_s: see `WandbBackend`.
+    """
+
+    def __init__(
+        self, directory: str = "", project: str = "", entity: str = "", *, timeout_s: float = 30.0
+    ) -> None:
+        super().__init__("offline", directory, project, entity, timeout_s=timeout_s)
 
 
 def _configure(files: Path) -> None:

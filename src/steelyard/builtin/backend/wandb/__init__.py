@@ -1,0 +1,1 @@
+"""Weights & Biases: online, or into files that are sent later."""
