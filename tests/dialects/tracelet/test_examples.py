@@ -11,7 +11,6 @@ import pytest
 
 from steelyard.dialects.tracelet.core.plugins import (
     BackendPlugin,
-    PluginBase,
     PluginManager,
     PluginMetadata,
     PluginState,
@@ -185,41 +184,10 @@ def test_a_plugin_validates_its_own_configuration(capsys):
     assert "Configuration validation failed" in capsys.readouterr().out
 
 
-class PluginLifecycleManager:
-    """The page's class over our manager."""
-
-    def __init__(self, paths):
-        self.plugin_manager = PluginManager(plugin_paths=paths)
-        self.active_plugins: list[PluginBase] = []
-
-    def start_plugins(self, plugin_configs):
-        for plugin_name, config in plugin_configs.items():
-            try:
-                plugin_class = self.plugin_manager.get_plugin_by_name(plugin_name)
-                if plugin_class:
-                    plugin_instance = plugin_class()
-                    plugin_instance.initialize(config)
-                    plugin_instance.start()
-                    self.active_plugins.append(plugin_instance)
-            except ValueError as e:
-                sys.stdout.write(f"Failed to start plugin {plugin_name}: {e}\n")
-
-    def stop_all_plugins(self):
-        for plugin in self.active_plugins:
-            plugin.stop()
-        self.active_plugins.clear()
-
-    def get_plugin_status(self):
-        status = {}
-        for plugin in self.active_plugins:
-            plugin_status = plugin.get_status()
-            status[plugin_status.get("name", "unknown")] = plugin_status
-        return status
-
-
 def test_the_pages_lifecycle_manager_starts_and_stops(packages, capsys):
     """It starts what can be started without discovering first, tells the rest, and stops all."""
-    lifecycle = PluginLifecycleManager([EXAMPLES / "my_package"])
+    manager_class = importlib.import_module("page_lifecycle").PluginLifecycleManager
+    lifecycle = manager_class([EXAMPLES / "my_package"])
     bad = {"server_url": "nonsense", "project_id": "p", "api_token": "t"}
     lifecycle.start_plugins({
         "custom_backend": bad, "advanced_system_collector": {}, "no_such_plugin": {},

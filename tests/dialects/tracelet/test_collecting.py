@@ -1,0 +1,75 @@
+"""The collector of document 004 in a real run."""
+
+import importlib
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from steelyard.dialects.tracelet import Experiment, start_logging, stop_logging
+from steelyard.track import show
+
+EXAMPLES = Path(__file__).parent / "examples"
+
+
+@pytest.fixture(autouse=True)
+def store(tmp_path, monkeypatch):
+    """Track below `tmp_path`, with the page's plugins in a plugin directory."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    monkeypatch.setenv("STEELYARD_PLUGIN_DIRS", str(EXAMPLES / "my_package"))
+    monkeypatch.delenv("STEELYARD_TRACK_COLLECTORS", raising=False)
+
+
+def advanced():
+    return importlib.import_module("my_package.collectors").AdvancedSystemCollectorPlugin
+
+
+def run_with(collectors):
+    """The page's collector measures over a second, in the call."""
+    with Experiment("first", project="demo", collectors=collectors) as experiment:
+        time.sleep(2.2)
+    return experiment.snapshot()
+
+
+def test_an_instance_is_initialized_with_its_defaults_and_logged():
+    """Its numbers are metrics, nested ones too; its texts are left out."""
+    run = run_with([advanced()()])
+    name = "advanced_system_collector"
+    assert run.metrics[f"{name}/memory_total"].last == psutil.virtual_memory().total
+    assert run.metrics[f"{name}/cpu_count_logical"].last == psutil.cpu_count()
+    assert f"{name}/network_bytes_sent_rate" in run.metrics
+    assert not [metric for metric in run.metrics if "top_processes" in metric]
+    assert not [metric for metric in run.metrics if metric.endswith("/name")]
+
+
+def test_an_instance_that_a_script_initialized_is_taken_as_it_is():
+    plugin = advanced()()
+    plugin.initialize({"include_processes": True, "process_limit": 3, "include_network": False})
+    run = run_with([plugin])
+    name = "advanced_system_collector"
+    assert f"{name}/top_processes/2/cpu_percent" in run.metrics
+    assert f"{name}/top_processes/3/cpu_percent" not in run.metrics
+    assert f"{name}/network_bytes_sent" not in run.metrics
+
+
+def test_it_is_found_by_name_with_options():
+    start_logging(
+        "first", "demo", collectors={"advanced_system_collector": {"include_network": False}}
+    )
+    time.sleep(2.2)
+    stop_logging()
+    shown = show("last", directory=".steelyard")
+    assert "advanced_system_collector/swap_percent" in shown["metrics"]
+    assert "advanced_system_collector/network_bytes_sent" not in shown["metrics"]
+
+
+def test_one_that_a_lifecycle_manager_started_is_taken_too():
+    """The page's manager made, configured and started it; the run asks it from then on."""
+    page = importlib.import_module("page_lifecycle")
+    manager = page.PluginLifecycleManager([EXAMPLES / "my_package"])
+    manager.start_plugins({"advanced_system_collector": {"include_network": False}})
+    run = run_with(manager.active_plugins)
+    assert run.metrics["advanced_system_collector/disk_percent"].count >= 1
+    manager.stop_all_plugins()
