@@ -2,6 +2,11 @@
 
 import json
 import math
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -143,3 +148,49 @@ def test_what_can_not_be_done_is_told(steelyard, made, words, code, said):
     ended, _, err = steelyard("track", *words)
     assert ended == code
     assert said in err
+
+
+def test_a_query_that_is_interrupted_ends_as_commands_do(made, tmp_path, steelyard):
+    endless = "SELECT count(*) FROM range(10000000000) a, range(1000) b"
+    command = [sys.executable, "-m", "steelyard", "track", "query", endless]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, cwd=Path.cwd()) as process:
+        # The index that it makes first is there when it is about to ask.
+        deadline = time.monotonic() + 30
+        while not Path(".steelyard/index.duckdb").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert b"internal" not in err
+
+
+def test_an_unknown_project_is_told_with_those_there_are(steelyard, made):
+    code, out, _ = steelyard("track", "runs", "--project", "dmo")
+    assert (code, out.strip()) == (
+        0, "No runs of this kind in project 'dmo'. Projects with runs: demo.",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["runs", "--status", "finnished"], "Did you mean 'finished'"),
+        (["runs", "--limit", "0"], "1 or more"),
+        (["runs", "--store", "/nonexist"], "no store of runs"),
+        (["show", "last", "--store", "/nonexist"], "no store of runs"),
+        (["export", "--to", "here.csv"], "there already"),
+    ],
+)
+def test_what_can_not_be_meant_is_a_usage_error(steelyard, made, words, says):
+    Path("here.csv").write_text("mine")
+    code, _, err = steelyard("track", *words)
+    assert code == 2
+    assert says in err
+
+
+def test_a_join_keeps_all_columns_in_json(steelyard, made):
+    sql = "SELECT a.run_id, b.run_id FROM runs a JOIN runs b ON a.run_id < b.run_id"
+    code, out, _ = steelyard("track", "query", sql, "--json")
+    assert (code, json.loads(out)) == (0, [{"run_id": "id-first", "run_id_2": "id-second"}])
+    assert steelyard("track", "query", sql)[1].split()[:2] == ["run_id", "run_id_2"]

@@ -20,7 +20,8 @@ A script makes runs in two lines:
   experiment = start_logging("first", project="demo"); experiment.log_metric("loss", 0.5)
 
 Runs lie in .steelyard/ (or $STEELYARD_TRACK_DIR), benchmarks in artifacts/. RUN is an id, the
-beginning of one, a name (the latest run of it), a run's directory, or `last`.
+beginning of one, a name (the latest run of it), a run's directory, or `last`. An id wins over
+`last`, and `last` over a name; `name:last` is a run that is called so.
 
 Examples:
 
@@ -91,6 +92,9 @@ def runs(  # noqa: PLR0913  each is a flag
     )  # fmt: skip
     if as_json:
         _print_json(list(found))
+    elif not found and project is not None:
+        known = ", ".join(queries.projects(directory=store)) or "none"
+        print(f"No runs of this kind in project '{project}'. Projects with runs: {known}.")
     else:
         metrics = [one for word in metric for one in word.split(",") if one]
         print(runs_page(list(found), metrics))
@@ -139,22 +143,25 @@ def diff(
 @app.command
 def export(
     *words: Annotated[str, Parameter(name="RUN")],
-    to: Path,
+    to: str,
     format: str | None = None,
+    force: Annotated[bool, Parameter(negative="", show_default=False)] = False,
     store: StoreFlag = None,
 ) -> None:
     """Write runs to a file: every value of every metric (csv, jsonl, parquet), or all facts (json).
 
     Args:
         words: The runs; all of the store when none is named.
-        to: The file.
+        to: The file; `-` for the standard output.
         format: csv, jsonl, parquet or json; told by the file's suffix without it.
+        force: Replace a file that is there.
         store: Directory of the runs.
     """
-    from steelyard.app.track import queries
+    from steelyard.app.track.exporting import export as write_runs
+    from steelyard.app.track.exporting import is_stream
 
-    count = queries.export(words, to, format, directory=store)
-    print(f"Wrote {to} ({count} rows)")
+    count = write_runs(words, to, format, directory=store, force=force)
+    print(f"Wrote {to} ({count} rows)", file=sys.stderr if is_stream(to) else sys.stdout)
 
 
 @app.command
@@ -231,24 +238,20 @@ def sync(
         store: Directory of the runs.
         as_json: Print JSON.
     """
-    from steelyard.app.track.mirroring import OPTIONS_VARIABLE
     from steelyard.app.track.syncing import sync as deliver
 
-    environ = dict(os.environ)
-    os.environ.pop(OPTIONS_VARIABLE, None)  # a backend's children need no secrets
     if option and backend is None:
         raise UsageError("--option needs --backend", got=" ".join(option))
     chosen: Any = {backend: dict(_pair(word, "--option") for word in option)} if option else backend
-    synced = deliver(
-        run, chosen, directory=store, timeout_s=timeout, follow=follow, environ=environ
-    )
+    synced = deliver(run, chosen, directory=store, timeout_s=timeout, follow=follow)
     if as_json:
         _print_json(msgspec.to_builtins(synced))
     else:
         for one in synced:
             place = one.place
             line = f"{one.label}: {place.delivered} delivered, {place.retried} retried, "
-            line += f"{place.dropped} dropped, {place.skipped} kept back by rules"
+            line += f"{place.dropped} dropped, {place.skipped} kept back by rules, "
+            line += f"{place.sampled} sampled away"
             print(line + ("" if one.done else f"; not done: {place.last_error or 'out of time'}"))
     return EXIT_OK if all(one.done for one in synced) else EXIT_UNREACHABLE
 

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from steelyard.app.track.experiment import Experiment
+    from steelyard.app.track.exporting import export
     from steelyard.app.track.hyperparameters import capture_hyperparameters
     from steelyard.app.track.logging import get_active_experiment, start_logging, stop_logging
-    from steelyard.app.track.queries import diff, export, points, query, runs, show
+    from steelyard.app.track.queries import diff, points, query, runs, show
     from steelyard.app.track.syncing import sync
     from steelyard.domain.track.ports import Backend, Delivery, RunFacts
     from steelyard.domain.track.routing import Rule
@@ -33,7 +34,7 @@ _HOMES = {
     "Status": "steelyard.domain.track.run",
     "capture_hyperparameters": "steelyard.app.track.hyperparameters",
     "diff": "steelyard.app.track.queries",
-    "export": "steelyard.app.track.queries",
+    "export": "steelyard.app.track.exporting",
     "get_active_experiment": "steelyard.app.track.logging",
     "points": "steelyard.app.track.queries",
     "query": "steelyard.app.track.queries",

@@ -3,12 +3,15 @@
 import json
 import math
 import os
+import sys
+from datetime import UTC, datetime
 
 import duckdb
 import pytest
 
 from steelyard.app.track import queries
 from steelyard.app.track.experiment import Experiment
+from steelyard.app.track.exporting import export
 from steelyard.kernel.errors import UsageError
 
 
@@ -123,7 +126,7 @@ def test_points_come_in_the_order_in_which_they_were_logged():
 def test_every_value_is_exported(three, tmp_path, format):
     Experiment("nan", run_id="z").start().log_metric("m", math.nan)
     file = tmp_path / "out" / f"points.{format}"
-    assert queries.export(["run0", "z"], file) == 4
+    assert export(["run0", "z"], file) == 4
     rows = duckdb.sql(f"SELECT run_id, name, step, non_finite FROM '{file}'").fetchall()
     assert min(rows)[:3] == ("run0", "loss", 0)
     assert len(rows) == 4
@@ -134,11 +137,11 @@ def test_every_value_is_exported(three, tmp_path, format):
 
 def test_all_facts_are_exported_as_json(three, tmp_path):
     file = tmp_path / "runs.json"
-    assert queries.export([], file) == 3
+    assert export([], file) == 3
     documents = json.loads(file.read_text())
     assert {d["run_id"] for d in documents} == {"run0", "run1", "run2"}
     with pytest.raises(UsageError, match="Unknown format"):
-        queries.export([], tmp_path / "runs.xlsx")
+        export([], tmp_path / "runs.xlsx")
 
 
 def test_contents_that_no_run_names_are_garbage(three, tmp_path):
@@ -198,3 +201,76 @@ def test_a_query_reaches_nothing_but_the_runs(three, tmp_path, sql):
         queries.query(sql.format(file=file))
     assert file.read_text() == "mine"
     assert len(queries.query("SELECT * FROM runs")) == len(three)
+
+
+def test_columns_of_one_name_are_told_apart_and_none_is_lost(three):
+    table = queries.query(
+        "SELECT a.run_id, b.run_id, a.run_id AS run_id_2 FROM runs a JOIN runs b "
+        "ON a.run_id = 'run0' AND b.run_id = 'run1'"
+    )
+    assert list(table) == [{"run_id": "run0", "run_id_3": "run1", "run_id_2": "run0"}]
+
+
+def test_a_time_with_its_zone_needs_no_other_library(three, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pytz", None)
+    (row,) = queries.query(
+        "SELECT 1 AS one, TIMESTAMPTZ '2026-01-02 03:04:05.000006+02' AS at, "
+        "NULL::TIMESTAMPTZ AS at;"
+    )
+    assert row == {"one": 1, "at": datetime(2026, 1, 2, 1, 4, 5, 6, tzinfo=UTC), "at_2": None}
+    with pytest.raises(UsageError, match="cast them to VARCHAR"):
+        queries.query("SELECT [now()] AS times")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "words"),
+    [
+        ({"status": "finnished"}, "no such status.*Did you mean 'finished'"),
+        ({"kind": "benchmark"}, "no such kind.*expected one of track, bench"),
+        ({"limit": 0}, "expected 1 or more"),
+        ({"limit": -1}, "expected 1 or more"),
+        ({"directory": "/nowhere"}, "There is no store of runs; got '/nowhere'"),
+    ],
+)
+def test_a_filter_that_can_find_nothing_is_refused(three, wanted, words):
+    with pytest.raises(UsageError, match=words):
+        queries.runs(**wanted)
+
+
+def test_an_id_wins_over_last_and_last_over_a_name(three):
+    Experiment("last", run_id="called-last").start().stop()
+    Experiment("other", run_id="newest").start().stop()
+    assert queries.show("last")["run_id"] == "newest"
+    assert queries.show("name:last")["run_id"] == "called-last"
+    Experiment("first", run_id="last").start().stop()
+    Experiment("first", run_id="newer").start().stop()
+    assert queries.show("last")["run_id"] == "last"
+
+
+def test_projects_with_runs_are_known(three):
+    assert queries.projects() == ["p", "q"]
+
+
+def test_a_file_that_is_there_is_not_replaced_unasked(three, tmp_path):
+    file = tmp_path / "points.csv"
+    file.write_text("mine")
+    with pytest.raises(UsageError, match="there already"):
+        export(["run0"], file)
+    assert file.read_text() == "mine"
+    assert export(["run0"], file, force=True) == 3
+    assert file.read_text().startswith("run_id")
+
+
+def test_the_standard_output_and_pipes_are_written_into(three, tmp_path, capfdbinary):
+    with pytest.raises(UsageError, match="can't be told by its name"):
+        export(["run0"], "-")
+    assert export(["run0"], "-", "jsonl") == 3
+    assert export(["run0"], "/dev/stdout", "csv") == 3
+    out = capfdbinary.readouterr().out.splitlines()
+    assert (len(out), out[3][:6]) == (7, b"run_id")
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    assert export(["run0"], tmp_path / "pipe", "json") == 1
+    assert json.loads(os.read(reader, 100_000))[0]["run_id"] == "run0"
+    os.close(reader)
+    assert (tmp_path / "pipe").is_fifo()

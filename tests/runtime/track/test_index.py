@@ -7,9 +7,14 @@ import sys
 import threading
 
 import pytest
+from small_disk import small_disk
 
+from steelyard.kernel.errors import FileError, JournalError
+from steelyard.runtime.clock import SystemClock
 from steelyard.runtime.track import index
-from steelyard.runtime.track.layout import RunPlace
+from steelyard.runtime.track.layout import RunPlace, Store
+from steelyard.runtime.track.reader import facts_of
+from steelyard.runtime.track.writer import RunWriter
 from steelyard.testing.journals import answered, fake_plan, record_batch, write_journal
 
 
@@ -163,3 +168,23 @@ def test_a_benchmark_is_a_run_among_others(store, make_run, tmp_path):
                              "WHERE kind = 'bench'"))  # fmt: skip
     assert params["phases.0.name"] == '"profiling"'
     assert RunPlace(directory, is_bench=True).fingerprint()
+
+
+def test_a_full_disk_is_said_and_the_runs_are_whole(tmp_path, make_run, store):
+    make_run("a", [(step, {f"m{i}": float(step) for i in range(50)}) for step in range(100)])
+    with small_disk(tmp_path / "small", 300) as disk:
+        shutil.copytree(store.runs, disk / "runs")
+        full = Store(disk)
+        room = shutil.disk_usage(disk).free
+        (disk / "filler").write_bytes(b"x" * (room - 60_000))
+        with pytest.raises(FileError, match=r"Can't write .*(index|small)"):
+            index.refresh(full)
+        assert not full.index.exists()
+        assert len(list(facts_of(full.place("a")))) == 102
+
+
+def test_a_store_that_can_not_be_made_names_what_to_set(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    place = Store(tmp_path / "file").place("a")
+    with pytest.raises(JournalError, match="Set STEELYARD_TRACK_DIR, or pass directory="):
+        RunWriter(place, "a", SystemClock())

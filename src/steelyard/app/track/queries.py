@@ -3,33 +3,37 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
-from steelyard.app.track.tables import Table, json_value
+from steelyard.app.track.tables import Table, distinct
 from steelyard.domain.track.diff import Difference, differences
+from steelyard.domain.track.run import Status
 from steelyard.kernel.errors import UsageError, did_you_mean
-from steelyard.runtime.files import atomic_path
 from steelyard.runtime.track import index
 from steelyard.runtime.track.blobs import YOUNG_S, Blob, BlobStore
 from steelyard.runtime.track.layout import Store
 
 LAST = "last"
+NAME_PREFIX = "name:"
 RUN_COLUMNS = (
     "run_id", "kind", "name", "project", "status", "started", "ended", "duration_s", "host_id",
     "error_type", "error_message", "unwritten", "directory", "tags", "params", "metrics",
 )  # fmt: skip
-EXPORT_FORMATS = ("csv", "jsonl", "parquet", "json")
+_ZONED = "TIMESTAMP WITH TIME ZONE"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DETAILS = {
     "tags": "SELECT run_id, name, value FROM tags",
     "params": "SELECT run_id, name, value FROM params",
     "metrics": "SELECT run_id, name, last FROM metrics",
 }
-_POINTS = "SELECT run_id, name, step, value, non_finite, logged FROM points"
-_POINTS_ORDER = " ORDER BY run_id, name, place"
+KINDS = ("track", "bench")
+POINTS = "SELECT run_id, name, step, value, non_finite, logged FROM points"
+POINTS_ORDER = " ORDER BY run_id, name, place"
 
 
 @dataclass(frozen=True)
@@ -76,13 +80,59 @@ def runs(
         directory: the store; `STEELYARD_TRACK_DIR` or `.steelyard` without it.
 
     Raises:
+        UsageError: there is no such status or kind, no run is asked for, or there is no store.
         FileError: the index can't be written.
     """
+    check_word("status", status, tuple(Status))
+    check_word("kind", kind, KINDS)
+    if limit is not None and limit < 1:
+        raise UsageError("limit is how many runs are listed", got=limit, expected="1 or more")
     wanted = Filter(project, status, kind, name, tags)
-    with index.opened(Store.of(directory)) as connection:
+    with index.opened(store_of(directory)) as connection:
         found = [row for row in _rows(connection) if wanted.takes(row)]
     chosen = found if limit is None else found[:limit]
     return Table(RUN_COLUMNS, [tuple(row[c] for c in RUN_COLUMNS) for row in chosen])
+
+
+def check_word(what: str, word: str | None, known: Sequence[str]) -> None:
+    """Check that a filter can find anything.
+
+    Raises:
+        UsageError: it can't.
+    """
+    if word is not None and word not in known:
+        raise UsageError(
+            f"There is no such {what}",
+            got=word,
+            expected="one of " + ", ".join(known),
+            next_step=did_you_mean(word, known) or None,
+        )
+
+
+def store_of(directory: str | Path | None) -> Store:
+    """Return the store that is asked for.
+
+    Raises:
+        UsageError: it is named and not there. The usual one need not be there: it has no runs yet.
+    """
+    if directory is not None and not Path(directory).is_dir():
+        raise UsageError(
+            "There is no store of runs",
+            got=str(directory),
+            expected="a directory, such as .steelyard, in which a script has logged",
+        )
+    return Store.of(directory)
+
+
+def projects(*, directory: str | Path | None = None) -> list[str]:
+    """Return the projects that have runs.
+
+    Raises:
+        UsageError: there is no store.
+    """
+    with index.opened(store_of(directory)) as connection:
+        rows = connection.execute("SELECT DISTINCT project FROM runs ORDER BY 1").fetchall()
+    return [str(row[0]) for row in rows]
 
 
 def _rows(
@@ -108,30 +158,17 @@ def _rows(
 def resolve(connection: duckdb.DuckDBPyConnection, word: str) -> str:
     """Return the id of the run that `word` means.
 
-    It is an id, the beginning of one, a name (the latest run of it), a run's directory or the last
-    part of that, or `last`.
+    It is an id; `last`, the latest of all; a name (the latest run of it), also `name:NAME`, for one
+    that is called `last`; a run's directory, or the beginning of an id. What comes first here wins.
 
     Raises:
         UsageError: it means none, or several.
     """
-    if word == LAST:
-        found = connection.execute(
-            "SELECT run_id FROM runs ORDER BY started DESC, run_id DESC LIMIT 1"
-        ).fetchall()
-    elif "/" in word or word in {".", ".."}:
-        path = str(Path(word).absolute())
-        found = connection.execute("SELECT run_id FROM runs WHERE directory = ?", [path]).fetchall()
-    else:
-        found = (
-            connection.execute(
-                "SELECT run_id FROM runs WHERE run_id = ? UNION ALL "
-                "SELECT arg_max(run_id, started) FROM runs WHERE name = ? HAVING count(*) > 0",
-                [word, word],
-            ).fetchall()[:1]
-            or connection.execute(
-                "SELECT run_id FROM runs WHERE starts_with(run_id, ?) ORDER BY run_id", [word]
-            ).fetchall()
-        )
+    found: list[Any] = []
+    for sql, value in _meanings(word):
+        found = connection.execute(sql, value).fetchall()
+        if found:
+            break
     if len(found) == 1:
         return str(found[0][0])
     if found:
@@ -149,13 +186,27 @@ def resolve(connection: duckdb.DuckDBPyConnection, word: str) -> str:
     )
 
 
+def _meanings(word: str) -> Iterator[tuple[str, list[str]]]:
+    yield "SELECT run_id FROM runs WHERE run_id = ? LIMIT 1", [word]
+    if word == LAST:
+        yield "SELECT run_id FROM runs ORDER BY started DESC, run_id DESC LIMIT 1", []
+    named = "SELECT arg_max(run_id, started) FROM runs WHERE name = ? HAVING count(*) > 0"
+    yield named, [word]
+    if word.startswith(NAME_PREFIX):
+        yield named, [word.removeprefix(NAME_PREFIX)]
+    if "/" in word or word in {".", ".."}:
+        yield "SELECT run_id FROM runs WHERE directory = ?", [str(Path(word).absolute())]
+    else:
+        yield "SELECT run_id FROM runs WHERE starts_with(run_id, ?) ORDER BY run_id", [word]
+
+
 def show(run: str, *, directory: str | Path | None = None) -> dict[str, Any]:
     """Return all that is known of a run, but the points of its metrics.
 
     Raises:
         UsageError: there is no such run.
     """
-    store = Store.of(directory)
+    store = store_of(directory)
     with index.opened(store) as connection:
         run_id = resolve(connection, run)
         (row,) = list(_rows(connection, run_id))[:1]
@@ -212,7 +263,7 @@ def diff(
     """
     if len(words) < 2:
         raise UsageError("A comparison needs two runs or more", got=list(words))
-    with index.opened(Store.of(directory)) as connection:
+    with index.opened(store_of(directory)) as connection:
         return differences(
             [_sections(connection, resolve(connection, word)) for word in words],
             all_rows=all_rows,
@@ -245,17 +296,42 @@ def query(
     """
     if not sql.strip():
         raise UsageError("There is no query", expected="SQL, such as SELECT * FROM runs")
-    with index.opened(Store.of(directory)) as connection:
+    with index.opened(store_of(directory)) as connection:
         connection.execute("SET enable_external_access = false; SET lock_configuration = true")
         try:
-            cursor = connection.execute(sql, list(parameters))
-            rows = cursor.fetchall()
+            return _answer(connection, sql, list(parameters))
         except duckdb.Error as error:
+            hint = "Views: runs, params, tags, metrics, points, artifacts."
+            if "pytz" in str(error):
+                hint = "Times with a zone inside of lists and structs: cast them to VARCHAR."
             raise UsageError(
-                f"This query can't be answered: {str(error).strip()}",
-                next_step="Views: runs, params, tags, metrics, points, artifacts.",
+                f"This query can't be answered: {str(error).strip()}", next_step=hint
             ) from error
-        return Table([column[0] for column in cursor.description or ()], rows)
+
+
+def _answer(connection: duckdb.DuckDBPyConnection, sql: str, parameters: list[Any]) -> Table:
+    cursor = connection.execute(sql, parameters)
+    columns = cursor.description or []
+    zoned = [place for place, column in enumerate(columns) if str(column[1]) == _ZONED]
+    if zoned:
+        # DuckDB asks for another library to read these; their microseconds need none.
+        picked = ", ".join(
+            f"epoch_us(#{place + 1})" if place in zoned else f"#{place + 1}"
+            for place in range(len(columns))
+        )
+        sql = f"SELECT {picked} FROM (\n{sql.strip().rstrip(';')}\n)"  # noqa: S608  it is the user's own
+        cursor = connection.execute(sql, parameters)
+    rows = cursor.fetchall()
+    if zoned:
+        rows = [
+            [_at(value) if place in zoned else value for place, value in enumerate(row)]
+            for row in rows
+        ]
+    return Table(distinct([str(column[0]) for column in columns]), rows)
+
+
+def _at(microseconds: int | None) -> datetime | None:
+    return None if microseconds is None else _EPOCH + timedelta(microseconds=microseconds)
 
 
 def points(run: str, metric: str | None = None, *, directory: str | Path | None = None) -> Table:
@@ -264,87 +340,19 @@ def points(run: str, metric: str | None = None, *, directory: str | Path | None 
     Raises:
         UsageError: there is no such run.
     """
-    with index.opened(Store.of(directory)) as connection:
+    with index.opened(store_of(directory)) as connection:
         values = [resolve(connection, run)]
-        sql = _POINTS + " WHERE run_id = ?"
+        sql = POINTS + " WHERE run_id = ?"
         if metric is not None:
             sql += " AND name = ?"
             values.append(metric)
-        cursor = connection.execute(sql + _POINTS_ORDER, values)
+        cursor = connection.execute(sql + POINTS_ORDER, values)
         return Table([column[0] for column in cursor.description or ()], cursor.fetchall())
-
-
-def export(
-    words: Sequence[str],
-    to: Path,
-    format: str | None = None,
-    *,
-    directory: str | Path | None = None,
-) -> int:
-    """Write runs to a file; return how many rows it has.
-
-    `csv`, `jsonl` and `parquet` have a row per value of a metric; `json` has a document per run,
-    as `show` gives it.
-
-    Args:
-        words: the runs; all of them when empty.
-        to: the file, which is there whole or not at all.
-        format: one of `EXPORT_FORMATS`; told by the file's suffix without it.
-        directory: the store.
-
-    Raises:
-        UsageError: there is no such run or format.
-        FileError: the file can't be written.
-    """
-    chosen = format or to.suffix.removeprefix(".")
-    if chosen not in EXPORT_FORMATS:
-        raise UsageError(
-            "Unknown format", got=chosen, expected="one of " + ", ".join(EXPORT_FORMATS)
-        )
-    with index.opened(Store.of(directory)) as connection:
-        ids = [resolve(connection, word) for word in words]
-        if not words:
-            ids = [row[0] for row in connection.execute("SELECT run_id FROM runs").fetchall()]
-    if chosen == "json":
-        documents = [json_value(show(run_id, directory=directory)) for run_id in ids]
-        with atomic_path(to) as temporary:
-            temporary.write_text(json.dumps(documents, indent=2, ensure_ascii=False) + "\n")
-        return len(documents)
-    with index.opened(Store.of(directory)) as connection, atomic_path(to) as temporary:
-        sql = f"{_POINTS} WHERE run_id IN (SELECT unnest($ids)){_POINTS_ORDER}"
-        if chosen == "jsonl":
-            return _write_lines(connection, sql, ids, temporary)
-        options = (
-            "FORMAT parquet, COMPRESSION zstd" if chosen == "parquet" else "FORMAT csv, HEADER"
-        )
-        copied = connection.execute(
-            f"COPY ({sql}) TO $path ({options})",
-            {"ids": ids, "path": str(temporary)},
-        ).fetchall()
-        return int(copied[0][0])
-
-
-def _write_lines(
-    connection: duckdb.DuckDBPyConnection, sql: str, ids: list[str], path: Path
-) -> int:
-    """DuckDB writes NaN into JSON, which has none."""
-    cursor = connection.execute(sql, {"ids": ids})
-    names = [column[0] for column in cursor.description or ()]
-    count = 0
-    with path.open("w", encoding="utf-8") as file:
-        while rows := cursor.fetchmany(10_000):
-            for row in rows:
-                document = {k: json_value(v) for k, v in zip(names, row, strict=True)}
-                if document["non_finite"]:
-                    document["value"] = None
-                file.write(json.dumps(document, ensure_ascii=False) + "\n")
-            count += len(rows)
-    return count
 
 
 def unreadable(*, directory: str | Path | None = None) -> list[tuple[str, str]]:
     """Return the directories that look like runs and can't be read, with why."""
-    with index.opened(Store.of(directory)) as connection:
+    with index.opened(store_of(directory)) as connection:
         return [(str(where), str(why)) for where, why in index.problems(connection)]
 
 
@@ -361,7 +369,7 @@ def collect_garbage(
     Raises:
         UsageError: a run can't be read, and may name any of them.
     """
-    store = Store.of(directory)
+    store = store_of(directory)
     bad = [
         where for where, _ in unreadable(directory=directory) if Path(where).parent == store.runs
     ]

@@ -77,6 +77,18 @@ class Table(Sequence[dict[str, Any]]):
         return library("pyarrow", "arrow").Table.from_pylist(self.flat())
 
 
+def distinct(names: Sequence[str]) -> list[str]:
+    """Return the names of columns, a repeated one with a number: `name`, `name_2`."""
+    found: list[str] = []
+    for name in names:
+        number, chosen = 1, name
+        while chosen in found or (number > 1 and chosen in names):
+            number += 1
+            chosen = f"{name}_{number}"
+        found.append(chosen)
+    return found
+
+
 def library(name: str, extra: str = "") -> Any:
     """Return the module `name`.
 

@@ -47,12 +47,27 @@ def opened(store: Store) -> Iterator[duckdb.DuckDBPyConnection]:
     Raises:
         FileError: it can't be written.
     """
-    with _up_to_date(store) as path:
+    with _interruptible(), _up_to_date(store) as path:
         connection = connect(path)
         try:
             yield connection
         finally:
             connection.close()
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C is heard by DuckDB first, which says so in its own words.
+
+    Raises:
+        KeyboardInterrupt: that is what it was.
+    """
+    try:
+        yield
+    except (RuntimeError, duckdb.InterruptException) as error:
+        if "interrupted" not in str(error).lower():
+            raise
+        raise KeyboardInterrupt from error
 
 
 @contextlib.contextmanager
@@ -149,17 +164,29 @@ def _build(target: Path, stale: list[tuple[RunPlace, str]], gone: list[str], *, 
     with atomic_path(target) as temporary:
         if over:
             shutil.copyfile(target, temporary)
-        connection = connect(temporary, read_only=False)
         try:
-            connection.execute("BEGIN")
-            writer = IndexWriter(connection, is_new=not over)
-            writer.remove([*gone, *(str(place.path) for place, _ in stale)])
-            for place, fingerprint in stale:
-                _add(writer, place, fingerprint)
-            writer.finish()
-            connection.execute("COMMIT")
-        finally:
-            connection.close()
+            _fill(temporary, stale, gone, over=over)
+        except (duckdb.IOException, duckdb.FatalException, duckdb.TransactionException) as error:
+            # In DuckDB's words that is a long way to say that the disk is full.
+            why = str(error).strip().partition("\n")[0]
+            raise FileError(
+                f"Can't write the index {target}: {why}",
+                next_step="Free some space; the runs themselves are whole.",
+            ) from error
+
+
+def _fill(path: Path, stale: list[tuple[RunPlace, str]], gone: list[str], *, over: bool) -> None:
+    connection = connect(path, read_only=False)
+    try:
+        connection.execute("BEGIN")
+        writer = IndexWriter(connection, is_new=not over)
+        writer.remove([*gone, *(str(place.path) for place, _ in stale)])
+        for place, fingerprint in stale:
+            _add(writer, place, fingerprint)
+        writer.finish()
+        connection.execute("COMMIT")
+    finally:
+        connection.close()
 
 
 def _add(writer: IndexWriter, place: RunPlace, fingerprint: str) -> None:

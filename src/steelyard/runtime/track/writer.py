@@ -9,8 +9,9 @@ from typing import Any
 from steelyard.domain.track.events import METRICS_TYPE, TYPES, Fact, payload_of
 from steelyard.kernel.clock import Clock
 from steelyard.kernel.errors import JournalError
+from steelyard.runtime.files import reason_of
 from steelyard.runtime.journal_writer import FsyncPolicy, JournalWriter
-from steelyard.runtime.track.layout import MAIN_STREAM, RunPlace
+from steelyard.runtime.track.layout import MAIN_STREAM, STORE_VARIABLE, RunPlace
 
 _log = logging.getLogger("steelyard.track")
 _writers: "weakref.WeakSet[RunWriter]" = weakref.WeakSet()
@@ -68,6 +69,14 @@ class RunWriter:
         _writers.discard(self)
 
     def _open(self, stream: str) -> JournalWriter:
+        try:
+            self.place.journal.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise JournalError(
+                f"Can't make {self.place.journal}: {reason_of(error)}",
+                expected="a store of runs that can be written",
+                next_step=f"Set {STORE_VARIABLE}, or pass directory=, to name another.",
+            ) from error
         return JournalWriter(
             self.place.journal, stream, run_id=self.run_id, clock=self._clock, fsync=self._fsync
         )
