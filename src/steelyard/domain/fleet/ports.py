@@ -1,0 +1,81 @@
+"""What plugins of the fleet must be able to do."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import msgspec
+
+from steelyard.domain.fleet.model import Lease, Outcome, Proposal, Task, TaskSpec, Worker
+from steelyard.domain.fleet.requirements import Capabilities, Room
+
+
+class Free(msgspec.Struct, frozen=True):
+    """A worker that takes more, and what of it no lease holds."""
+
+    worker: Worker
+    room: Room
+
+
+@runtime_checkable
+class Scheduler(Protocol):
+    """Chooses who does what next, from the whole queue. Made with its options as keywords.
+
+    It is told of changes as they come, so that a pass need not look at ten thousand tasks again;
+    all calls come from one thread.
+    """
+
+    def added(self, task: Task) -> None:
+        """Take note of a task that became ready."""
+
+    def removed(self, task_id: str) -> None:
+        """Take note of one that no longer is: leased, cancelled, or held back."""
+
+    def ended(self, task: Task, worker_id: str, outcome: Outcome) -> None:
+        """Take note of how an attempt ended; what a history is made of."""
+
+    def propose(self, free: Sequence[Free], now_ns: int) -> Iterable[Proposal]:
+        """Return leases for the free slots, the first first; each worker no more than it has room.
+
+        A proposal that does not hold is refused and may be made again.
+        """
+        ...
+
+    def metrics(self) -> Mapping[str, Any]:
+        """Return what it measures of itself, plain values."""
+        ...
+
+
+class EngineEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """What an engine has to say of an attempt or a worker.
+
+    Attributes:
+        kind: `started`, `ended`, `worker_died`.
+    """
+
+    kind: str
+    lease: Lease | None = None
+    outcome: Outcome | None = None
+    worker_id: str = ""
+    reason: str = ""
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """Carries attempts out, somewhere. Made with its options as keywords."""
+
+    async def start(self) -> Sequence[tuple[str, Capabilities, int]]:
+        """Begin; return the workers it brings: id, capabilities, slots."""
+        ...
+
+    async def submit(self, lease: Lease, spec: TaskSpec) -> None:
+        """Carry out an attempt; returns when that is under way, not when it has ended."""
+
+    async def cancel(self, lease: Lease) -> None:
+        """Have an attempt end within a second; its end is an event like any other."""
+
+    async def next_event(self) -> EngineEvent:
+        """Wait for something to happen."""
+        ...
+
+    async def stop(self) -> None:
+        """End all attempts and let go of everything."""

@@ -1,0 +1,296 @@
+"""What happens to tasks: they are submitted, leased, carried out, tried again, and end."""
+
+from graphlib import CycleError, TopologicalSorter
+
+from steelyard.domain.fleet.book import Book
+from steelyard.domain.fleet.events import (
+    AttemptEnded,
+    AttemptStarted,
+    CancelAsked,
+    Dispatch,
+    Proposed,
+    Refused,
+    Revoke,
+    Submitted,
+)
+from steelyard.domain.fleet.hooks import FleetHook
+from steelyard.domain.fleet.model import (
+    OWN_FAILURES,
+    Ending,
+    Outcome,
+    Proposal,
+    Task,
+    TaskSpec,
+    Worker,
+    seconds,
+    task_data,
+)
+from steelyard.domain.fleet.requirements import unmet
+from steelyard.domain.fleet.retry import Breaker, wait_ns
+from steelyard.domain.fleet.states import TASK_ENDS, TASK_HELD, TaskState, TaskStep
+
+
+def submit(book: Book, event: Submitted, now_ns: int) -> None:
+    """Take up tasks; those that can't be are refused, the others are not."""
+    specs: dict[str, TaskSpec] = {}
+    for spec in event.specs:
+        if specs.setdefault(spec.task_id, spec) is not spec:
+            book.actions.append(Refused("Submitted", spec.task_id, "its id comes twice"))
+    graph = {name: [d for d in spec.depends_on if d in specs] for name, spec in specs.items()}
+    try:
+        order = list(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        circle = " -> ".join(error.args[1])
+        book.actions += [
+            Refused("Submitted", name, f"its dependencies go in a circle: {circle}")
+            for name in specs
+        ]
+        return
+    for name in order:
+        spec = specs[name]
+        reason = _why_not(book, spec)
+        if reason:
+            book.actions.append(Refused("Submitted", name, reason))
+            continue
+        unended = {d for d in spec.depends_on if book.tasks[d].state not in TASK_ENDS}
+        task = Task(spec=spec, waiting_for=frozenset(unended))
+        book.add(task, now_ns)
+        book.save(task)
+        book.fire(FleetHook.TASK_CREATED, task_id=name, task_data=task_data(task))
+        broken = [
+            d for d in spec.depends_on
+            if book.tasks[d].state in TASK_ENDS - {TaskState.COMPLETED}
+        ]  # fmt: skip
+        if broken:
+            _cancel(book, task, f"dependency {broken[0]} is {book.tasks[broken[0]].state}", now_ns)
+
+
+def _why_not(book: Book, spec: TaskSpec) -> str:
+    if spec.task_id in book.tasks:
+        return "there is a task of that id"
+    if spec.idempotency_key:
+        first = book.keys.get((spec.user, spec.idempotency_key))
+        if first is not None:
+            return f"it is task {first}, by its idempotency key"
+    unknown = [name for name in spec.depends_on if name not in book.tasks]
+    return f"it depends on {unknown[0]}, which nobody submitted" if unknown else ""
+
+
+def cancel(book: Book, event: CancelAsked, now_ns: int) -> None:
+    """End a task; its attempt is revoked, and its slot free when that has ended."""
+    task = book.tasks.get(event.task_id)
+    if task is None or task.state in TASK_ENDS:
+        why = "there is no such task" if task is None else f"it is {task.state}"
+        book.actions.append(Refused("CancelAsked", event.task_id, why))
+        return
+    _cancel(book, task, event.reason, now_ns)
+
+
+def _cancel(book: Book, task: Task, reason: str, now_ns: int) -> None:
+    _mark_cancelled(book, task, reason, now_ns)
+    ended(book, task, now_ns)
+
+
+def _mark_cancelled(book: Book, task: Task, reason: str, now_ns: int) -> None:
+    if task.state in TASK_HELD:
+        revoke(book, task, reason, now_ns)
+        book.breaker(task.worker_id).released()
+    _free_endpoint(book, task, now_ns)
+    book.move(task, TaskStep.CANCEL, now_ns, reason)
+    book.fire(FleetHook.TASK_CANCELLED, task_id=task.spec.task_id, reason=reason)
+
+
+def revoke(book: Book, task: Task, reason: str, now_ns: int) -> None:
+    """Have a worker stop; its slot is freed after a while even if it says nothing."""
+    book.actions.append(Revoke(book.lease_of(task), reason))
+    book.timers.set("freed", str(task.token), now_ns + seconds(book.limits.grace_s))
+
+
+def propose(book: Book, event: Proposed, now_ns: int) -> None:
+    """Lease what holds of the proposals."""
+    for proposal in event.proposals:
+        reason = why_no_lease(book, proposal, now_ns)
+        if reason:
+            book.actions.append(Refused("Proposed", proposal.task_id, reason))
+        else:
+            task, worker = book.tasks[proposal.task_id], book.workers[proposal.worker_id]
+            _lease(book, task, worker, now_ns)
+
+
+def why_no_lease(book: Book, proposal: Proposal, now_ns: int) -> str:
+    """Return why a proposal can't be carried out now, or nothing."""
+    task = book.ready.get(proposal.task_id)
+    worker = book.workers.get(proposal.worker_id)
+    if task is None:
+        return "the task is not ready"
+    if worker is None or not worker.takes_more:
+        return f"worker {proposal.worker_id} takes nothing"
+    if not worker.free_slots:
+        return f"worker {worker.worker_id} has no free slot"
+    needs = task.spec.requirements
+    lacking = unmet(needs, worker.worker_id, worker.capabilities)
+    if lacking:
+        return f"worker {worker.worker_id}: {lacking[0]}"
+    if not book.room(worker).has(needs):
+        return f"worker {worker.worker_id} has no room for it"
+    if not book.breaker(worker.worker_id).allows(now_ns):
+        return f"worker {worker.worker_id} is held back after failures"
+    endpoint = book.endpoints.get(task.spec.endpoint)
+    if endpoint is not None and not endpoint.allows(now_ns):
+        return f"endpoint {task.spec.endpoint} is held back after failures"
+    return ""
+
+
+def _lease(book: Book, task: Task, worker: Worker, now_ns: int) -> None:
+    task.attempt += 1
+    task.token, book.next_token = book.next_token, book.next_token + 1
+    task.worker_id, task.leased_ns, task.started_ns = worker.worker_id, now_ns, 0
+    task.outcome = None
+    worker.holds[task.token] = task.spec.task_id
+    book.holders[task.token] = worker.worker_id
+    book.breaker(worker.worker_id).used()
+    book.timers.set("lease", task.spec.task_id, now_ns + seconds(book.limits.start_s))
+    book.move(task, TaskStep.LEASE, now_ns)
+    book.save_worker(worker)
+    if task.spec.endpoint in book.endpoints:
+        book.endpoints[task.spec.endpoint].used()
+        book.refresh_endpoint(task.spec.endpoint, now_ns)
+    settled(book, task)
+    names = {"task_id": task.spec.task_id, "worker_id": worker.worker_id}
+    book.fire(FleetHook.TASK_ASSIGNED, **names)
+    book.actions.append(Dispatch(book.lease_of(task)))
+
+
+def started(book: Book, event: AttemptStarted, now_ns: int) -> None:
+    """Note that a worker began; its time runs from now."""
+    task = book.tasks.get(event.task_id)
+    if task is None or task.token != event.token or task.state is not TaskState.LEASED:
+        book.actions.append(Refused("AttemptStarted", event.task_id, "that lease does not hold"))
+        return
+    task.started_ns = now_ns
+    book.move(task, TaskStep.START, now_ns)
+    end_ns = now_ns + seconds(task.spec.timeout_s + book.limits.grace_s)
+    book.timers.set("lease", event.task_id, end_ns)
+    names = {"task_id": event.task_id, "worker_id": task.worker_id}
+    book.fire(FleetHook.TASK_STARTED, **names)
+
+
+def attempt_ended(book: Book, event: AttemptEnded, now_ns: int) -> None:
+    """Accept an outcome under the current lease, once; under any other only a slot is freed."""
+    worker = book.let_go(event.token)
+    task = book.tasks.get(event.task_id)
+    if task is None or task.token != event.token or task.state not in TASK_HELD:
+        book.actions.append(Refused("AttemptEnded", event.task_id, "that lease does not hold"))
+        if worker is not None:
+            book.breaker(worker.worker_id).released()
+        return
+    if worker is not None:
+        worker.completed += event.outcome.ending is Ending.SUCCEEDED
+        worker.failed += event.outcome.ending is not Ending.SUCCEEDED
+    settle_attempt(book, task, event.outcome, now_ns)
+
+
+def settle_attempt(book: Book, task: Task, outcome: Outcome, now_ns: int) -> None:
+    """Draw the consequences of how the current attempt ended."""
+    task.outcome = outcome
+    _tell_breakers(book, task, outcome.ending, now_ns)
+    name = task.spec.task_id
+    if outcome.ending is Ending.SUCCEEDED:
+        book.move(task, TaskStep.COMPLETE, now_ns)
+        book.fire(FleetHook.TASK_COMPLETED, task_id=name, result=outcome.result)
+        ended(book, task, now_ns)
+        return
+    text = outcome.error or str(outcome.ending)
+    book.remember_failure(task, text)
+    if outcome.ending is Ending.CANCELLED:
+        book.move(task, TaskStep.RETURN, now_ns, text)
+    elif outcome.ending in OWN_FAILURES:
+        task.tries += 1
+        if task.tries > task.spec.retries:
+            _fail(book, task, TaskStep.FAIL, text, now_ns)
+        else:
+            _again(book, task, task.tries, text, now_ns)
+    else:
+        _lost(book, task, text, now_ns)
+
+
+def _lost(book: Book, task: Task, text: str, now_ns: int) -> None:
+    task.losses += 1
+    if len(task.lost_on) >= book.limits.deaths_max:
+        workers = ", ".join(task.lost_on)
+        _fail(book, task, TaskStep.BURY, f"poison: workers {workers} died under it", now_ns)
+    elif task.losses > task.spec.losses_max:
+        text = f"lost {task.losses} times, last: {text}"
+        _fail(book, task, TaskStep.BURY, text, now_ns)
+    else:
+        _again(book, task, task.losses, text, now_ns)
+
+
+def _again(book: Book, task: Task, count: int, text: str, now_ns: int) -> None:
+    task.not_before_ns = now_ns + wait_ns(task.spec.backoff, count, task.spec.task_id)
+    book.move(task, TaskStep.RETURN, now_ns, text)
+
+
+def _fail(book: Book, task: Task, step: TaskStep, text: str, now_ns: int) -> None:
+    book.move(task, step, now_ns, text)
+    book.fire(FleetHook.TASK_FAILED, task_id=task.spec.task_id, error=text)
+    ended(book, task, now_ns)
+
+
+def ended(book: Book, task: Task, now_ns: int) -> None:
+    """Let those go on, or end, who waited for a task that has ended."""
+    news = [task]
+    while news:
+        done = news.pop()
+        settled(book, done)
+        for waiting in book.dependents(done.spec.task_id):
+            waiting.waiting_for -= {done.spec.task_id}
+            if waiting.state in TASK_ENDS:
+                continue
+            if done.state is TaskState.COMPLETED:
+                book.save(waiting)
+                book.refresh(waiting, now_ns)
+            else:
+                reason = f"dependency {done.spec.task_id} is {done.state}"
+                _mark_cancelled(book, waiting, reason, now_ns)
+                news.append(waiting)
+
+
+def settled(book: Book, task: Task) -> None:
+    """Tell of the recoveries that are over now that a task has a lease or has ended."""
+    is_dead = task.state is TaskState.DEAD_LETTER
+    for worker_id, names, dead in book.recoveries.settle(task.spec.task_id, is_dead=is_dead):
+        if dead:
+            error = f"not recovered: {', '.join(dead)}"
+            book.fire(FleetHook.RECOVERY_FAILED, worker_id=worker_id, task_ids=names, error=error)
+        else:
+            book.fire(FleetHook.RECOVERY_COMPLETED, worker_id=worker_id, task_ids=names)
+
+
+def _tell_breakers(book: Book, task: Task, ending: Ending, now_ns: int) -> None:
+    worker = book.breaker(task.worker_id)
+    if ending in (Ending.LOST, Ending.REFUSED):
+        worker.failed(now_ns)
+        book.timers.set("worker", task.worker_id, worker.open_until_ns)
+    elif ending is Ending.CANCELLED:
+        worker.released()
+    else:
+        worker.succeeded()  # it carried the attempt out, whatever that came to
+    endpoint = task.spec.endpoint
+    if not endpoint:
+        return
+    breaker = book.endpoints.setdefault(endpoint, Breaker())
+    if ending is Ending.UNREACHABLE:
+        breaker.failed(now_ns)
+    elif ending is Ending.SUCCEEDED:
+        breaker.succeeded()
+    else:
+        breaker.released()
+    book.refresh_endpoint(endpoint, now_ns)
+
+
+def _free_endpoint(book: Book, task: Task, now_ns: int) -> None:
+    breaker = book.endpoints.get(task.spec.endpoint)
+    if breaker is not None and breaker.trying and task.state in TASK_HELD:
+        breaker.released()
+        book.refresh_endpoint(task.spec.endpoint, now_ns)
