@@ -1,5 +1,6 @@
 """Progress of a run: the board's counters and the records manager's live figures, for the ui."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,13 @@ import msgspec
 from steelyard.domain.bench.messages import LiveStats, PhaseStats, ReportProgress
 from steelyard.domain.bench.plan import Plan
 from steelyard.domain.bench.ports import Ui
+from steelyard.domain.bench.rate_progress import RateProgress
+from steelyard.domain.bench.warp import WarpedArrival
+from steelyard.kernel.units import NS_PER_S
 from steelyard.runtime.board import Board, Cell, board_path
 from steelyard.runtime.bus_port import BusPort
+from steelyard.runtime.phase_load import arrival_of
+from steelyard.runtime.plugin_host import PluginHost
 
 INTERVAL_S = 0.5
 """Twice a second: as often as figures come, and nothing that a load would notice."""
@@ -22,16 +28,21 @@ class LiveView:
         plan: what is run.
         ui: shows it.
         feed: told the same, where somebody else wants to know; closed by who made it.
+        host: has the plugins by which rates change; without it a phase's highest rate is shown.
     """
 
     interval_s = INTERVAL_S
 
-    def __init__(self, plan: Plan, ui: Ui, feed: Ui | None = None) -> None:
+    def __init__(
+        self, plan: Plan, ui: Ui, feed: Ui | None = None, host: PluginHost | None = None
+    ) -> None:
         self._plan = plan
         self._ui = ui
         self._feed = feed
         self._board = Board(board_path(Path(plan.artifact_dir)), plan.workers, create=True)
         self._rows = [self._board.row(worker) for worker in range(plan.workers)]
+        self._host = host
+        self._rates: RateProgress | None = None
         self._stats: PhaseStats | None = None
         self._live: dict[str, Any] = {}
         self._notes: list[str] = []
@@ -61,6 +72,8 @@ class LiveView:
 
     def phase(self, stats: PhaseStats) -> None:
         """Take a phase event's stats over."""
+        if self._stats is None or self._stats.phase_index != stats.phase_index:
+            self._rates = self._rates_of(stats.phase_index)
         self._stats = stats
         self.show()
 
@@ -92,6 +105,7 @@ class LiveView:
                 known |= self._live
             if stats.end_ns is None:
                 stats = self._counted(stats)
+            known |= self._rates_now(stats)
         self._ui.update(stats, known)
         if self._feed is not None:
             self._feed.update(stats, known)
@@ -107,6 +121,23 @@ class LiveView:
             "asked_rate": phase.request_rate,
             "concurrency": phase.concurrency,
         }
+
+    def _rates_of(self, phase_index: int) -> RateProgress | None:
+        """Return what tells how a rate is kept that changes; None for any other load."""
+        phase = self._plan.phases[phase_index]
+        if self._host is None or phase.request_rate is None:
+            return None
+        arrival = arrival_of(self._host, self._plan, phase_index)
+        if not isinstance(arrival, WarpedArrival):
+            return None
+        return RateProgress(arrival, phase.request_rate, phase.request_count)
+
+    def _rates_now(self, stats: PhaseStats) -> dict[str, Any]:
+        if self._rates is None or stats.start_ns is None:
+            return {}
+        until_ns = stats.sent_end_ns or time.monotonic_ns()
+        elapsed_s = (until_ns - stats.start_ns) / NS_PER_S
+        return self._rates.at(elapsed_s, stats.sent, over=stats.sent_end_ns is not None)
 
     def _counted(self, stats: PhaseStats) -> PhaseStats:
         rows = [row for row in self._rows if row[Cell.PHASE] == stats.phase_index]

@@ -120,7 +120,7 @@ def run_profile(
                 hooks.add(hook)
             ui = host.create("ui", plan.ui)
             tracking = outer.enter_context(_tracking(plan, host))
-            live = LiveView(plan, ui, tracking.feed if tracking else None)
+            live = LiveView(plan, ui, tracking.feed if tracking else None, host)
             stack.callback(live.close)
             controller = _execute(plan, host, hooks, live, stack)
         report = controller.report or _report_here(directory, host)

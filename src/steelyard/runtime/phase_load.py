@@ -69,7 +69,7 @@ def phase_load(host: PluginHost, plan: Plan, number: int) -> PhaseLoad:
     if phase.cancellation_rate > 0:
         draws = CancelDraws(plan.seed, number, phase.cancellation_rate)
     return PhaseLoad(
-        arrival=_arrival(host, plan, number),
+        arrival=arrival_of(host, plan, number),
         concurrency_opens_ns=_openings(
             host, plan, number, phase.concurrency, phase.concurrency_ramp_s
         ),
@@ -82,7 +82,12 @@ def phase_load(host: PluginHost, plan: Plan, number: int) -> PhaseLoad:
     )
 
 
-def _arrival(host: PluginHost, plan: Plan, number: int) -> Arrival | None:
+def arrival_of(host: PluginHost, plan: Plan, number: int) -> Arrival | None:
+    """Return the schedule of a phase of the plan; None for a closed loop.
+
+    Raises:
+        PluginError: its arrival or ramp can't be made.
+    """
     phase = plan.phases[number]
     if not phase.open_loop:
         return None

@@ -136,3 +136,21 @@ def test_a_phase_that_is_over_promises_nothing_more():
 
 def test_hours_are_told_as_hours():
     assert progress_line(STATS, {}, 3_725 * S).startswith("profiling 1:02:05 | ")
+
+
+def test_a_changing_rate_is_set_against_what_was_due_lately():
+    """Not the mean so far against the highest rate of all."""
+    live = {"asked_rate": 100.0, "sent_rate": 12.5, "target_rate": 25.0, "sends_end_s": 14.0,
+            "request_count": 900}  # fmt: skip
+    stats = PhaseStats(phase="p", phase_index=0, sent=40, completed=40, start_ns=0)
+    line = progress_line(stats, live, 4 * 1_000_000_000)
+    assert "sent 12.5/s of 25" in line
+    assert "0:10 left" in line
+
+
+def test_sessions_of_one_request_are_counted_as_soon_as_requests_are():
+    """Records come a little later than the counts in shared memory."""
+    stats = PhaseStats(phase="p", phase_index=0, sent=40, completed=40, start_ns=0)
+    live = {"session_count": 50, "sessions": 31}
+    assert "sessions 40/50" in progress_line(stats, live | {"later_turns": 0}, 1_000_000_000)
+    assert "sessions 31/50" in progress_line(stats, live | {"later_turns": 9}, 1_000_000_000)

@@ -40,7 +40,7 @@ class LiveWindow:
         self._slots: deque[_Slot] = deque()
         self._errors: Counter[int] = Counter()
         self._cancelled = 0
-        self._sessions = 0
+        self._sessions = self._later_turns = 0
         self._phase = -1
         self.records = 0
 
@@ -54,6 +54,7 @@ class LiveWindow:
         slot = self._slot_at(now_ns)
         self._cancelled += int(np.count_nonzero(cancelled(rows)))
         self._sessions += int(np.count_nonzero(rows["turn"] <= 0))
+        self._later_turns += int(np.count_nonzero(rows["turn"] > 0))
         kinds, counts = np.unique(rows[failed(rows)]["error_kind"], return_counts=True)
         self._errors.update(dict(zip(kinds.tolist(), counts.tolist(), strict=True)))
         answered = rows[succeeded(rows)]
@@ -70,7 +71,7 @@ class LiveWindow:
         self._phase = phase
         self._slots.clear()
         self._errors.clear()
-        self._cancelled = self._sessions = 0
+        self._cancelled = self._sessions = self._later_turns = 0
 
     def stats(self, now_ns: int, duplicates: int = 0) -> LiveStats:
         """Return the state at `now_ns`."""
@@ -88,6 +89,7 @@ class LiveWindow:
             window_s=window_s,
             records=self.records,
             sessions=self._sessions,
+            later_turns=self._later_turns,
             cancelled=self._cancelled,
             errors={_error_name(kind): count for kind, count in sorted(self._errors.items())},
             duplicates=duplicates,

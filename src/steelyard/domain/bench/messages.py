@@ -247,6 +247,7 @@ class LiveStats(msgspec.Struct, frozen=True, kw_only=True):
         phase: index of that phase, -1 before any record.
         records: rows since the run began.
         sessions: conversations of the phase whose first turn has ended.
+        later_turns: requests of the phase that were no conversation's first.
         cancelled: requests of the phase that we gave up ourselves.
         errors: those of the phase that failed, by error kind.
         duplicates: batches that came a second time.
@@ -270,6 +271,7 @@ class LiveStats(msgspec.Struct, frozen=True, kw_only=True):
     ttft_p99_ms: float | None
     latency_p50_ms: float | None
     latency_p99_ms: float | None
+    later_turns: int = 0
 
 
 class BuildReport(msgspec.Struct, frozen=True):

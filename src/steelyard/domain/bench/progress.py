@@ -31,7 +31,8 @@ def progress_line(
         stats: the phase's counts and times.
         live: may hold what the plan says of the phase (`phases`, `request_count`, `session_count`,
             `duration_s`, `grace_s`, `asked_rate`, `concurrency`), `stopping` (`drain` or `cancel`,
-            as a person asked), and the figures of `messages.LiveStats`.
+            as a person asked), the figures of `messages.LiveStats` and, where a rate changes, those
+            of `rate_progress.RateProgress`.
         now_ns: CLOCK_MONOTONIC.
         width: no bound when None.
     """
@@ -62,7 +63,11 @@ def remaining_s(stats: PhaseStats, live: Mapping[str, Any], elapsed_s: float) ->
     ends = []
     ended = _ended(stats)
     count, asked = live.get("request_count"), live.get("asked_rate")
-    if count and asked and not _at_ceiling(stats, live):
+    if live.get("sends_end_s") is not None and not _at_ceiling(stats, live):
+        ends.append(
+            max(live["sends_end_s"] - elapsed_s, 0) + (live.get("latency_p50_ms") or 0) / 1e3
+        )
+    elif count and asked and not _at_ceiling(stats, live):
         ends.append(max(count - stats.sent, 0) / asked + (live.get("latency_p50_ms") or 0) / 1e3)
     elif count and ended and elapsed_s > 0:
         ends.append(max(count - ended, 0) * elapsed_s / ended)
@@ -111,13 +116,18 @@ def _done(stats: PhaseStats, live: Mapping[str, Any]) -> _Part:
     goal = f"/{live['request_count']}" if live.get("request_count") else ""
     text = short = f"done {_ended(stats)}{goal}"
     if live.get("session_count"):
-        text += f", sessions {live.get('sessions', 0)}/{live['session_count']}"
+        # Where a session is one request, the counts in shared memory are ahead of the records.
+        sessions = live.get("sessions", 0) if live.get("later_turns", 1) else _ended(stats)
+        text += f", sessions {sessions}/{live['session_count']}"
     return _Part(2, text, short)
 
 
 def _rate(stats: PhaseStats, live: Mapping[str, Any], elapsed_s: float) -> _Part:
     """Return the pace: of sends where a rate is asked for, of answers where slots are kept full."""
     asked = live.get("asked_rate")
+    if "target_rate" in live:
+        short = f"sent {live['sent_rate']:.3g}/s"
+        return _Part(4, f"{short} of {live['target_rate']:.4g}", short)
     if asked:
         if stats.sent_end_ns is not None and stats.start_ns is not None:
             elapsed_s = (stats.sent_end_ns - stats.start_ns) / NS_PER_S

@@ -12,6 +12,8 @@ import numpy as np
 from steelyard.domain.bench.ports import Arrival, Ramp
 from steelyard.kernel.units import NS_PER_S
 
+_HALVINGS = 30
+
 
 class RateSeries:
     """A rate that runs straight from point to point, and stays at the first and the last.
@@ -78,6 +80,25 @@ class WarpedArrival:
         elapsed = self._elapsed_s(self._arrival.offsets_ns(first, count) / NS_PER_S)
         offsets: np.ndarray = np.rint(elapsed * NS_PER_S).astype(np.int64)
         return offsets
+
+    def reached_s(self, worth_s: float) -> float:
+        """Return when as much is due as the full rate sends in `worth_s` seconds."""
+        return float(self._elapsed_s(np.array([worth_s], np.float64))[0])
+
+    def worth_s(self, elapsed_s: float) -> float:
+        """Return in how many seconds the full rate sends what is due within `elapsed_s`.
+
+        Any ramp gives only the inverse; the rate is never above the full one, so this lies between
+        0 and `elapsed_s`, and is halved down to a billionth of it.
+        """
+        low, high = 0.0, max(elapsed_s, 0.0)
+        for _ in range(_HALVINGS):
+            middle = (low + high) / 2
+            if self.reached_s(middle) <= elapsed_s:
+                low = middle
+            else:
+                high = middle
+        return (low + high) / 2
 
     def _elapsed_s(self, worth_s: np.ndarray) -> np.ndarray:
         if self._series is None:
