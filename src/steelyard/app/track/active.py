@@ -4,6 +4,8 @@ import atexit
 import os
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Protocol
 from weakref import WeakKeyDictionary
@@ -53,6 +55,21 @@ def restore(experiment: Running) -> None:
     """Make the one active in this thread or task that was so before `experiment` was."""
     if _current.get() is experiment:
         _current.set(_before.get(experiment))
+
+
+@contextmanager
+def within(experiment: Running | None) -> Iterator[None]:
+    """Have an experiment be the active one of this thread or task, and what was so be so again."""
+    token = _current.set(experiment)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def current() -> Running | None:
+    """Return the experiment that this thread or task entered last, whether it runs or not."""
+    return _current.get()
 
 
 def active() -> Running | None:

@@ -24,8 +24,15 @@ def failure_of(error: BaseException) -> Failure:
 
 
 def is_success(error: BaseException | None) -> bool:
-    """Tell whether a block that ended so ended well: with nothing, or by `sys.exit(0)`."""
-    return error is None or (isinstance(error, SystemExit) and not error.code)
+    """Tell whether a block that ended so ended well.
+
+    It did with nothing, by `sys.exit(0)`, and as a generator of which nobody wanted more.
+    """
+    return (
+        error is None
+        or isinstance(error, GeneratorExit)
+        or (isinstance(error, SystemExit) and not error.code)
+    )
 
 
 def _message(error: BaseException) -> str:
