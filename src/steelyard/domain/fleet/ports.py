@@ -49,7 +49,10 @@ class EngineEvent(msgspec.Struct, frozen=True, kw_only=True):
     """What an engine has to say of an attempt or a worker.
 
     Attributes:
-        kind: `started`, `ended`, `worker_died`.
+        kind: `started`, `ended`, `heard`, `worker_joined`, `worker_died`.
+        lease, outcome: of an attempt that started or ended.
+        tokens: of the leases that a worker which was heard works on.
+        capabilities, slots: of a worker that joined.
     """
 
     kind: str
@@ -57,6 +60,9 @@ class EngineEvent(msgspec.Struct, frozen=True, kw_only=True):
     outcome: Outcome | None = None
     worker_id: str = ""
     reason: str = ""
+    tokens: tuple[int, ...] = ()
+    capabilities: Capabilities | None = None
+    slots: int = 1
 
 
 @runtime_checkable

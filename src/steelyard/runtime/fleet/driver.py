@@ -1,0 +1,327 @@
+"""Does what the fleet's machine wants: saves first, then engines, then plugins.
+
+One loop takes events in order, several at once where they wait: one commit for all of them. So a
+coordinator that dies at any moment has done nothing that its ledger does not know.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from steelyard.domain.fleet.events import (
+    Action,
+    AttemptEnded,
+    AttemptStarted,
+    Dispatch,
+    Event,
+    Fire,
+    Proposed,
+    Refused,
+    Reschedule,
+    Revoke,
+    SaveTask,
+    SaveWorker,
+    Ticked,
+    WakeAt,
+    WorkerDied,
+    WorkerHeard,
+    WorkerRegistered,
+)
+from steelyard.domain.fleet.machine import Fleet
+from steelyard.domain.fleet.model import Ending, Lease, Outcome, Proposal
+from steelyard.domain.fleet.ports import Engine, EngineEvent, Free, Scheduler
+from steelyard.kernel.clock import Clock
+from steelyard.kernel.errors import SteelyardError
+from steelyard.kernel.units import NS_PER_S
+from steelyard.runtime.fleet.ports import Change, Decision, Happened, Ledger
+
+BATCH_MAX = 1_000
+"""Events that share a commit, at most."""
+
+Listener = Callable[[Happened], Awaitable[None]]
+_log = logging.getLogger("steelyard.fleet")
+
+
+class _Ask(msgspec.Struct):
+    event: Event
+    answer: asyncio.Future[tuple[Refused, ...]] | None = None
+
+
+class FleetDriver:
+    """The loop of one coordinator.
+
+    Args:
+        fleet: the machine, restored.
+        ledger: remembers.
+        scheduler: chooses; `scheduler_name` is what its decisions are logged under.
+        engines: by name; each brings workers or is joined by them.
+        listener: is told of everything that plugins can hear of, in order.
+        clock: for the time of the machine, which never steps back.
+    """
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        ledger: Ledger,
+        scheduler: Scheduler,
+        engines: Mapping[str, Engine],
+        listener: Listener,
+        clock: Clock,
+        *,
+        scheduler_name: str = "",
+    ) -> None:
+        self.fleet = fleet
+        self.scheduler_name = scheduler_name
+        self._ledger = ledger
+        self._scheduler = scheduler
+        self._engines = dict(engines)
+        self._engine_of: dict[str, str] = {}
+        self._listener = listener
+        self._clock = clock
+        self._offset_ns = clock.wall_ns() - clock.mono_ns()
+        self._inbox: asyncio.Queue[_Ask] = asyncio.Queue()
+        self._told: asyncio.Queue[Happened | None] = asyncio.Queue()
+        self._known: dict[str, object] = {}
+        self._wake: asyncio.TimerHandle | None = None
+        self._tasks: list[asyncio.Task[Any]] = []
+        self._reschedule = True
+
+    def now_ns(self) -> int:
+        """Return the machine's time: Unix time at the start, monotonic from then on."""
+        return self._clock.mono_ns() + self._offset_ns
+
+    # For those who have something to tell
+
+    async def tell(self, event: Event) -> tuple[Refused, ...]:
+        """Tell the machine; return what it refused, once the rest is in the ledger.
+
+        Raises:
+            SteelyardError: the loop ended before.
+        """
+        answer: asyncio.Future[tuple[Refused, ...]] = asyncio.get_running_loop().create_future()
+        self._inbox.put_nowait(_Ask(event, answer))
+        return await answer
+
+    def tell_later(self, event: Event) -> None:
+        """Tell the machine, and wait for nothing."""
+        self._inbox.put_nowait(_Ask(event))
+
+    def use_scheduler(self, scheduler: Scheduler, name: str) -> None:
+        """Go on with another scheduler; it is told of the whole queue at once."""
+        self._scheduler, self.scheduler_name = scheduler, name
+        self._known.clear()
+        self._reschedule = True
+        self.tell_later(Ticked())
+
+    # The loop
+
+    async def run(self) -> None:
+        """Run until cancelled.
+
+        Raises:
+            LostLeadershipError: another coordinator leads.
+            FileError: the ledger can't be written.
+        """
+        self._tasks = [
+            asyncio.create_task(self._announce(), name="fleet-listener"),
+            asyncio.create_task(self._turns(), name="fleet-turns"),
+            *(asyncio.create_task(self._watch(*each)) for each in self._engines.items()),
+        ]
+        try:
+            done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_EXCEPTION)
+            for task in done:
+                task.result()
+        finally:
+            await self._end()
+
+    async def _turns(self) -> None:
+        self.tell_later(Ticked())
+        while True:
+            await self._turn()
+
+    async def _turn(self) -> None:
+        """Take what waits, save once, do what is wanted, and schedule."""
+        asks = [await self._inbox.get()]
+        while len(asks) < BATCH_MAX and not self._inbox.empty():
+            asks.append(self._inbox.get_nowait())
+        actions: list[Action] = []
+        answers: list[tuple[_Ask, tuple[Refused, ...]]] = []
+        for ask in asks:
+            done = self._handle(ask.event)
+            answers.append((ask, tuple(a for a in done if isinstance(a, Refused))))
+            actions += done
+        decisions: list[Decision] = []
+        if self._reschedule or any(isinstance(action, Reschedule) for action in actions):
+            self._reschedule = False
+            actions += self._schedule(decisions)
+        happened = self._happened(actions)
+        try:
+            await self._commit(actions, decisions, happened)
+        except SteelyardError as error:
+            for ask, _ in answers:
+                if ask.answer is not None and not ask.answer.done():
+                    ask.answer.set_exception(error)
+            raise
+        for ask, refused in answers:
+            if ask.answer is not None and not ask.answer.done():
+                ask.answer.set_result(refused)
+        for item in happened:
+            self._told.put_nowait(item)
+        await self._do(actions)
+
+    def _handle(self, event: Event) -> list[Action]:
+        if not isinstance(event, AttemptEnded):
+            return self.fleet.handle(event, self.now_ns())
+        task = self.fleet.book.tasks.get(event.task_id)
+        is_current = task is not None and task.token == event.token
+        worker_id = task.worker_id if task is not None else ""
+        actions = self.fleet.handle(event, self.now_ns())
+        if task is not None and is_current:
+            self._scheduler.ended(task, worker_id, event.outcome)
+        return actions
+
+    def _schedule(self, decisions: list[Decision]) -> list[Action]:
+        """Have the scheduler propose until it has nothing more; note what became of it."""
+        book = self.fleet.book
+        ready = book.ready
+        for name in [name for name in self._known if name not in ready]:
+            del self._known[name]
+            self._scheduler.removed(name)
+        for name, task in ready.items():
+            if name not in self._known:
+                self._known[name] = task
+                self._scheduler.added(task)
+        now_ns = self.now_ns()
+        free = [
+            Free(worker, book.room(worker))
+            for worker in book.workers.values()
+            if worker.takes_more
+            and worker.free_slots
+            and book.breaker(worker.worker_id).allows(now_ns)
+        ]
+        if not free or not self._known:
+            return []
+        proposals = tuple(self._scheduler.propose(free, now_ns))
+        actions = self.fleet.handle(Proposed(proposals), now_ns)
+        refused = {a.task_id: a.reason for a in actions if isinstance(a, Refused)}
+        for proposal in proposals:
+            decisions.append(self._decision(proposal, refused.get(proposal.task_id, ""), now_ns))
+            if proposal.task_id not in refused:
+                self._known.pop(proposal.task_id, None)
+                self._scheduler.removed(proposal.task_id)
+        return actions
+
+    def _decision(self, proposal: Proposal, refused: str, now_ns: int) -> Decision:
+        return Decision(
+            at_ns=now_ns, scheduler=self.scheduler_name, task_id=proposal.task_id,
+            worker_id=proposal.worker_id, taken=not refused,
+            reasons=(refused,) if refused else proposal.reasons,
+        )  # fmt: skip
+
+    def _happened(self, actions: Sequence[Action]) -> list[Happened]:
+        now_ns = self.now_ns()
+        return [
+            Happened(at_ns=now_ns, name=str(action.hook), arguments=dict(action.arguments))
+            for action in actions
+            if isinstance(action, Fire)
+        ]
+
+    async def _commit(
+        self, actions: Sequence[Action], decisions: list[Decision], happened: list[Happened]
+    ) -> None:
+        book = self.fleet.book
+        tasks = dict.fromkeys(a.task_id for a in actions if isinstance(a, SaveTask))
+        workers = dict.fromkeys(a.worker_id for a in actions if isinstance(a, SaveWorker))
+        if not (tasks or workers or decisions or happened):
+            return
+        change = Change(
+            tasks=tuple(book.tasks[name] for name in tasks),
+            workers=tuple(book.workers[name] for name in workers),
+            decisions=tuple(decisions),
+            happened=tuple(happened),
+            next_token=book.next_token,
+        )
+        # The machine waits for this: nothing changes what the thread reads.
+        await asyncio.to_thread(self._ledger.commit, change)
+
+    async def _do(self, actions: Sequence[Action]) -> None:
+        wake_ns: int | None = None
+        for action in actions:
+            if isinstance(action, Dispatch):
+                await self._dispatch(action.lease)
+            elif isinstance(action, Revoke):
+                await self._engine(action.lease.worker_id).cancel(action.lease)
+            elif isinstance(action, WakeAt):
+                wake_ns = action.at_ns
+        if wake_ns is not None:
+            self._wake_at(wake_ns)
+
+    async def _dispatch(self, lease: Lease) -> None:
+        spec = self.fleet.book.tasks[lease.task_id].spec
+        try:
+            await self._engine(lease.worker_id).submit(lease, spec)
+        except SteelyardError as error:
+            outcome = Outcome(ending=Ending.REFUSED, error=str(error))
+            self.tell_later(AttemptEnded(lease.task_id, lease.token, outcome))
+
+    def _engine(self, worker_id: str) -> Engine:
+        return self._engines[self._engine_of[worker_id]]
+
+    def _wake_at(self, at_ns: int) -> None:
+        if self._wake is not None:
+            self._wake.cancel()
+        delay_s = max(at_ns - self.now_ns(), 0) / NS_PER_S
+        loop = asyncio.get_running_loop()
+        self._wake = loop.call_later(delay_s, self.tell_later, Ticked())
+
+    # Engines and listeners
+
+    async def _watch(self, name: str, engine: Engine) -> None:
+        """Take an engine's workers, then its events, as long as it has any."""
+        for worker_id, capabilities, slots in await engine.start():
+            self._engine_of[worker_id] = name
+            self.tell_later(WorkerRegistered(worker_id, capabilities, slots))
+        while True:
+            event = await engine.next_event()
+            told = self._event_of(name, event)
+            if told is not None:
+                self.tell_later(told)
+
+    def _event_of(self, name: str, event: EngineEvent) -> Event | None:
+        if event.kind == "worker_joined" and event.capabilities is not None:
+            self._engine_of[event.worker_id] = name
+            return WorkerRegistered(event.worker_id, event.capabilities, event.slots)
+        if event.kind == "worker_died":
+            return WorkerDied(event.worker_id, event.reason)
+        if event.kind == "heard":
+            return WorkerHeard(event.worker_id, event.tokens)
+        if event.lease is None:
+            return None
+        if event.kind == "started":
+            return AttemptStarted(event.lease.task_id, event.lease.token)
+        if event.outcome is None:
+            return None
+        return AttemptEnded(event.lease.task_id, event.lease.token, event.outcome)
+
+    async def _announce(self) -> None:
+        while (item := await self._told.get()) is not None:
+            await self._listener(item)
+
+    async def _end(self) -> None:
+        if self._wake is not None:
+            self._wake.cancel()
+        listener, *others = self._tasks
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        self._told.put_nowait(None)
+        await asyncio.gather(listener, return_exceptions=True)
+        for engine in self._engines.values():
+            await engine.stop()
+        while not self._inbox.empty():
+            answer = self._inbox.get_nowait().answer
+            if answer is not None and not answer.done():
+                answer.set_exception(SteelyardError("The coordinator has stopped"))

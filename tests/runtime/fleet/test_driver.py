@@ -1,0 +1,136 @@
+"""The loop of a fleet does what its machine wants, in its order, and saves first."""
+
+import asyncio
+
+import pytest
+from fleet_rig import FirstCome, InstantEngine, MemoryLedger
+
+from steelyard.domain.fleet.events import CancelAsked, Submitted
+from steelyard.domain.fleet.machine import Fleet
+from steelyard.domain.fleet.model import Backoff, Ending, Outcome, TaskSpec
+from steelyard.kernel.errors import SteelyardError
+from steelyard.runtime.clock import SystemClock
+from steelyard.runtime.fleet.driver import FleetDriver
+from steelyard.runtime.fleet.ports import LostLeadershipError
+
+
+def spec(name, **more):
+    return TaskSpec(task_id=name, kind="command", **more)
+
+
+class Running:
+    """A driver that runs while the block does."""
+
+    def __init__(self, engine=None, ledger=None):
+        self.engine, self.ledger = engine or InstantEngine(), ledger or MemoryLedger()
+        self.heard = []
+        fleet = Fleet()
+        kept = self.ledger.load()
+        clock = SystemClock()
+        fleet.restore(kept.tasks, kept.workers, kept.next_token, clock.wall_ns())
+
+        async def listen(item):
+            self.heard.append(item.name)
+
+        self.driver = FleetDriver(
+            fleet, self.ledger, FirstCome(), {"instant": self.engine}, listen, clock
+        )
+
+    async def __aenter__(self):
+        self.task = asyncio.create_task(self.driver.run())
+        return self
+
+    async def __aexit__(self, *_):
+        self.task.cancel()
+        await asyncio.gather(self.task, return_exceptions=True)
+
+    async def until(self, condition, within_s=10.0):
+        async with asyncio.timeout(within_s):
+            while not condition():
+                await asyncio.sleep(0.005)
+
+
+async def test_tasks_are_carried_out_and_remembered():
+    async with Running() as run:
+        assert await run.driver.tell(Submitted(tuple(spec(f"t{n}") for n in range(50)))) == ()
+        await run.until(lambda: run.heard.count("task_completed") == 50)
+    assert {run.ledger.state(f"t{n}") for n in range(50)} == {"completed"}
+    assert len({lease.token for lease in run.engine.submitted}) == 50
+    order = [name for name in run.heard if name.startswith("task_c")]
+    assert order[:50] == ["task_created"] * 50
+    assert len([d for d in run.ledger.decisions if d.taken]) == 50
+
+
+async def test_events_that_wait_share_a_commit():
+    async with Running() as run:
+        await run.driver.tell(Submitted((spec("first"),)))
+        before = run.ledger.commits
+        told = [run.driver.tell(Submitted((spec(f"t{n}"),))) for n in range(500)]
+        await asyncio.gather(*told)
+        await run.until(lambda: run.heard.count("task_completed") == 501)
+        assert run.ledger.commits - before < 400
+
+
+async def test_what_is_refused_is_told_to_who_asked():
+    async with Running() as run:
+        await run.driver.tell(Submitted((spec("t"),)))
+        (refused,) = await run.driver.tell(Submitted((spec("t"),)))
+        assert refused.reason == "there is a task of that id"
+        (refused,) = await run.driver.tell(CancelAsked("nobody"))
+        assert refused.reason == "there is no such task"
+
+
+async def test_a_cancelled_attempt_is_ended_by_its_engine():
+    engine = InstantEngine(behave=lambda lease, spec: None)
+    async with Running(engine) as run:
+        await run.driver.tell(Submitted((spec("t"),)))
+        await run.until(lambda: engine.submitted)
+        await run.driver.tell(CancelAsked("t"))
+        await run.until(lambda: engine.cancelled)
+        book = run.driver.fleet.book
+        await run.until(lambda: all(not worker.holds for worker in book.workers.values()))
+    assert run.ledger.state("t") == "cancelled"
+
+
+async def test_an_engine_that_refuses_is_no_end_of_the_task():
+    calls = []
+
+    def behave(lease, spec):
+        calls.append(lease)
+        if len(calls) == 1:
+            raise SteelyardError("No room on this machine")
+        return Outcome(ending=Ending.SUCCEEDED)
+
+    async with Running(InstantEngine(behave=behave)) as run:
+        await run.driver.tell(Submitted((spec("t", backoff=Backoff(first_s=0.01)),)))
+        await run.until(lambda: run.heard.count("task_completed") == 1)
+    assert len(calls) == 2
+
+
+async def test_a_coordinator_that_no_longer_leads_does_nothing_more():
+    class Deposed(MemoryLedger):
+        def commit(self, change):
+            if change.tasks:
+                raise LostLeadershipError("another coordinator leads")
+            super().commit(change)
+
+    async with Running(ledger=Deposed()) as run:
+        await run.until(lambda: run.driver.fleet.book.workers)
+        with pytest.raises(LostLeadershipError):
+            await run.driver.tell(Submitted((spec("t"),)))
+        with pytest.raises(LostLeadershipError):
+            await run.task
+    assert not run.engine.submitted
+
+
+async def test_a_new_coordinator_goes_on_from_the_ledger():
+    ledger = MemoryLedger()
+    async with Running(InstantEngine(behave=lambda lease, spec: None), ledger) as run:
+        await run.driver.tell(Submitted((spec("t"), spec("u", depends_on=("t",)))))
+        await run.until(lambda: run.engine.submitted)
+    assert ledger.state("t") == "leased"
+    async with Running(InstantEngine(), ledger) as run:
+        # The engine's workers register anew: what they held is lost, and leased again.
+        await run.until(lambda: run.heard.count("task_completed") == 2, within_s=20)
+    assert {"recovery_started", "recovery_completed"} <= set(run.heard)
+    assert run.engine.submitted[0].token == 2
