@@ -27,6 +27,7 @@ With `--slice-duration`, `profile_export_timeslices.json` and `.csv` have the sa
 slice of the profiling phases. A request belongs to the slice in which it was sent, or was meant to
 be sent if it never was; what was in flight counts in every slice that it touches. The last slice is
 marked incomplete when the load ended within it; slices in which nothing was in flight are left out.
+A report has at most 10,000 slices.
 
 `--show-trace-timing` shows the HTTP phases on the terminal; `--export-http-trace` adds
 `sending_ns`, `waiting_ns` and `receiving_ns` to the exported records, which have the other phases.
