@@ -78,7 +78,7 @@ class OwnProcess:
 def _serve(pipe: Connection, make: Callable[..., Backend], arguments: tuple[Any, ...]) -> None:
     outside = _watch_calls()
     backend = make(*arguments)
-    with contextlib.suppress(EOFError):
+    with contextlib.suppress(EOFError, BrokenPipeError):
         while True:
             name, values = pipe.recv()
             if name == "outside":

@@ -107,7 +107,7 @@ def test_what_was_flushed_before_a_kill_is_there_and_once(kept):
     first = make(kept)
     reference = first.open(facts())
     items = points(90)
-    first.log(items[:60])
+    first.log([*items[:60], Params(values={"p": [1, "ä"]}, wall_ns=1)])
     first.flush()
     first.kill()
     again = make(kept)
@@ -117,6 +117,7 @@ def test_what_was_flushed_before_a_kill_is_there_and_once(kept):
     assert not delivery.refused
     found = read(kept)
     assert (found.metrics, found.runs, found.status) == (expected(items), 1, "killed")
+    assert (found.params, found.tags) == ({"p": [1, "ä"]}, {"first": "tag"})
 
 
 def test_a_run_opened_again_without_its_reference_is_the_same(kept):

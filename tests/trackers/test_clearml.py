@@ -106,7 +106,7 @@ def test_what_was_sent_before_a_kill_is_there_and_once(tmp_path):
     reference = first.open(facts())
     items = points(90)
     first.log(items[:30])
-    first.log(items[30:60])
+    first.log([*items[30:60], Params(values={"p": [1, "ä"]}, wall_ns=1)])
     first.kill()
     with (Path(reference) / "metrics.jsonl").open("ab") as file:
         file.write(b'[{"iter": 30, "met')
@@ -117,7 +117,7 @@ def test_what_was_sent_before_a_kill_is_there_and_once(tmp_path):
     again.close(RunEnded(status="killed"))
     kept = read(tmp_path)
     assert kept.metrics == expected([*items, items[-1]])
-    assert kept.status == "killed"
+    assert (kept.status, kept.params, kept.tags) == ("killed", {"p": '[1,"ä"]'}, {"first": "tag"})
 
 
 def test_a_run_that_goes_on_has_a_new_zip_at_its_end(tmp_path):

@@ -76,7 +76,7 @@ def test_what_was_sent_before_a_kill_is_there_and_once(tmp_path):
     first = make(tmp_path)
     reference = first.open(facts())
     items = points(90)
-    first.log(items[:60])
+    first.log([*items[:60], Params(values={"p": [1, "ä"]}, wall_ns=1)])
     first.kill()
     again = make(tmp_path)
     assert again.open(facts(reference)) == reference
@@ -84,6 +84,7 @@ def test_what_was_sent_before_a_kill_is_there_and_once(tmp_path):
     again.close(RunEnded(status="killed"))
     kept = read(tmp_path)
     assert (kept.metrics, kept.runs, kept.status) == (expected(items), 1, "killed")
+    assert (kept.params, kept.tags) == ({"p": [1, "ä"]}, {"first": "tag"})
 
 
 def test_two_values_of_one_step_are_two(tmp_path):

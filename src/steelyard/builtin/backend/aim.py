@@ -160,7 +160,8 @@ class AimBackend:
         seconds = item.wall_ns / NS_PER_S
         tracker = run._tracker  # noqa: SLF001  `Run.track` would stamp the time of delivery
         series = tracker.sequence_infos[Context(context).idx, item.name]
-        if series.initialized:
+        # Behind the last step nothing is there; a look at the store takes longer than a write.
+        if series.initialized and item.step < series.count:
             there = _at(series, item.step)
             if there is not None:
                 same = there[0] == seconds and repr(there[1]) == repr(item.value)
