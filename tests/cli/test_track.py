@@ -104,7 +104,9 @@ def test_a_run_is_synced_and_its_counts_are_told(steelyard, made, tmp_path):
     words = ["track", "sync", "first", "--backend", "jsonl", "--option", f"directory={tmp_path}/o"]
     code, out, _ = steelyard(*words)
     assert code == 0
-    assert out == "jsonl: 6 delivered, 0 retried, 0 dropped, 0 kept back by rules\n"
+    assert out == (
+        "jsonl: 6 delivered, 0 retried, 0 dropped, 0 kept back by rules, 0 sampled away\n"
+    )
     assert "MIRROR" in steelyard("track", "show", "first")[1]
 
 

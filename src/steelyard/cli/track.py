@@ -1,7 +1,6 @@
 """`steelyard track`: list, show, compare, export and query runs; replay what mirrors missed."""
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -238,24 +237,20 @@ def sync(
         store: Directory of the runs.
         as_json: Print JSON.
     """
-    from steelyard.app.track.mirroring import OPTIONS_VARIABLE
     from steelyard.app.track.syncing import sync as deliver
 
-    environ = dict(os.environ)
-    os.environ.pop(OPTIONS_VARIABLE, None)  # a backend's children need no secrets
     if option and backend is None:
         raise UsageError("--option needs --backend", got=" ".join(option))
     chosen: Any = {backend: dict(_pair(word, "--option") for word in option)} if option else backend
-    synced = deliver(
-        run, chosen, directory=store, timeout_s=timeout, follow=follow, environ=environ
-    )
+    synced = deliver(run, chosen, directory=store, timeout_s=timeout, follow=follow)
     if as_json:
         _print_json(msgspec.to_builtins(synced))
     else:
         for one in synced:
             place = one.place
             line = f"{one.label}: {place.delivered} delivered, {place.retried} retried, "
-            line += f"{place.dropped} dropped, {place.skipped} kept back by rules"
+            line += f"{place.dropped} dropped, {place.skipped} kept back by rules, "
+            line += f"{place.sampled} sampled away"
             print(line + ("" if one.done else f"; not done: {place.last_error or 'out of time'}"))
     return EXIT_OK if all(one.done for one in synced) else EXIT_UNREACHABLE
 

@@ -113,8 +113,9 @@ def run_page(run: dict[str, Any]) -> str:
         files = [[a["name"], a["version"], a["size"], a["sha256"]] for a in run["artifacts"]]
         lines += ["", plain_table(["ARTIFACT", "VERSION", "BYTES", "SHA256"], files)]
     if run["mirrors"]:
-        names = ["MIRROR", "DELIVERED", "RETRIED", "DROPPED", "KEPT BACK", "DONE", "PROBLEM"]
-        counts = ("delivered", "retried", "dropped", "skipped")
+        names = ["MIRROR", "DELIVERED", "RETRIED", "DROPPED", "KEPT BACK", "SAMPLED", "DONE",
+                 "PROBLEM"]  # fmt: skip
+        counts = ("delivered", "retried", "dropped", "skipped", "sampled")
         rows = [
             [label, *(place[key] for key in counts), "yes" if place["closed"] else "no",
              place["last_error"]]

@@ -7,7 +7,10 @@ import pytest
 from steelyard.app.track.backends import backend_specs
 from steelyard.app.track.experiment import Experiment
 from steelyard.app.track.mirroring import InProcess, InThread, Mirroring, settings_from
+from steelyard.domain.track.routing import Rule
+from steelyard.domain.track.thinning import Sampling
 from steelyard.kernel.errors import SteelyardError
+from steelyard.runtime.track.mirror import read_mirror
 
 
 class Stuck:
@@ -61,6 +64,56 @@ def test_an_object_of_the_scripts_own_lives_in_a_thread():
 
 
 def test_settings_that_we_did_not_write_are_refused():
-    with pytest.raises(SteelyardError, match="can't be read"):
-        settings_from({"STEELYARD_TRACK_MIRROR": "{"}, "m")
-    assert settings_from({}, "m")[0].name == "m"
+    for text in ("", "{", '{"specs": []}'):
+        with pytest.raises(SteelyardError, match="can't be read"):
+            settings_from(text)
+
+
+CRASHING = """
+import os, signal
+
+
+class Crashing:
+    plugin = {"kind": "backend", "name": "crashing"}
+
+    def open(self, run):
+        os.kill(os.getpid(), signal.SIGSEGV)
+
+    def log(self, items):
+        return None
+
+    def flush(self):
+        return None
+
+    def close(self, end):
+        return None
+"""
+
+
+@pytest.mark.slow
+def test_mirrors_beside_the_script_end_one_by_one_and_a_crash_is_one_mirrors_own(
+    tmp_path, monkeypatch
+):
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins" / "crashing.py").write_text(CRASHING)
+    monkeypatch.setenv("STEELYARD_PLUGIN_DIRS", str(tmp_path / "plugins"))
+    specs = backend_specs(
+        {"jsonl": {"directory": str(tmp_path / "out"), "sample": {"every": 4}}, "crashing": {}}
+    )
+    rules = [Rule(to=(), name="away")]
+    with Experiment("e") as experiment:
+        mirroring = Mirroring(experiment.store, experiment._place, specs, rules, environ={})
+        for step in range(100):
+            experiment.log_metrics({"m": 1.0, "away": 2.0}, step)
+        good, crashed = mirroring._driven
+        deadline = time.monotonic() + 20
+        while not crashed.is_done() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert (crashed.is_done(), good.is_done()) == (True, False)
+    place = mirroring.finish(30)["jsonl"]
+    assert (place.delivered, place.sampled, place.skipped, place.closed) == (25, 75, 100, True)
+    log = experiment.directory / "mirrors" / "crashing.log"
+    assert "killed by SIGSEGV" in log.read_text()
+    # What a mirror is told is kept, so that a later sync decides alike.
+    kept = read_mirror(experiment._place, "jsonl")
+    assert (kept.sampling, list(kept.rules)) == (Sampling(every=4), rules)

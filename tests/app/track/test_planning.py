@@ -23,3 +23,18 @@ def test_the_environment_names_backends_where_the_script_names_none(monkeypatch)
 def test_a_wrong_rule_is_told_before_the_run_begins():
     with pytest.raises(UsageError, match="no routing rule"):
         planned("jsonl", [{"naem": "x"}])
+
+
+@pytest.mark.parametrize(
+    ("backend", "routing", "words"),
+    [
+        ({"jsonl": {"sample": {"every": 0}}}, None, "'jsonl' makes no sense: every must be 1"),
+        ({"jsonl": {"sample": {"evry": 2}}}, None, "unknown field `evry`"),
+        ("jsonl", [{"to": "*", "sample": {"interval_s": -1}}], "interval_s must be"),
+        ("jsonl", [{"to": "*", "type": "metric"}], "types are scalar, parameter"),
+        ("jsonl", [{"to": "*", "sample": {"keep": "median"}}], "Invalid enum value 'median'"),
+    ],
+)
+def test_a_wrong_sampling_is_told_before_the_run_begins(backend, routing, words):
+    with pytest.raises(UsageError, match=words):
+        planned(backend, routing)

@@ -5,7 +5,6 @@ import json
 import pytest
 
 from steelyard.app.track.experiment import Experiment
-from steelyard.app.track.mirroring import OPTIONS_VARIABLE
 from steelyard.app.track.syncing import sync
 from steelyard.kernel.errors import PluginError, UsageError
 
@@ -50,15 +49,35 @@ def test_a_run_of_another_store_is_named_by_its_directory(ended, tmp_path, monke
     assert (tmp_path / "out" / "mine" / "artifacts" / "model.bin").is_file()
 
 
-def test_a_mirror_that_is_told_its_options_by_a_script_uses_them(ended, tmp_path):
-    settings = {
-        "plugin": "jsonl", "options": {"directory": str(tmp_path / "o")},
-        "rules": [{"to": [], "type": "artifact"}],
-    }  # fmt: skip
-    (synced,) = sync("mine", "label", environ={OPTIONS_VARIABLE: json.dumps(settings)})
-    assert (synced.label, synced.place.delivered, synced.place.skipped) == ("label", 11, 1)
-    kept = json.loads((ended.directory / "mirrors" / "label.json").read_text())
-    assert kept["backend"] == "jsonl"
+def test_a_sync_tells_what_the_run_was_to_tell(tmp_path):
+    """Rules and samplings of a mirror are kept with it; a backend that was dead misses nothing."""
+
+    class Down:
+        name = "jsonl"
+
+        def open(self, run):
+            raise ConnectionError("refused")
+
+        log = flush = close = None
+
+    target = {"jsonl": Down()}
+    rules = [{"to": "*", "name": "m", "sample": {"every": 4}}, {"to": [], "type": "parameter"}]
+    Down.log = Down.flush = Down.close = lambda *_: None
+    experiment = Experiment("e", backend=target, routing=rules, params={"lr": 1}).start()
+    for step in range(100):
+        experiment.log_metric("m", step, step)
+    experiment.stop(flush_timeout_s=0.2)
+    (synced,) = sync("last", {"jsonl": {"directory": str(tmp_path / "out")}})
+    place = synced.place
+    assert (synced.done, place.delivered, place.sampled, place.skipped) == (True, 25, 75, 1)
+    steps = [line["step"] for line in lines(tmp_path / "out") if line["kind"] == "metric"]
+    assert steps == list(range(0, 100, 4))
+
+
+@pytest.mark.parametrize("timeout_s", [-1, float("nan"), float("inf")])
+def test_a_time_that_is_none_is_refused(ended, timeout_s):
+    with pytest.raises(UsageError, match="no such time"):
+        sync("mine", "jsonl", timeout_s=timeout_s)
 
 
 @pytest.mark.parametrize(

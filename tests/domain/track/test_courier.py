@@ -6,19 +6,20 @@ import pytest
 from steelyard.domain.track.courier import Courier, Open, Place, Policy, Rest, Send, Wait
 from steelyard.domain.track.events import Metric
 from steelyard.domain.track.ports import Delivery
+from steelyard.domain.track.routing import Router, Rule
 from steelyard.kernel.units import NS_PER_S
 
 POLICY = Policy(batch_max=3, queue_max=10, first_wait_ns=NS_PER_S, wait_max_ns=4 * NS_PER_S)
 
 
-def metric(number):
-    return Metric(name="m", value=float(number), step=number, wall_ns=0)
+def metric(number, name="m"):
+    return Metric(name=name, value=float(number), step=number, wall_ns=0)
 
 
-def courier(*, place=None, items=0, is_open=True):
-    made = Courier(place, POLICY)
+def courier(*, place=None, items=0, is_open=True, rules=()):
+    made = Courier(place, POLICY, Router("m", rules))
     for number in range(items):
-        made.add("main", number, [metric(number)])
+        made.take("main", number, [metric(number)])
     if is_open:
         made.opened("ref")
     return made
@@ -94,10 +95,10 @@ def test_what_is_refused_for_good_is_dropped_counted_and_named():
 
 
 def test_what_a_rule_keeps_back_is_counted_and_its_place_kept():
-    mirror = courier()
-    mirror.add("main", 0, [])
-    mirror.add("main", 1, [None, metric(1), None, metric(2)])
-    mirror.add("main", 2, [None])
+    mirror, away = courier(rules=[Rule(to=(), name="away")]), metric(0, "away")
+    mirror.take("main", 0, [])
+    mirror.take("main", 1, [away, metric(1), away, metric(2)])
+    mirror.take("main", 2, [away])
     assert steps(mirror.decide(0)) == [1, 2]
     mirror.took(Delivery(2, {0: "no"}), 2, 0)
     assert mirror.decide(0) == Rest()
@@ -108,16 +109,16 @@ def test_what_a_rule_keeps_back_is_counted_and_its_place_kept():
 
 def test_another_courier_goes_on_in_the_middle_of_an_event():
     first = courier()
-    first.add("main", 0, [metric(0)])
-    first.add("main", 1, [metric(1), metric(2), metric(3)])
+    first.take("main", 0, [metric(0)])
+    first.take("main", 1, [metric(1), metric(2), metric(3)])
     first.took(Delivery(2), len(first.decide(0).items), 0)
     kept = msgspec.json.decode(msgspec.json.encode(first.place), type=Place)
     assert (kept.next_seq, kept.within) == ({"main": 1}, {"main": 1})
     second = courier(place=kept)
-    assert second.knows("main", 0)
-    assert not second.knows("main", 1)
-    second.add("main", 1, [metric(1), metric(2), metric(3)])
-    second.add("main", 2, [metric(4)])
+    assert not second.needs("main", 0)
+    assert second.needs("main", 1)
+    second.take("main", 1, [metric(1), metric(2), metric(3)])
+    second.take("main", 2, [metric(4)])
     assert steps(second.decide(0)) == [2, 3, 4]
     second.took(Delivery(3), 3, 0)
     assert second.place.delivered == 5
@@ -126,8 +127,8 @@ def test_another_courier_goes_on_in_the_middle_of_an_event():
 
 def test_streams_have_places_of_their_own():
     mirror = courier()
-    mirror.add("main", 7, [metric(0)])
-    mirror.add("child-1", 0, [metric(1)])
+    mirror.take("main", 7, [metric(0)])
+    mirror.take("child-1", 0, [metric(1)])
     mirror.took(Delivery(2), 2, 0)
     assert mirror.place.next_seq == {"main": 8, "child-1": 1}
 
@@ -135,5 +136,5 @@ def test_streams_have_places_of_their_own():
 def test_the_queue_has_an_end():
     mirror = courier(items=9)
     assert mirror.has_room
-    mirror.add("main", 9, [metric(9)])
+    mirror.take("main", 9, [metric(9)])
     assert not mirror.has_room

@@ -9,6 +9,7 @@ from steelyard.domain.track.courier import Policy
 from steelyard.domain.track.events import ArtifactLogged, Metric, RunEnded
 from steelyard.domain.track.ports import Delivery
 from steelyard.domain.track.routing import Rule
+from steelyard.domain.track.thinning import Keep, Sampling
 from steelyard.kernel.errors import PluginError, UsageError
 from steelyard.runtime.clock import SystemClock
 from steelyard.runtime.track.blobs import BlobStore
@@ -51,12 +52,13 @@ class Memory:
 def mirror(store):
     """Return a function that makes a mirror of a run to a backend, going on where one stopped."""
 
-    def make(run_id, backend, *, rules=(), label="m"):
+    def make(run_id, backend, *, rules=(), sampling=None, label="m"):
         place = store.place(run_id)
-        file = read_mirror(place, label) or MirrorFile(backend=label)
+        new = MirrorFile(backend=label, rules=tuple(rules), sampling=sampling)
+        file = read_mirror(place, label) or new
         return Mirror(
             place, BlobStore(store.blobs), label, file, lambda: backend,
-            clock=SystemClock(), rules=rules, policy=QUICK,
+            clock=SystemClock(), policy=QUICK,
         )  # fmt: skip
 
     return make
@@ -173,6 +175,31 @@ def test_rules_keep_back_and_count(make_run, mirror):
     assert (driven.place.delivered, driven.place.skipped) == (2, 2)
 
 
+def test_a_sampled_run_is_counted_and_a_mirror_that_starts_again_goes_on_alike(make_run, mirror):
+    make_run("a", counted(1_000))
+    sampling = Sampling(every=10)
+    half = Memory()
+    half.log = lambda items: half.items.extend(items[:30]) or Delivery(30)
+    first = mirror("a", half, sampling=sampling)
+    first._courier.policy = Policy(batch_max=30, queue_max=500)
+    first._send = lambda items, send=first._send: send(items) or first.stop(0)
+    assert first.run() is False
+    second = Memory()
+    driven = mirror("a", second)
+    assert driven.run()
+    assert half.steps + second.steps == list(range(0, 1_000, 10))
+    assert (driven.place.delivered, driven.place.sampled, driven.place.dropped) == (100, 900, 0)
+
+
+def test_what_stands_for_the_last_interval_is_told_before_the_end(make_run, mirror):
+    make_run("a", counted(100))
+    backend = Memory()
+    driven = mirror("a", backend, sampling=Sampling(interval_s=86_400 * 365, keep=Keep.MEAN))
+    assert driven.run()
+    assert [(item.step, item.value) for item in backend.items] == [(99, 49.5)]
+    assert (driven.place.delivered, driven.place.sampled, driven.place.closed) == (1, 99, True)
+
+
 def test_an_artifact_is_handed_over_by_its_path(make_run, mirror, store):
     writer = make_run("a", status=None)
     blob = BlobStore(store.blobs).put_bytes(b"weights")
@@ -256,8 +283,10 @@ def test_a_run_that_is_deleted_under_a_mirror_ends_it(make_run, mirror, store):
     thread = threading.Thread(target=driven.run)
     thread.start()
     deadline = time.monotonic() + 10
-    while not driven.place.delivered and time.monotonic() < deadline:
+    kept = None
+    while not (kept and kept.place.delivered) and time.monotonic() < deadline:
         time.sleep(0.01)
+        kept = read_mirror(store.place("a"), "m")
     shutil.rmtree(store.place("a").path)
     thread.join(10)
     writer.close()

@@ -10,6 +10,7 @@ from steelyard.app.track.making import UNUSABLE, make_plugin
 from steelyard.domain.track.names import check_run_id
 from steelyard.domain.track.ports import Backend
 from steelyard.domain.track.routing import Rule
+from steelyard.domain.track.thinning import Sampling
 from steelyard.kernel.errors import PluginError, UsageError
 from steelyard.kernel.secrets import is_secret
 from steelyard.runtime.plugin_host import PluginHost
@@ -28,12 +29,14 @@ class BackendSpec(msgspec.Struct, frozen=True, kw_only=True):
         name: of the plugin.
         label: names the mirror; two of one plugin need labels that differ.
         options: configuration for the plugin.
+        sampling: how values are thinned out for it.
         instance: a backend object that the script made itself.
     """
 
     name: str
     label: str
     options: dict[str, Any] = {}
+    sampling: Sampling | None = None
     instance: Any = None
 
     def shown_options(self) -> dict[str, Any]:
@@ -46,11 +49,11 @@ def backend_specs(given: Any) -> tuple[BackendSpec, ...]:
 
     Args:
         given: a name, several in a list or separated by commas, a mapping of names to options
-            (an option `plugin` names the plugin where the name is only a label), a backend object,
-            or a list of these.
+            (an option `plugin` names the plugin where the name is only a label, and `sample` thins
+            out values for it, see `Sampling`), a backend object, or a list of these.
 
     Raises:
-        UsageError: it is none of these, or a label comes twice.
+        UsageError: it is none of these, a label comes twice, or a sampling makes no sense.
     """
     specs = tuple(_specs(given))
     labels = [spec.label for spec in specs]
@@ -96,9 +99,25 @@ def _name_of(backend: Any) -> str:
 def _configured(label: str, options: Any) -> BackendSpec:
     if options is None or isinstance(options, Mapping):
         kept = dict(options or {})
-        return BackendSpec(name=str(kept.pop("plugin", label)), label=label, options=kept)
+        name, sample = str(kept.pop("plugin", label)), kept.pop("sample", None)
+        return BackendSpec(
+            name=name, label=label, options=kept, sampling=_sampling_of(sample, label)
+        )
     (spec,) = _specs([options])
     return msgspec.structs.replace(spec, label=label)
+
+
+def _sampling_of(given: Any, label: str) -> Sampling | None:
+    if given is None or isinstance(given, Sampling):
+        return given
+    try:
+        return msgspec.convert(given, Sampling)
+    except msgspec.ValidationError as error:
+        raise UsageError(
+            f"The sampling of backend '{label}' makes no sense: {error}",
+            got=given,
+            expected="any of " + ", ".join(Sampling.__struct_fields__),
+        ) from error
 
 
 def rules_of(routing: Iterable[Rule | Mapping[str, Any]] | None) -> tuple[Rule, ...]:
@@ -121,7 +140,7 @@ def rules_of(routing: Iterable[Rule | Mapping[str, Any]] | None) -> tuple[Rule, 
             raise UsageError(
                 f"This is no routing rule: {error}",
                 got=rule,
-                expected="to, and any of source, type and name",
+                expected="to, and any of source, type, name and sample",
             ) from error
     return tuple(rules)
 

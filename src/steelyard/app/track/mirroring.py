@@ -1,9 +1,9 @@
-"""Has the mirrors of a run driven: those of named backends in processes of their own.
+"""Has the mirrors of a run driven: those of named backends beside the script.
 
-A process keeps the backend's imports, its hanging calls and its share of the interpreter away from
-the script; it is `steelyard track sync RUN --follow`, which a person can run too. It outlives a
-script that is killed, and tells the backend so. A backend object of the script's own lives in a
-thread.
+One process is started for them, which imports what they share and forks one for each: it keeps a
+backend's imports, its hanging calls and its share of the interpreter away from the script. It
+outlives a script that is killed, and tells the backends so. A backend object of the script's own
+lives in a thread.
 """
 
 import contextlib
@@ -15,13 +15,14 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
 from steelyard.app.track.backends import BackendSpec, maker
 from steelyard.domain.track.courier import Place
 from steelyard.domain.track.routing import Rule
+from steelyard.domain.track.thinning import Sampling
 from steelyard.kernel.errors import SteelyardError
 from steelyard.runtime.clock import SystemClock
 from steelyard.runtime.track.blobs import BlobStore
@@ -30,7 +31,7 @@ from steelyard.runtime.track.mirror import Mirror, MirrorFile, mirror_path, read
 
 MODE_VARIABLE = "STEELYARD_TRACK_MIRRORS"
 OPTIONS_VARIABLE = "STEELYARD_TRACK_MIRROR"
-"""Holds a mirror's options and rules for the process that drives it; they may have secrets."""
+"""Holds `SidecarSettings` for the process that drives a script's mirrors."""
 
 FLUSH_S = 10.0
 """How long the end of a run waits for mirrors that are at work."""
@@ -84,21 +85,26 @@ class InThread:
         self._mirror.stop(within_s)
 
 
-class InProcess:
-    """A mirror in a process of its own."""
+class Sidecar:
+    """The process that drives the mirrors of named backends; see `sidecar.main`."""
 
     def __init__(
-        self, spec: BackendSpec, run: RunPlace, store: Store, rules: Sequence[Rule]
+        self,
+        specs: Sequence[BackendSpec],
+        run: RunPlace,
+        store: Store,
+        rules: Sequence[Rule] = (),
     ) -> None:
-        self.label = spec.label
-        self._run = run
-        settings = {"plugin": spec.name, "options": spec.options, "rules": list(rules)}
-        words = ["track", "sync", str(run.path), "--backend", spec.label, "--follow"]
-        log = mirror_path(run, spec.label).with_suffix(".log")
+        self._left = {spec.label for spec in specs}
+        self._reports, write_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        settings = SidecarSettings(
+            report_fd=write_fd, specs=[spec_settings(spec) for spec in specs], rules=tuple(rules)
+        )
+        log = mirror_path(run, "mirrors").with_suffix(".log")
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "steelyard", *words],
+                [sys.executable, "-m", "steelyard.app.track.sidecar", str(run.path)],
                 env={
                     **os.environ,
                     STORE_VARIABLE: str(store.root),
@@ -107,16 +113,40 @@ class InProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                # Ctrl-C is for the script: the mirror then delivers how that ended.
+                pass_fds=[write_fd],
+                # Ctrl-C is for the script: the mirrors then deliver how that ended.
                 start_new_session=True,
             )
-        # The script comes first: where cores are few, a mirror takes what is left of them.
+        os.close(write_fd)
+        # The script comes first: where cores are few, mirrors take what is left of them.
         with contextlib.suppress(ProcessLookupError):  # it ended before we came to that
             os.setpriority(os.PRIO_PROCESS, self._process.pid, NICE)
 
+    def has_ended(self, label: str) -> bool:
+        """Tell whether nobody drives the mirror of this label any more."""
+        with contextlib.suppress(BlockingIOError):  # nothing new
+            while words := os.read(self._reports, 4096):
+                self._left.difference_update(words.decode().split())
+        if not self._left:
+            self._process.wait()  # it has nothing else to do
+        return label not in self._left or self._process.poll() is not None
+
+    def __del__(self) -> None:
+        """Let go of the reports; the process goes on."""
+        os.close(self._reports)
+
+
+class InProcess:
+    """A mirror in a process of its own."""
+
+    def __init__(self, label: str, run: RunPlace, sidecar: Sidecar) -> None:
+        self.label = label
+        self._run = run
+        self._sidecar = sidecar
+
     def is_done(self) -> bool:
         """Tell whether its process has ended."""
-        return self._process.poll() is not None
+        return self._sidecar.has_ended(self.label)
 
     def place(self) -> Place:
         """Return how far it is, as it last wrote it down."""
@@ -146,12 +176,14 @@ class Mirroring:
         environ: Mapping[str, str] = os.environ,
     ) -> None:
         in_threads = environ.get(MODE_VARIABLE) == "thread" or not sys.executable
+        beside = [spec for spec in specs if spec.instance is None and not in_threads]
+        sidecar = Sidecar(beside, run, store, rules) if beside else None
         self._driven: list[Driven] = []
         for spec in specs:
-            if in_threads or spec.instance is not None:
+            if sidecar is None or spec.instance is not None:
                 self._driven.append(InThread(mirror_of(store, run, spec, rules)))
             else:
-                self._driven.append(InProcess(spec, run, store, rules))
+                self._driven.append(InProcess(spec.label, run, sidecar))
 
     def places(self) -> dict[str, Place]:
         """Return how far each mirror is, by label."""
@@ -191,33 +223,47 @@ def mirror_of(store: Store, run: RunPlace, spec: BackendSpec, rules: Sequence[Ru
         PluginError: what that one kept can't be read.
     """
     kept = read_mirror(run, spec.label)
-    file = MirrorFile(backend=spec.name, options=spec.shown_options())
+    file = MirrorFile(
+        backend=spec.name, options=spec.shown_options(), rules=tuple(rules), sampling=spec.sampling
+    )
     if kept is not None:
         file.place = kept.place
-    return Mirror(
-        run, BlobStore(store.blobs), spec.label, file, maker(spec),
-        clock=SystemClock(), rules=rules,
-    )  # fmt: skip
+    return Mirror(run, BlobStore(store.blobs), spec.label, file, maker(spec), clock=SystemClock())
 
 
-def settings_from(environ: Mapping[str, str], label: str) -> tuple[BackendSpec, tuple[Rule, ...]]:
-    """Return what the script that started this process said of the mirror `label`.
+class SpecSettings(msgspec.Struct):
+    """A backend, as the script tells it to the process that drives its mirror."""
+
+    plugin: str
+    label: str
+    options: dict[str, Any] = {}
+    sampling: Sampling | None = None
+
+
+class SidecarSettings(msgspec.Struct):
+    """What the script tells the process that drives its mirrors; options may have secrets.
+
+    Attributes:
+        report_fd: where that writes the label of a mirror that has ended, a line each.
+    """
+
+    report_fd: int
+    specs: list[SpecSettings]
+    rules: tuple[Rule, ...] = ()
+
+
+def spec_settings(spec: BackendSpec) -> SpecSettings:
+    """Return what is told of a backend."""
+    return SpecSettings(spec.name, spec.label, spec.options, spec.sampling)
+
+
+def settings_from(text: str) -> SidecarSettings:
+    """Return what the script that started this process said of its mirrors.
 
     Raises:
         SteelyardError: it said something else than we write.
     """
-    text = environ.get(OPTIONS_VARIABLE, "")
-    if not text:
-        return BackendSpec(name=label, label=label), ()
     try:
-        settings = msgspec.json.decode(text, type=_Settings)
+        return msgspec.json.decode(text, type=SidecarSettings)
     except msgspec.MsgspecError as error:
         raise SteelyardError(f"{OPTIONS_VARIABLE} can't be read: {error}") from error
-    spec = BackendSpec(name=settings.plugin, label=label, options=settings.options)
-    return spec, settings.rules
-
-
-class _Settings(msgspec.Struct):
-    plugin: str
-    options: dict[str, object] = {}
-    rules: tuple[Rule, ...] = ()

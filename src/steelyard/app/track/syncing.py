@@ -1,5 +1,6 @@
 """Replays to a backend what it missed of a run, or follows a run that goes on."""
 
+import math
 import os
 import threading
 from collections.abc import Mapping, Sequence
@@ -10,12 +11,12 @@ import msgspec
 
 from steelyard.app.composition import standard_host
 from steelyard.app.track.backends import BackendSpec, backend_specs, require
-from steelyard.app.track.mirroring import OPTIONS_VARIABLE, mirror_of, settings_from
+from steelyard.app.track.mirroring import mirror_of
 from steelyard.domain.track.courier import Place
 from steelyard.domain.track.routing import Rule
 from steelyard.kernel.errors import UsageError
 from steelyard.runtime.track.layout import RunPlace, Store
-from steelyard.runtime.track.mirror import Mirror, mirrors_of
+from steelyard.runtime.track.mirror import Mirror, MirrorFile, mirrors_of
 from steelyard.runtime.track.reader import has_writer
 
 SYNC_S = 60.0
@@ -56,25 +57,30 @@ def sync(
         environ: the environment.
 
     Raises:
-        UsageError: there is no such run, it has no mirrors, or another process is at it.
+        UsageError: there is no such run, it has no mirrors, another process is at it, or the time
+            is none.
         PluginError: a backend can't be used.
     """
+    if not (math.isfinite(timeout_s) and timeout_s >= 0):
+        raise UsageError("There is no such time to wait", got=timeout_s, expected="seconds, from 0")
     store, place = _place_of(Store.of(directory, environ), run)
+    asked = _asked(place, backend)
     found = []
-    for spec, rules in _asked(place, backend, environ):
+    for spec, rules in asked:
         mirror = mirror_of(store, place, spec, rules)
-        if follow and has_writer(place.journal):
-            done = _follow(place, mirror, timeout_s)
-        else:
-            mirror.stop(timeout_s)
-            done = mirror.run(follow=False)
+        done_one = deliver(place, mirror, timeout_s, follow=follow)
         found.append(
-            Synced(run_id=place.path.name, label=spec.label, done=done, place=mirror.place)
+            Synced(run_id=place.path.name, label=spec.label, done=done_one, place=mirror.place)
         )
     return found
 
 
-def _follow(place: RunPlace, mirror: Mirror, timeout_s: float) -> bool:
+def deliver(place: RunPlace, mirror: Mirror, timeout_s: float, *, follow: bool) -> bool:
+    """Run a mirror; return whether all is delivered. See `sync`."""
+    if not (follow and has_writer(place.journal)):
+        mirror.stop(timeout_s)
+        return mirror.run(follow=False)
+
     def end_with_the_run() -> None:
         while has_writer(place.journal) and not mirror.finished.wait(0.5):
             continue
@@ -104,15 +110,13 @@ def _place_of(store: Store, run: str) -> tuple[Store, RunPlace]:
     return store, RunPlace(Path(directory))
 
 
-def _asked(
-    place: RunPlace, backend: Any, environ: Mapping[str, str]
-) -> Sequence[tuple[BackendSpec, tuple[Rule, ...]]]:
-    if isinstance(backend, str) and environ.get(OPTIONS_VARIABLE):
-        return [settings_from(environ, backend)]
+def _asked(place: RunPlace, backend: Any) -> list[tuple[BackendSpec, tuple[Rule, ...]]]:
+    """Return the backends that are meant; one that the run had is told what it was told then."""
+    had = mirrors_of(place)
     if backend is None:
         specs: Sequence[BackendSpec] = [
             BackendSpec(name=file.backend, label=label, options=file.options)
-            for label, file in mirrors_of(place).items()
+            for label, file in had.items()
         ]
         if not specs:
             raise UsageError(
@@ -125,4 +129,9 @@ def _asked(
     named = [spec for spec in specs if spec.instance is None]
     if named:
         require(named, standard_host())
-    return [(spec, ()) for spec in specs]
+    asked = []
+    for spec in specs:
+        file = had.get(spec.label, MirrorFile(backend=spec.name))
+        sampling = spec.sampling or file.sampling
+        asked.append((msgspec.structs.replace(spec, sampling=sampling), file.rules))
+    return asked

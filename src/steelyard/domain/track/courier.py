@@ -7,6 +7,8 @@ import msgspec
 
 from steelyard.domain.track.events import Logged
 from steelyard.domain.track.ports import Delivery
+from steelyard.domain.track.routing import Router
+from steelyard.domain.track.thinning import Away, Slot
 from steelyard.kernel.units import NS_PER_S
 
 
@@ -34,21 +36,25 @@ class Place(msgspec.Struct, kw_only=True):
 
     Attributes:
         next_seq: by stream of the journal, the first event not wholly delivered.
-        within: by stream, how many items of that event are delivered.
+        within: by stream, how many items of that event are done with.
+        closings: by stream, before which events the run had ended once; see `Courier.finish`.
         delivered: items the backend has.
         retried: items sent more than once, counted each time again.
         dropped: items the backend refused for good; `why_dropped` counts them by reason.
         skipped: items that a rule keeps from this backend.
+        sampled: values for which others stand, or that were over a limit.
         last_error: why the latest call failed; empty when it did not.
     """
 
     reference: str = ""
     next_seq: dict[str, int] = {}
     within: dict[str, int] = {}
+    closings: dict[str, list[int]] = {}
     delivered: int = 0
     retried: int = 0
     dropped: int = 0
     skipped: int = 0
+    sampled: int = 0
     why_dropped: dict[str, int] = {}
     last_error: str = ""
     closed: bool = False
@@ -82,7 +88,7 @@ class _Item(msgspec.Struct, frozen=True):
     seq: int
     number: int
     is_last: bool
-    logged: Logged | None
+    slot: Slot | None
 
 
 class Courier:
@@ -91,11 +97,20 @@ class Courier:
     Args:
         place: where an earlier courier of this run and backend stopped; moved forward here.
         policy: see `Policy`.
+        router: says what the backend is told; everything without it.
     """
 
-    def __init__(self, place: Place | None = None, policy: Policy | None = None) -> None:
+    def __init__(
+        self,
+        place: Place | None = None,
+        policy: Policy | None = None,
+        router: Router | None = None,
+    ) -> None:
         self.place = place or Place()
         self.policy = policy or Policy()
+        self._router = router or Router("")
+        self._latest: dict[str, int] = {}
+        self._closed: dict[str, int] = {}
         self._queue: deque[_Item] = deque()
         self._is_open = False
         self._failures = 0
@@ -112,22 +127,59 @@ class Courier:
         """True while more may be added."""
         return len(self._queue) < self.policy.queue_max
 
-    def knows(self, stream: str, seq: int) -> bool:
-        """Tell whether an event of the journal was delivered wholly before."""
+    def needs(self, stream: str, seq: int) -> bool:
+        """Tell whether an event of the journal is to be handed to `take`: not what is delivered.
+
+        A router that remembers must see all of them again.
+        """
+        return self._router.remembers or not self._knows(stream, seq)
+
+    def take(self, stream: str, seq: int, items: Sequence[Logged]) -> None:
+        """Queue what an event of the journal holds, as far as this backend is told of it."""
+        first = self._closed.pop(stream, 0)
+        slots: list[Slot] = []
+        if not first and seq in self.place.closings.get(stream, ()):
+            slots = self._router.close(stream)
+        slots += self._router.route(stream, items)
+        self._latest[stream] = seq
+        if not self._knows(stream, seq):
+            self._add(stream, seq, slots, first, is_whole=True)
+
+    def finish(self) -> bool:
+        """Queue what samplings hold back at the end of the run; False when there is nothing.
+
+        It gets the place of an event that is not there yet. Should the run be resumed, it is not
+        sent again before that event, and what was held back then starts anew.
+        """
+        before = len(self._queue)
+        for stream, latest in self._latest.items():
+            slots = self._router.close(stream)
+            if not slots:
+                continue
+            closings = self.place.closings.setdefault(stream, [])
+            if latest + 1 not in closings:
+                closings.append(latest + 1)
+            self._closed[stream] = len(slots)
+            self._add(stream, latest + 1, slots, 0, is_whole=False)
+        return len(self._queue) > before
+
+    def _knows(self, stream: str, seq: int) -> bool:
         return seq < self.place.next_seq.get(stream, 0)
 
-    def add(self, stream: str, seq: int, items: Sequence[Logged | None]) -> None:
-        """Queue what an event of the journal holds; None stands for what a rule keeps back."""
+    def _add(
+        self, stream: str, seq: int, slots: Sequence[Slot], first: int, *, is_whole: bool
+    ) -> None:
         done = self.place.within.get(stream, 0)
         if seq != self.place.next_seq.get(stream, 0):
             done = 0
-        last = len(items) - 1
-        for number, item in enumerate(items):
+        last = first + len(slots) - 1
+        for number, slot in enumerate(slots, first):
             if number >= done:
-                self._queue.append(_Item(stream, seq, number, number == last, item))
-        if not items:
+                is_last = is_whole and number == last
+                self._queue.append(_Item(stream, seq, number, is_last, slot))
+        if is_whole and last < max(first, done):
             # Nothing of it is for a mirror; its place in the order is kept all the same.
-            self._queue.append(_Item(stream, seq, -1, is_last=True, logged=None))
+            self._queue.append(_Item(stream, seq, -1, is_last=True, slot=None))
 
     def decide(self, now_ns: int) -> Action:
         """Return what to do now."""
@@ -140,9 +192,9 @@ class Courier:
             return Rest()
         batch: list[Logged] = []
         for item in self._queue:
-            if item.logged is None:
+            if item.slot is None or isinstance(item.slot, Away):
                 continue
-            batch.append(item.logged)
+            batch.append(item.slot)
             if len(batch) == self.policy.batch_max:
                 break
         return Send(batch)
@@ -194,10 +246,10 @@ class Courier:
 
     def _pass_over(self) -> None:
         """Move past what is not for this backend."""
-        while self._queue and self._queue[0].logged is None:
-            item = self._queue.popleft()
-            self.place.skipped += item.number >= 0
-            self._done(item)
+        while self._queue and ((slot := self._queue[0].slot) is None or isinstance(slot, Away)):
+            self.place.skipped += slot is Away.RULE
+            self.place.sampled += slot is Away.SAMPLED
+            self._done(self._queue.popleft())
 
     def _done(self, item: _Item) -> None:
         if item.is_last:

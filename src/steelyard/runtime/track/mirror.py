@@ -18,8 +18,9 @@ import msgspec
 from steelyard.domain.track.courier import Courier, Open, Place, Policy, Send, Wait
 from steelyard.domain.track.events import Logged, RunEnded, RunStarted, logged
 from steelyard.domain.track.ports import Backend, Delivery, RunFacts
-from steelyard.domain.track.routing import Rule, is_for
+from steelyard.domain.track.routing import Router, Rule
 from steelyard.domain.track.run import Status
+from steelyard.domain.track.thinning import Sampling
 from steelyard.kernel.clock import Clock
 from steelyard.kernel.errors import FileError, PluginError, SteelyardError, UsageError
 from steelyard.kernel.events import Event
@@ -40,6 +41,8 @@ class MirrorFile(msgspec.Struct, kw_only=True):
 
     backend: str
     options: dict[str, Any] = {}
+    rules: tuple[Rule, ...] = ()
+    sampling: Sampling | None = None
     place: Place = msgspec.field(default_factory=Place)
 
 
@@ -84,7 +87,7 @@ class Feed:
         self._blobs = blobs
         self._tails: dict[str, JournalTail] = {}
 
-    def fill(self, courier: Courier, keep: Callable[[Logged], bool]) -> int:
+    def fill(self, courier: Courier) -> int:
         """Queue what is new while there is room; return how many events were read."""
         if not courier.has_room:
             return 0
@@ -97,7 +100,7 @@ class Feed:
                     break
         events.sort(key=lambda event: event.mono_ns)
         for event in events:
-            self._queue(event, courier, keep)
+            self._queue(event, courier)
         return len(events)
 
     def _all_tails(self) -> Iterator[JournalTail]:
@@ -107,7 +110,7 @@ class Feed:
                 self._tails[stream] = reader.tail(stream)
             yield self._tails[stream]
 
-    def _queue(self, event: Event, courier: Courier, keep: Callable[[Logged], bool]) -> None:
+    def _queue(self, event: Event, courier: Courier) -> None:
         fact = read_fact(event)
         if isinstance(fact, RunStarted):
             self.started, self.end = fact, None
@@ -115,12 +118,12 @@ class Feed:
             self.host_id = event.host_id
         elif isinstance(fact, RunEnded):
             self.end = fact
-        if courier.knows(event.stream_id, event.seq):
+        if not courier.needs(event.stream_id, event.seq):
             return
         items: Sequence[Logged] = ()
         if fact is not None:
             items = logged(fact, event.wall_ns, _Paths(self._blobs))
-        courier.add(event.stream_id, event.seq, [i if keep(i) else None for i in items])
+        courier.take(event.stream_id, event.seq, items)
 
 
 class _Paths(dict[str, str]):
@@ -141,9 +144,8 @@ class Mirror:
         place: the run.
         blobs: where its artifacts' contents lie.
         label: names the mirror; its file is called so.
-        file: what it kept, or what it is to begin with.
+        file: what it kept, or what it is to begin with; says what the backend is told.
         make: returns a new backend.
-        rules: what it is told; see `routing`.
         clock: times the waits.
         policy: see `Policy`.
     """
@@ -157,7 +159,6 @@ class Mirror:
         make: Callable[[], Backend],
         *,
         clock: Clock,
-        rules: Sequence[Rule] = (),
         policy: Policy | None = None,
     ) -> None:  # fmt: skip
         self.label = label
@@ -167,8 +168,8 @@ class Mirror:
         self._file = file
         self._make = make
         self._clock = clock
-        self._rules = rules
-        self._courier = Courier(file.place, policy)
+        router = Router(label, file.rules, file.sampling)
+        self._courier = Courier(file.place, policy, router)
         self._feed = Feed(place, blobs)
         self._border = PluginBorder()
         self._backend: Backend | None = None
@@ -201,7 +202,7 @@ class Mirror:
     def _run(self, *, follow: bool) -> bool:
         try:
             while not self._out_of_time():
-                read = self._feed.fill(self._courier, self._keeps)
+                read = self._feed.fill(self._courier)
                 if self._feed.started is None:
                     if not follow:
                         break
@@ -236,9 +237,6 @@ class Mirror:
         finally:
             os.close(fd)
 
-    def _keeps(self, item: Logged) -> bool:
-        return is_for(self.label, item, self._rules)
-
     def _out_of_time(self) -> bool:
         return self._deadline_ns is not None and self._clock.mono_ns() >= self._deadline_ns
 
@@ -254,7 +252,7 @@ class Mirror:
         elif not read:
             end = self._end()
             if end is not None:
-                return self._close(end)
+                return not self._courier.finish() and self._close(end)
             if self._courier.pending:
                 return False
             if not follow:
@@ -276,7 +274,7 @@ class Mirror:
         if has_writer(self._run_place.journal):
             return None
         # Its process may have ended it between our last look at the journal and this one.
-        if self._feed.fill(self._courier, self._keeps):
+        if self._feed.fill(self._courier):
             return None
         return RunEnded(status=Status.KILLED)
 
