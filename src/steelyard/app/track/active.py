@@ -2,13 +2,14 @@
 
 import atexit
 import os
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Protocol
 from weakref import WeakKeyDictionary
+
+from steelyard.app.track.exiting import ending, leave_exit, watch_exit
 
 
 class Running(Protocol):
@@ -39,6 +40,7 @@ def enter(experiment: Running) -> None:
             _atexit_pid = os.getpid()
             atexit.register(_end_all, _atexit_pid)
         _before[experiment] = _current.get()
+        watch_exit()
     _current.set(experiment)
 
 
@@ -48,6 +50,8 @@ def leave(experiment: Running) -> bool:
         if experiment not in _running:
             return False
         _running.remove(experiment)
+        if not _running:
+            leave_exit()
         return True
 
 
@@ -85,8 +89,7 @@ def _end_all(pid: int) -> None:
     """End what still runs when the interpreter ends: failed when an exception ended it."""
     if os.getpid() != pid:
         return
-    # What a prompt showed long ago ended nothing.
-    error = None if hasattr(sys, "ps1") else getattr(sys, "last_value", None)
+    error = ending()
     for experiment in reversed(list(_running)):
         experiment.stop(error=error)
 
