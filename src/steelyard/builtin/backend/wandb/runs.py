@@ -4,7 +4,7 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +130,8 @@ class WandbBackend:
             run, self._run = self._run, None
             if end is not None:
                 _tell_end(run, end)
-            run.finish(exit_code=0 if end is None else EXIT_CODES.get(end.status, 1))
+            with _ended_on_error():
+                run.finish(exit_code=0 if end is None else EXIT_CODES.get(end.status, 1))
             self._require_rows(facts.run_id)
             sent.clear(Before(self._next_row, self._config, self._tags))
         finally:
@@ -170,7 +171,8 @@ class WandbBackend:
         self._config, self._tags = dict(before.config), {**facts.tags, **before.tags}
         self._next_row = before.rows
         _configure(files)
-        self._run = self._started(facts)
+        with _ended_on_error():
+            self._run = self._started(facts)
         self._run.define_metric("*", step_metric=STEP)
         there = self._run.starting_step
         if self._mode == "offline":
@@ -187,12 +189,8 @@ class WandbBackend:
             return
         import wandb
 
-        try:
+        with contextlib.suppress(OSError, wandb.Error), _ended_on_error():
             run.finish(exit_code=1)
-        except (OSError, wandb.Error):
-            # Its process is gone, and W&B knows that only after this, which fails for it too.
-            with contextlib.suppress(OSError, wandb.Error):
-                wandb.teardown()
 
     def _started(self, facts: RunFacts) -> Any:
         import wandb
@@ -266,6 +264,27 @@ class WandbBackend:
         artifact = wandb.Artifact(artifact_name(self._run.id, item.name), type="file")
         artifact.add_file(item.path, name=item.name, policy="mutable", skip_cache=True)
         self._run.log_artifact(artifact)
+
+
+@contextlib.contextmanager
+def _ended_on_error() -> Iterator[None]:
+    """End W&B's process when the body raises: it would say that the run is in use, for ever.
+
+    Not where the script has a run of its own with W&B, which would end too.
+    """
+    with contextlib.ExitStack() as undo:
+        undo.callback(_end_process)
+        yield
+        undo.pop_all()
+
+
+def _end_process() -> None:
+    import wandb
+
+    if wandb.run is None:
+        # Its process may be gone already, and W&B knows that only after this, which then raises.
+        with contextlib.suppress(OSError, wandb.Error):
+            wandb.teardown(exit_code=1)
 
 
 class WandbOfflineBackend(WandbBackend):
