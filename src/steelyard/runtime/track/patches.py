@@ -16,7 +16,7 @@ from typing import Any
 from steelyard.domain.track.ports import Sink
 from steelyard.kernel.errors import SteelyardError
 from steelyard.runtime.plugin_border import PluginBorder
-from steelyard.runtime.track.muting import EVERYTHING, MUTED
+from steelyard.runtime.track.muting import EVERYTHING, MUTED, muted
 
 _log = logging.getLogger("steelyard.track")
 _lock = threading.RLock()
@@ -90,7 +90,7 @@ class PatchSet:
         self.framework = framework
         self._choose = choose
         self._failed = failed
-        self._border = PluginBorder()
+        self._crossing = PluginBorder().crossing(f"framework '{framework}'", "look at a call")
         self._is_live = True
         self._places: list[_Place] = []
         self._undo: list[Callable[[], object]] = []
@@ -174,21 +174,18 @@ class PatchSet:
 
     def guarded(self, see: Hook, *args: Any, **kwargs: Any) -> Any:
         """Return what a hook returns; None, and the end of all hooks, when it raises."""
-        return self._guarded(see, *args, **kwargs) if self._is_live else None
-
-    def _guarded(self, see: Hook, *args: Any, **kwargs: Any) -> Any:
+        if not self._is_live:
+            return None
         outer = MUTED.names
         MUTED.names = EVERYTHING
         try:
-            with self._border.crossing(f"framework '{self.framework}'", "look at a call"):
+            with self._crossing:
                 return see(*args, **kwargs)
         except SteelyardError as error:
             # What is watched stays as it is until all is undone.
             if self._is_live:
                 self._is_live = False
                 self._failed(error)
-            else:
-                _log.warning("%s", error)
         finally:
             MUTED.names = outer
         return None
@@ -200,7 +197,11 @@ class PatchSet:
             left = [str(place) for place in reversed(self._places) if not place.restore()]
             self._places.clear()
         while self._undo:
-            self._guarded(self._undo.pop())
+            try:
+                with muted(), self._crossing:
+                    self._undo.pop()()
+            except SteelyardError as error:
+                _log.warning("%s", error)
         if left:
             _log.warning(
                 "framework '%s': %s was patched by somebody else after us; our part stays below "
