@@ -8,6 +8,7 @@ import time
 import psutil
 import pytest
 
+from steelyard.app.composition import standard_host
 from steelyard.app.track.collecting import DEFAULT, STOP_S, collector_specs
 from steelyard.domain.track.events import MetricsLogged
 from steelyard.domain.track.ports import Noted
@@ -242,35 +243,57 @@ def test_ten_a_second_cost_a_script_next_to_nothing():
     assert experiment.snapshot().metrics["system/cpu_percent"].count >= 15
 
 
-def test_collectors_that_benchmarks_ask_are_found_by_name_too(tmp_path, monkeypatch):
-    """The manifest and the class of document 002's page, whose `is_local` is its metadata."""
-    from steelyard.app.composition import standard_host
+MANIFEST = """\
+plugin: {name: my-package, version: 1.0.0, description: Vendor telemetry, enabled: true}
 
-    (tmp_path / "gpu.py").write_text(
-        "class MyLocalGPUCollector:\n"
-        "    plugin = {'kind': 'gpu_telemetry_collector', 'name': 'my_local_gpu',\n"
-        "              'metadata': {'is_local': True}}\n"
-        "    def validate_environment(self):\n"
-        "        'Its bindings are there.'\n\n"
-        "    def collect(self):\n"
-        "        return {'gpu_utilization': 93}\n"
-    )
-    monkeypatch.setenv("STEELYARD_PLUGIN_DIRS", str(tmp_path))
-    run = run_with("my_local_gpu", seconds=0.2).snapshot()
+gpu_telemetry_collector:
+  my_local_gpu:
+    class: my_package.gpu:MyLocalGPUCollector
+    description: Local GPU telemetry collector using vendor Python bindings.
+    metadata:
+      is_local: true
+"""
+VENDOR = """\
+import os
+
+
+class MyLocalGPUCollector:
+    @classmethod
+    def validate_environment(cls):
+        if os.environ.get("BINDINGS") != "here":
+            raise RuntimeError("vendor bindings are missing")
+
+    def collect(self):
+        return {"gpu_utilization": 93}
+"""
+
+
+@pytest.fixture
+def vendor_package(tmp_path, monkeypatch):
+    """The local GPU collector of document 002, with its manifest as printed."""
+    package = tmp_path / "plugins" / "my_package"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    (package / "registry.yaml").write_text(MANIFEST)
+    (package / "gpu.py").write_text(VENDOR)
+    monkeypatch.setenv("STEELYARD_PLUGIN_DIRS", str(package.parent))
+    yield package
+    for name in [name for name in sys.modules if name.partition(".")[0] == "my_package"]:
+        del sys.modules[name]
+
+
+def test_a_local_gpu_collector_is_asked_by_name(vendor_package, monkeypatch):
+    """Collectors that benchmarks ask are found too; `is_local` is their metadata."""
+    monkeypatch.setenv("BINDINGS", "here")
+    run = run_with("my_local_gpu", seconds=1.2).snapshot()
     assert run.metrics["my_local_gpu/gpu_utilization"].last == 93
-    host = standard_host()
-    assert host.spec("telemetry_collector", "my_local_gpu").metadata["is_local"] is True
+    spec = standard_host().spec("telemetry_collector", "my_local_gpu")
+    assert spec.metadata["is_local"] is True
 
 
-def test_missing_bindings_are_told_and_the_run_goes_on(caplog):
-    class MyLocalGPUCollector(Mine):
-        @classmethod
-        def validate_environment(cls):
-            message = "vendor bindings are missing"
-            raise RuntimeError(message)
-
-    run = run_with(MyLocalGPUCollector, seconds=0.2).snapshot()
-    assert run.status == "finished"
-    assert run.metrics == {}
-    assert "without the collector 'MyLocalGPUCollector'" in caplog.text
+def test_missing_bindings_are_told_at_once_and_the_run_goes_on(vendor_package, caplog):
+    """By the class's own `validate_environment`, before anything is asked."""
+    run = run_with("my_local_gpu", seconds=0.3).snapshot()
+    assert (run.status, run.metrics) == ("finished", {})
+    assert "without the collector 'my_local_gpu'" in caplog.text
     assert "vendor bindings are missing" in caplog.text

@@ -18,6 +18,15 @@ OTHER_VARIABLES = (
     (API_KEY_ENV, "The API key of the server under test, as `--api-key`; never written anywhere."),
     ("NO_COLOR", "No colours, whatever the terminal can do."),
 )
+TRACK_VARIABLES = (
+    ("STEELYARD_TRACK_DIR", "Directory of the runs; `.steelyard` without it."),
+    ("STEELYARD_TRACK_BACKENDS", "Backends of scripts that name none, separated by commas."),
+    (
+        "STEELYARD_TRACK_COLLECTORS",
+        "Collectors of scripts that name none, separated by commas; `default` is the usual ones.",
+    ),
+    ("STEELYARD_TRACK_MIRRORS", "`thread` keeps mirrors in the script's own process."),
+)
 
 
 def cell(text: str) -> str:
@@ -128,6 +137,12 @@ def environment_page() -> str:
             "## Others",
             "",
             *table(("Variable", "Meaning"), others),
+            "",
+            "## Tracking",
+            "",
+            "Read by scripts that `steelyard.track` tracks; see [Tracking runs](../track.md).",
+            "",
+            *table(("Variable", "Meaning"), [[code(n), text] for n, text in TRACK_VARIABLES]),
             "",
         ]
     )

@@ -12,7 +12,7 @@ from steelyard.kernel.errors import UsageError, did_you_mean
 
 SERVICE_VARIABLES = frozenset({
     "STEELYARD_API_KEY", "STEELYARD_DEBUG", "STEELYARD_CONFIG", "STEELYARD_TRACK_BACKENDS",
-    "STEELYARD_TRACK_MIRROR", "STEELYARD_TRACK_MIRRORS",
+    "STEELYARD_TRACK_COLLECTORS", "STEELYARD_TRACK_MIRROR", "STEELYARD_TRACK_MIRRORS",
 })  # fmt: skip
 """Variables that are ours but fill no field."""
 

@@ -2,16 +2,16 @@
 
 import os
 import platform
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from steelyard.domain.track.ports import Noted
 from steelyard.kernel.secrets import is_secret
+from steelyard.runtime.host_facts import host_facts
 
 VARIABLES = (
     "CUDA_VISIBLE_DEVICES", "CUDA_LAUNCH_BLOCKING", "CUBLAS_WORKSPACE_CONFIG",
@@ -23,6 +23,7 @@ VARIABLES = (
 """The variables that are told where they are set. None of them is where a secret belongs."""
 
 TEXT_MAX = 500
+_HEADER = re.compile(r"^(Name|Version):[ \t]*(\S+)", re.MULTILINE)
 
 
 class EnvironmentCollector:
@@ -32,7 +33,7 @@ class EnvironmentCollector:
         packages: keep the list of installed packages.
         variables: names of environment variables to tell besides `VARIABLES`; one that looks like
             a secret is not told all the same.
-        root: where `proc` and `sys` lie.
+        root: where `sys` lies.
     """
 
     def __init__(
@@ -44,15 +45,16 @@ class EnvironmentCollector:
 
     def facts(self) -> Noted:
         """Return what the script runs in."""
+        host = host_facts()
         found: dict[str, Any] = {
             "python": platform.python_version(),
             "implementation": platform.python_implementation(),
-            "os": f"{platform.system()} {platform.release()}",
-            "machine": platform.machine(),
-            "cpu_model": self._cpu_model(),
-            "cpus": os.cpu_count(),
-            "cpus_usable": _usable_cpus(),
-            "memory_bytes": psutil.virtual_memory().total,
+            "os": host["kernel"],
+            "machine": host["machine"],
+            "cpu_model": host["cpu_model"],
+            "cpus": host["cpu_count"],
+            "cpus_usable": host["cpu_usable"],
+            "memory_bytes": host["memory_bytes"],
             **self._limits(),
             "virtual_environment": sys.prefix != sys.base_prefix,
         }
@@ -65,13 +67,6 @@ class EnvironmentCollector:
             found["packages"] = len(lines)
             artifacts["packages.txt"] = "".join(f"{line}\n" for line in lines).encode()
         return Noted({k: v for k, v in found.items() if v not in (None, "")}, artifacts=artifacts)
-
-    def _cpu_model(self) -> str:
-        for line in _text_of(self._root / "proc/cpuinfo").splitlines():
-            name, _, value = line.partition(":")
-            if name.strip() in {"model name", "Model", "cpu model"}:
-                return value.strip()
-        return platform.processor()
 
     def _limits(self) -> dict[str, Any]:
         """Return what the control group allows, where it is less than all."""
@@ -93,18 +88,16 @@ def _text_of(path: Path) -> str:
         return ""
 
 
-def _usable_cpus() -> int | None:
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity is not None else None
-
-
 def installed() -> list[str]:
     """Return the installed packages as `name==version`, by name."""
-    found = {}
+    found: dict[str, str] = {}
     for distribution in distributions():
-        name = distribution.metadata["Name"]
+        # The library's own parser reads the whole description, which takes five times as long.
+        text = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or ""
+        facts = dict(_HEADER.findall(text.partition("\n\n")[0]))
+        name = facts.get("Name", "")
         if name and name.lower() not in found:  # the first on the path is the one imported
-            found[name.lower()] = f"{name}=={distribution.version}"
+            found[name.lower()] = f"{name}=={facts.get('Version', '')}"
     return [found[name] for name in sorted(found)]
 
 
