@@ -150,7 +150,7 @@ def test_raw_is_what_the_server_saw_and_said_without_the_key(recording, tmp_path
         assert line["start_perf_ns"] == rows[name]["start_ns"]
         assert line["responses"][-1]["perf_ns"] <= rows[name]["end_ns"]
         assert "Authorization" not in line["request_headers"]
-        assert line["response_headers"]["X-Echo"] == "Bearer [hidden]"
+        assert line["response_headers"]["X-Echo"] == "Bearer <redacted>"
     assert not (tmp_path / RAW_FOLDER).exists()
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert [path for path in files if KEY.encode() in path.read_bytes()] == []

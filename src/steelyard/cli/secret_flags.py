@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from steelyard.app.config.checks import is_secret_header
 from steelyard.app.config.endpoint import API_KEY_ENV
 from steelyard.app.config.parsing import parse_headers
 from steelyard.domain.bench.headers import variables_in
 from steelyard.domain.bench.redact import HIDDEN, redacted_text
+from steelyard.kernel.secret_names import is_secret_name
 
 SECRET_PREFIX = "STEELYARD_SECRET_"  # noqa: S105  the prefix of a variable's name
 
@@ -57,7 +57,7 @@ def _without_secrets(headers: Mapping[str, Any], taken: Taken) -> dict[str, str]
     kept: dict[str, str] = {}
     for name, value in headers.items():
         text = str(value)
-        if not is_secret_header(name) or variables_in(text):
+        if not is_secret_name(name) or variables_in(text):
             kept[name] = text
         elif name.lower() == "authorization" and text.lower().startswith("bearer "):
             taken.api_key = taken.api_key or text[len("bearer ") :].strip()

@@ -106,9 +106,9 @@ def test_a_secret_that_the_server_echoes_is_hidden():
         echo, (echo,), secrets=(KEY,), error=ErrorKind.HTTP_STATUS, error_text=f"HTTP 401: {KEY}"
     )
     assert KEY.encode() not in written
-    assert record["payload"] == {"error": "bad key [hidden]"}
+    assert record["payload"] == {"error": "bad key <redacted>"}
     assert record["responses"][0]["text"] == '{"error": "bad key *************"}'
-    assert record["error"] == {"type": "http_status", "message": "HTTP 401: [hidden]"}
+    assert record["error"] == {"type": "http_status", "message": "HTTP 401: <redacted>"}
 
 
 @pytest.mark.parametrize("cut", range(1, len(KEY)))

@@ -29,9 +29,9 @@ from steelyard.domain.bench.headers import variables_in
 from steelyard.domain.bench.slices import SLICES_MAX
 from steelyard.domain.bench.targets import parse_target
 from steelyard.kernel.errors import ConfigError, PluginError, UsageError, did_you_mean
+from steelyard.kernel.secret_names import is_secret_name
 from steelyard.plugins.spec import PluginSpec
 
-_SECRET = re.compile(r"(?i)^(proxy-)?authorization$|api-?key|token|secret|cookie")
 _HEADER_NAME = re.compile(r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
 
 
@@ -45,11 +45,6 @@ class Catalog(Protocol):
     def configuration(self, kind: str, name: str, config: dict[str, Any]) -> dict[str, Any]:
         """Check a plugin's configuration against its schema."""
         ...
-
-
-def is_secret_header(name: str) -> bool:
-    """Tell whether a header of this name usually carries a secret."""
-    return _SECRET.search(name) is not None
 
 
 def find_mistakes(
@@ -222,7 +217,7 @@ def _headers(config: BenchmarkConfig, environ: Mapping[str, str]) -> Iterator[Mi
         for variable in variables_in(value):
             if variable not in environ:
                 yield path, f"the environment variable {variable} is not set"
-        if is_secret_header(name) and not variables_in(value):
+        if is_secret_name(name) and not variables_in(value):
             yield path, "a secret is not written here; write `${NAME}` and export NAME"
     variable = config.endpoint.api_key_env
     if variable and variable not in environ:
