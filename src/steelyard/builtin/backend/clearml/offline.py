@@ -55,7 +55,7 @@ class ClearmlOfflineBackend:
         self._directory = Path(directory)
         self._folder = self._directory
         self._task: _Task | None = None
-        self._metrics: _Metrics | None = None
+        self._metrics: MetricsFile | None = None
         self._services: tuple[Any, Any] = (None, None)
 
     def open(self, run: RunFacts) -> str:
@@ -77,7 +77,7 @@ class ClearmlOfflineBackend:
         mapping.put(task.items, mapping.TAGS, tags)
         mapping.put(task.items, mapping.PROPERTIES, mapping.facts_of(run))
         self._save(task)
-        self._metrics = _Metrics(folder / METRICS_FILE)
+        self._metrics = MetricsFile(folder / METRICS_FILE)
         self._task = task
         return str(folder)
 
@@ -123,7 +123,7 @@ class ClearmlOfflineBackend:
         self._save(task)
         _zip(self._folder)
 
-    def _opened(self) -> tuple[_Task, "_Metrics"]:
+    def _opened(self) -> tuple[_Task, "MetricsFile"]:
         if self._task is None or self._metrics is None:
             raise PluginError("The clearml_offline backend is not open")
         return self._task, self._metrics
@@ -193,8 +193,11 @@ class ClearmlOfflineBackend:
         }
 
 
-class _Metrics:
+class MetricsFile:
     """The file of values: a JSON list of events per line.
+
+    Args:
+        path: made if missing; what is there is gone on with.
 
     Attributes:
         is_certain: False while what comes next may be there already: after opening and a failure.
@@ -213,7 +216,11 @@ class _Metrics:
                     self._last.extend(json.loads(line))
 
     def append(self, events: list[dict[str, Any]]) -> None:
-        """Write those of the events that are not there yet."""
+        """Write those of the events that are not there yet, all or none.
+
+        Raises:
+            OSError, SteelyardError: it could not; the next call writes where this one began.
+        """
         if not self.is_certain:
             # What a writer left that died inside a line: ClearML would read the line before twice.
             self._file.truncate(self._size)
