@@ -20,14 +20,16 @@ if TYPE_CHECKING:
     from steelyard.app.track.logging import get_active_experiment, start_logging, stop_logging
     from steelyard.app.track.queries import diff, points, query, runs, show
     from steelyard.app.track.syncing import sync
-    from steelyard.domain.track.ports import Backend, Delivery, RunFacts
+    from steelyard.domain.track.ports import Backend, Collector, Delivery, Noted, RunFacts
     from steelyard.domain.track.routing import Rule
     from steelyard.domain.track.run import Run, Status
 
 _HOMES = {
     "Backend": "steelyard.domain.track.ports",
+    "Collector": "steelyard.domain.track.ports",
     "Delivery": "steelyard.domain.track.ports",
     "Experiment": "steelyard.app.track.experiment",
+    "Noted": "steelyard.domain.track.ports",
     "Rule": "steelyard.domain.track.routing",
     "Run": "steelyard.domain.track.run",
     "RunFacts": "steelyard.domain.track.ports",
@@ -47,8 +49,10 @@ _HOMES = {
 
 __all__ = [
     "Backend",
+    "Collector",
     "Delivery",
     "Experiment",
+    "Noted",
     "Rule",
     "Run",
     "RunFacts",

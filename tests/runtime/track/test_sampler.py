@@ -215,3 +215,23 @@ def test_missed_beats_and_values_beyond_the_bounds_are_counted():
     told = f"{sampler._missed} beats missed, {beyond} values beyond the bounds"
     assert sink.remarks == [f"{sampler.samples} samples, {told}"]
     assert sampler._missed >= 2
+
+
+def test_an_odd_object_ends_its_own_thread_only(caplog, recwarn):
+    """An answer that raises when it is read, and an attribute that does."""
+
+    class Odd(dict):
+        def items(self):
+            raise RuntimeError
+
+    class Strange(Counts):
+        @property
+        def period_s(self):
+            raise RuntimeError
+
+    for collector in (Counts(), Strange()):
+        collector.collect = lambda: Odd(a=1)
+        driven(collector, Kept(), 0.2)
+        assert collector.calls[-1] == "stop"
+    assert caplog.text.count("given up: Plugin collector 'mine' failed to work") == 2
+    assert not recwarn.list

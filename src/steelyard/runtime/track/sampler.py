@@ -95,12 +95,19 @@ class Sampler:
         if collector is None:
             return
         try:
-            if callable(getattr(collector, "facts", None)):
-                self._note(collector)
-            if callable(getattr(collector, "collect", None)):
-                self._sample_on(collector)
+            # Whatever else of an odd object raises, such as its attributes and its answers' keys.
+            with self._border.crossing(f"collector '{self.label}'", "work"):
+                self._drive(collector)
+        except SteelyardError as error:
+            self._give_up(str(error))
         finally:
             self._end(collector)
+
+    def _drive(self, collector: Any) -> None:
+        if callable(getattr(collector, "facts", None)):
+            self._note(collector)
+        if callable(getattr(collector, "collect", None)):
+            self._sample_on(collector)
 
     def _begin(self) -> Any:
         """Return the collector, started; None when that can't be done."""
@@ -139,11 +146,7 @@ class Sampler:
             _log.warning("The collector '%s' has no facts: %s", self.label, error)
 
     def _sample_on(self, collector: Any) -> None:
-        try:
-            period_s = check_period(self._period_s or getattr(collector, "period_s", PERIOD_S))
-        except SteelyardError as error:
-            self._give_up(str(error))
-            return
+        period_s = check_period(self._period_s or getattr(collector, "period_s", PERIOD_S))
         begun_ns = self._clock.mono_ns()
         beat = Beat(period_s, begun_ns)
         while not self._stopping.wait(beat.wait_s(self._clock.mono_ns())):
