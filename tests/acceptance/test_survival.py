@@ -181,3 +181,18 @@ def test_a_report_can_be_given_up(tmp_path, run_type, whom):
     assert again.returncode == 130
     assert f"steelyard report {tmp_path}" in said.decode()
     assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("step", [".", ".board", "logs/steelyard.log"])
+def test_a_signal_while_a_run_starts_ends_it(server, tmp_path, step, number):
+    """At whichever step, in the middle of the forks too: it says so and leaves nothing behind."""
+    folder = tmp_path / "run"
+    run = Run(server, folder, "--concurrency", "2", "--benchmark-duration", "2")
+    while not (folder / step).exists():
+        assert run.process.poll() is None, run.wait()
+        time.sleep(0.002)
+    os.kill(run.process.pid, number)
+    assert run.wait(10) == 130, run.err
+    assert run.err in ("Interrupted.\n", "")
+    assert not list(folder.glob(".*")), list(folder.glob(".*"))

@@ -28,6 +28,7 @@ from steelyard.domain.bench.plan import Plan
 from steelyard.domain.bench.summary import Summary
 from steelyard.domain.bench.targets import parse_target
 from steelyard.kernel.errors import FileError
+from steelyard.runtime.board import board_path
 from steelyard.runtime.calibration_store import (
     load_calibration,
     outdated_calibration,
@@ -38,12 +39,15 @@ from steelyard.runtime.host_facts import host_facts
 from steelyard.runtime.journal import JournalWriter, journal_directory
 from steelyard.runtime.phase_hooks import PhaseHooks
 from steelyard.runtime.plugin_host import PluginHost
+from steelyard.runtime.process import held_signals
 from steelyard.runtime.run_lock import run_lock
 from steelyard.runtime.service_log import log_path, logging_to
 from steelyard.runtime.supervisor import RoleSpec, ServiceDeath, Supervisor
 
 if TYPE_CHECKING:
-    from steelyard.app.bench_tracking.tracking import Tracked, Tracking
+    from steelyard.app.bench_tracking.telling import Telling
+    from steelyard.app.bench_tracking.tracking import Tracked
+    from steelyard.app.otel_streaming import Streamed
 
 CONTROLLER_STREAM = "controller"
 SYSTEM_CONTROLLER = "system_controller"
@@ -64,7 +68,7 @@ class Outcome:
     files: dict[str, list[str]]
     failures: dict[str, str]
     exit_code: int
-    tracking: "Tracking | None" = None
+    telling: "Telling | None" = None
 
     def tracked(self) -> "Tracked | None":
         """Return what became of the tracked run, None when the plan asks for none.
@@ -72,7 +76,11 @@ class Outcome:
         Waits until the run is whole in its store, and a bounded time for trackers; a run that
         nobody waits for is finished all the same.
         """
-        return self.tracking.finish() if self.tracking is not None else None
+        return self.telling.tracked() if self.telling is not None else None
+
+    def streamed(self) -> "Streamed | None":
+        """Return what a collector was told, None when the plan names none; waits within bounds."""
+        return self.telling.streamed() if self.telling is not None else None
 
     @property
     def directory(self) -> str:
@@ -110,6 +118,7 @@ def run_profile(
     host = host or standard_host(tuple(plan.options.get("plugin_dirs", ())))
     require_plugins(plan, host)
     with ExitStack() as outer:
+        outer.enter_context(term_as_interrupt())
         with ExitStack() as stack:
             plan = _prepared(plan, stack)
             directory = Path(plan.artifact_dir)
@@ -119,16 +128,17 @@ def run_profile(
             for hook in phase_hooks:
                 hooks.add(hook)
             ui = host.create("ui", plan.ui)
-            tracking = outer.enter_context(_tracking(plan, host))
-            live = LiveView(plan, ui, tracking.feed if tracking else None, host)
+            telling = outer.enter_context(_telling(plan, host))
+            stack.callback(board_path(directory).unlink, missing_ok=True)
+            live = LiveView(plan, ui, telling.feed if telling else None, host)
             stack.callback(live.close)
             controller = _execute(plan, host, hooks, live, stack)
         report = controller.report or _report_here(directory, host)
         if controller.failure is not None and not _measured(report):
             raise controller.failure
-        if tracking is not None:
-            tracking.end(controller.status, report)
-        return _outcome(plan, controller.status, report, tracking)
+        if telling is not None:
+            telling.end(controller.status, report)
+        return _outcome(plan, controller.status, report, telling)
 
 
 def _prepared(plan: Plan, stack: ExitStack) -> Plan:
@@ -148,13 +158,13 @@ def _prepared(plan: Plan, stack: ExitStack) -> Plan:
     return _fit_workers(plan)
 
 
-def _tracking(plan: Plan, host: PluginHost) -> "AbstractContextManager[Tracking | None]":
-    if plan.track is None:
+def _telling(plan: Plan, host: PluginHost) -> "AbstractContextManager[Telling | None]":
+    if plan.track is None and plan.otel is None:
         return nullcontext()
-    # A run that nobody tracks loads nothing of the tracker.
-    from steelyard.app.bench_tracking.tracking import tracking_of
+    # A run that nobody is told of loads nothing of the tracker.
+    from steelyard.app.bench_tracking.telling import telling_of
 
-    return tracking_of(plan, plan.track, host)
+    return telling_of(plan, host)
 
 
 def _report_here(directory: Path, host: PluginHost) -> ReportBuilt:
@@ -206,10 +216,11 @@ def _execute(
         host=host,
         log_level=plan.log_level,
     )
-    supervisor.fork()
-    log = log_path(directory)
-    stack.enter_context(logging_to(log, supervisor.controller_id, plan.log_level))
     try:
+        with held_signals():
+            supervisor.fork()
+        log = log_path(directory)
+        stack.enter_context(logging_to(log, supervisor.controller_id, plan.log_level))
         clock = SystemClock()
         with JournalWriter(
             journal_directory(directory), CONTROLLER_STREAM, run_id=plan.run_id, clock=clock
@@ -252,7 +263,10 @@ def _run_loop(main: Callable[[], object]) -> None:
     import uvloop
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(main())  # type: ignore[arg-type]
+        try:
+            runner.run(main())  # type: ignore[arg-type]
+        except asyncio.CancelledError:  # a SIGTERM before the run began
+            raise KeyboardInterrupt from None
 
 
 def _measured(report: ReportBuilt) -> bool:
@@ -260,9 +274,9 @@ def _measured(report: ReportBuilt) -> bool:
     return bool(report.summary.get("run", {}).get("journal", {}).get("records"))
 
 
-def _outcome(plan: Plan, status: str, report: ReportBuilt, tracking: "Tracking | None") -> Outcome:
+def _outcome(plan: Plan, status: str, report: ReportBuilt, telling: "Telling | None") -> Outcome:
     from steelyard.app.report import verdict_exit_code
 
     summary = msgspec.convert(report.summary, Summary)
     exit_code = EXIT_INTERRUPTED if status == "cancelled" else verdict_exit_code(summary, plan)
-    return Outcome(plan, summary, report.files, report.failures, exit_code, tracking)
+    return Outcome(plan, summary, report.files, report.failures, exit_code, telling)

@@ -103,8 +103,12 @@ class RunController:
         """Live through the run. `status`, `failure` and `report` say how it ended."""
         self._supervisor = supervisor
         loop = asyncio.get_running_loop()
-        await supervisor.start()
+        myself = asyncio.current_task()
+        if self._signals() and myself is not None:
+            # As the loop has it for SIGINT: while roles start there is nothing to write down.
+            loop.add_signal_handler(signal.SIGTERM, myself.cancel)
         try:
+            await supervisor.start()
             for number in self._signals():
                 loop.add_signal_handler(number, self._interrupted, number)
             self._subscribe()

@@ -28,7 +28,13 @@ def build_app() -> "App":
     from steelyard import __version__
     from steelyard.cli.run_plan import run_plan
 
-    app = App(name="steelyard", version=__version__, help=ABOUT, help_format="plaintext")
+    app = App(
+        name="steelyard",
+        version=__version__,
+        help=ABOUT,
+        help_format="plaintext",
+        suppress_keyboard_interrupt=False,  # `main` says that it was interrupted
+    )
     for command in COMMANDS:
         app.command(command.target, name=command.name)
     app.default(run_plan)

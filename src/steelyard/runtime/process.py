@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ LAST_WORDS_MAX = 4096
 TITLE_PREFIX = "steelyard"
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_ENDING = frozenset({signal.SIGINT, signal.SIGTERM})
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -158,6 +159,19 @@ def die_with_parent(parent_pid: int) -> None:
         os._exit(EXIT_CHILD_FAILED)
 
 
+@contextlib.contextmanager
+def held_signals() -> Iterator[None]:
+    """Hold SIGINT and SIGTERM back until the block is over.
+
+    What Python calls around a fork swallows an exception, so a Ctrl-C then would come to nothing.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def fork_child(title: str, main: Callable[[ChildEnd], int]) -> ChildProcess:
     """Fork; the child runs `main` and exits with its result, the parent gets a handle.
 
@@ -182,6 +196,7 @@ def fork_child(title: str, main: Callable[[ChildEnd], int]) -> ChildProcess:
         die_with_parent(parent_pid)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
         set_title(title)
         child.terminal_fd = _detach_files(keep=words_write)
         code = main(child)
