@@ -83,7 +83,7 @@ def test_an_old_journal_with_fewer_columns_is_read(kit, tmp_path, monkeypatch):
         descr = record_codec.descr_of(old)
         patch.setattr(record_codec, "RECORD_DTYPE", old)
         patch.setattr(record_codec, "_RECORD_NUMBER", record_codec.descr_number(descr))
-        patch.setattr(journal_writer, "RECORD_DESCR", descr)
+        patch.setattr(record_codec, "RECORD_DESCR", descr)
         with kit.writer(tmp_path) as journal:
             batch = kit.make_batch(0)
             journal.records(msgspec.structs.replace(batch, rows=2, data=rows.tobytes()))

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from steelyard.domain.bench.messages import RecordBatch
-from steelyard.domain.bench.record_codec import SeenBatches
 from steelyard.kernel.errors import JournalError, did_you_mean
 from steelyard.kernel.events import Event
 from steelyard.kernel.frames import FrameType
@@ -109,6 +108,8 @@ class JournalReader:
         Raises:
             JournalError: a file can't be read.
         """
+        from steelyard.domain.bench.record_codec import SeenBatches  # needs numpy
+
         seen = SeenBatches()
         for stream in self.streams():
             for item in _guarded(self._cursor(stream), _RECORDS):

@@ -3,12 +3,12 @@
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from steelyard.domain.bench.messages import RecordBatch
-from steelyard.domain.bench.record_codec import BatchDecoder, Descr
+from steelyard.domain.bench.record_columns import Descr, check_columns
 from steelyard.kernel.events import Event
 from steelyard.kernel.frames import (
     FILE_HEADER_SIZE,
@@ -23,6 +23,9 @@ from steelyard.kernel.frames import (
     parse_frame,
     stream_number,
 )
+
+if TYPE_CHECKING:
+    from steelyard.domain.bench.record_codec import BatchDecoder
 
 OPENED_EVENT = "journal.opened"
 ALL_FRAMES = frozenset(FrameType)
@@ -203,14 +206,14 @@ class StreamCursor:
         if frame.type is FrameType.OPENED:
             opening = self._open(frame)
             return _opening_event(opening, frame.seq) if FrameType.OPENED in wanted else None
-        opened, batches = self.opened, self._batches
-        if opened is None or batches is None:
+        opened = self.opened
+        if opened is None:
             message = "the stream was not opened before it"
             raise ValueError(message)
         if frame.type not in wanted:
             return None
         if frame.type is FrameType.RECORDS:
-            return batches.decode(frame.payload)
+            return self._decoder(opened).decode(frame.payload)
         body = _event_decoder.decode(frame.payload)
         return Event(
             schema=opened.schema,
@@ -230,10 +233,21 @@ class StreamCursor:
         if frame.stream != stream_number(opened.stream_id):
             message = f"stream number {frame.stream} is not that of {opened.stream_id!r}"
             raise ValueError(message)
-        self._batches = BatchDecoder(opened.record_descr, opened.chunk_descr)
+        check_columns(opened.record_descr)
+        if opened.chunk_descr:
+            check_columns(opened.chunk_descr)
+        self._batches = None
         self._stream = frame.stream
         self.opened = opened
         return opened
+
+    def _decoder(self, opened: StreamOpened) -> "BatchDecoder":
+        if self._batches is None:
+            # It needs numpy: who follows a run without records should not wait for that.
+            from steelyard.domain.bench.record_codec import BatchDecoder
+
+            self._batches = BatchDecoder(opened.record_descr, opened.chunk_descr)
+        return self._batches
 
     def _place(self) -> str:
         return f"{self.path.name}: at byte {self.offset}"

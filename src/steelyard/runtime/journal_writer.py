@@ -12,7 +12,6 @@ import msgspec
 
 from steelyard import __version__
 from steelyard.domain.bench.messages import RecordBatch
-from steelyard.domain.bench.record_codec import CHUNK_DESCR, RECORD_DESCR, encode_batch
 from steelyard.kernel.clock import Clock
 from steelyard.kernel.errors import JournalError
 from steelyard.kernel.events import EVENT_SCHEMA
@@ -170,6 +169,9 @@ class JournalWriter:
             JournalError: the batch's sizes don't agree, it is too large, or the file can't be
                 written; nothing of the batch is then in the journal.
         """
+        # Readers import this module for names of files, and should not wait for numpy.
+        from steelyard.domain.bench.record_codec import encode_batch
+
         try:
             parts = encode_batch(batch)
         except ValueError as error:
@@ -253,6 +255,8 @@ class JournalWriter:
         if self._end == 0:
             os.write(self._fd, file_header())
             self._end = FILE_HEADER_SIZE
+        from steelyard.domain.bench.record_codec import CHUNK_DESCR, RECORD_DESCR  # as above
+
         opened = StreamOpened(
             run_id=self.run_id,
             stream_id=self.stream_id,

@@ -1,6 +1,5 @@
 """Record batches as bytes that outlive the columns they were written with."""
 
-import re
 import struct
 from collections.abc import Callable
 from typing import Any
@@ -11,13 +10,10 @@ from crc32c import crc32c
 
 from steelyard.domain.bench.chunks import CHUNK_DTYPE, empty_chunks
 from steelyard.domain.bench.messages import RecordBatch
+from steelyard.domain.bench.record_columns import Descr, check_columns
 from steelyard.domain.bench.records import RECORD_DTYPE, empty_batch
 
-Descr = tuple[tuple[str, str], ...]
-
 _HEAD = struct.Struct("<IiqqIIII")
-_COLUMN = re.compile(r"\|[iub]1|<[iu][248]|<f[248]")
-MAX_COLUMNS = 1024
 
 _messages_decoder = msgspec.msgpack.Decoder(dict[int, str])
 
@@ -42,13 +38,7 @@ def dtype_of(descr: Descr) -> np.dtype[Any]:
     Raises:
         ValueError: a column is not a plain number, or its name comes twice.
     """
-    if not 0 < len(descr) <= MAX_COLUMNS:
-        message = f"a record has 1 to {MAX_COLUMNS} columns, got {len(descr)}"
-        raise ValueError(message)
-    for name, typestr in descr:
-        if _COLUMN.fullmatch(typestr) is None:
-            message = f"column {name!r} has the type {typestr!r}, which no record has"
-            raise ValueError(message)
+    check_columns(descr)
     return np.dtype(list(descr))
 
 
