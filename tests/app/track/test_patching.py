@@ -287,6 +287,28 @@ def test_secrets_among_parameters_are_not_kept(library):
     assert "hunter2" not in str(params)
 
 
+def test_parameters_that_have_no_end_are_cut_and_harm_nothing(library):
+    class Tells(Listens):
+        def begin(self, sink, writer, rate):
+            """Tell a structure that holds itself, and an object without a text."""
+
+            class Shy:
+                def __str__(self):
+                    message = "no text"
+                    raise OSError(message)
+
+            circle = {"rate": rate, "shy": Shy()}
+            circle["again"] = circle
+            sink.log_params(circle, "toy")
+
+    experiment = begin("a", host_of(Tells))
+    library.train()
+    experiment.stop()
+    assert experiment.snapshot().params["toy.rate"] == 0.5
+    assert int(experiment.snapshot().tags[LEFT_OUT_TAG]) > 0
+    assert counts(experiment) == {"loss": 4, "accuracy": 4}
+
+
 def test_a_forked_child_tells_its_parents_run(library, host):
     experiment = begin("a", host)
     library.Writer().add("loss", 1.0, 0)

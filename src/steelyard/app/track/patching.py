@@ -68,7 +68,7 @@ class _Installed:
 
     def _quarantine(self, error: SteelyardError) -> None:
         why = str(error)
-        if self._host.state(KIND, self.name) is not PluginState.QUARANTINED:
+        if self._host.state(KIND, self.name) is PluginState.VALIDATED:
             self._host.set_state(KIND, self.name, PluginState.QUARANTINED, why)
         _log.warning("%s; it logs nothing more in this process", why)
 

@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from steelyard.app.track.attached import Attached
+from steelyard.domain.track.bounded_params import take_params
 from steelyard.domain.track.names import check_name
-from steelyard.domain.track.params import flatten_params
 from steelyard.domain.track.steps import to_step
 from steelyard.domain.track.values import to_scalar
 from steelyard.kernel.errors import UsageError
@@ -37,10 +37,10 @@ class Bounds:
         """Tell whether a parameter of this name may be logged."""
         return name in self._params or self._admit(self._params, name, source)
 
-    def leave_out(self, name: Any, source: str, why: str) -> None:
+    def leave_out(self, name: Any, source: str, why: str, count: int = 1) -> None:
         """Count what is not logged; only the first of it is told at once."""
-        self.left_out += 1
-        if self.left_out == 1:
+        self.left_out += count
+        if self.left_out == count:
             _log.warning(
                 "'%s' of %s is not logged, as %s; more of it is counted in the tag %s",
                 name, source, why, LEFT_OUT_TAG,
@@ -91,11 +91,13 @@ class RunSink:
 
     def log_params(self, values: Any, prefix: str = "") -> None:
         """Log parameters below a prefix; what looks like a secret the run keeps out itself."""
-        kept: dict[str, Any] = {}
-        for key, value in flatten_params(values).items():
-            name = f"{prefix}.{key}" if prefix else key
-            if self._bounds.admits_param(name, self.source):
-                kept[name] = value
+        taken = take_params(values, prefix)
+        if taken.left_out:
+            self._bounds.leave_out(
+                prefix, self.source, "it is too much, or too deep", taken.left_out
+            )
+        admits = self._bounds.admits_param
+        kept = {name: value for name, value in taken.values.items() if admits(name, self.source)}
         if kept and self._experiment.is_running:
             self._experiment.log_params(kept)
 

@@ -28,10 +28,15 @@ class LightningFramework:
         connector = sys.modules[f"{module.__name__}.{_CONNECTOR}"]
         # The scalars are computed within what is muted: they are taken from there, not made anew.
         patches.watch(connector, "convert_tensors_to_scalars", after=_converted, inner=True)
-        patches.watch(connector._LoggerConnector, "log_metrics", after=_logged, mutes=_ALL)  # noqa: SLF001  no public place sees runs without a logger
+        told = connector._LoggerConnector  # noqa: SLF001  no public place sees runs without a logger
+        patches.watch(told, "log_metrics", before=_logs, after=_logged, mutes=_ALL)
         patches.watch(module.Trainer, "fit", before=_fit)
         # What its loggers do with hyperparameters is no news after that.
         patches.watch(sys.modules[module.Trainer.__module__], "_log_hyperparams", mutes=_ALL)
+
+
+def _logs(sink: Sink, *args: Any, **kwargs: Any) -> None:
+    sink.memory.pop(("scalars", get_ident()), None)  # of a call that did not come back
 
 
 def _converted(sink: Sink, result: Any, *args: Any, **kwargs: Any) -> None:
