@@ -91,8 +91,8 @@ def run_profile_command(
         sys.stdout.buffer.flush()
     else:
         print_result(outcome.summary, outcome.directory, host)
-    if plan.track is not None and (tracked := outcome.tracked()) is not None:
-        from steelyard.cli.tracked_page import print_tracked
+    if outcome.telling is not None:
+        from steelyard.cli.tracked_page import print_told
 
-        print_tracked(tracked)
+        print_told(outcome.tracked(), outcome.streamed())
     return report_failures(outcome.failures, outcome.directory, host, int(outcome.exit_code))

@@ -1,15 +1,30 @@
-"""What `profile` says of a run that was tracked."""
+"""What `profile` says of a run that was tracked or streamed."""
 
 import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from steelyard.app.bench_tracking.tracking import Tracked
+    from steelyard.app.otel_streaming import Streamed
 
 
-def print_tracked(tracked: "Tracked") -> None:
+def print_told(tracked: "Tracked | None", streamed: "Streamed | None") -> None:
     """Say on standard error where the run is, how far each tracker is, and what is missing."""
-    print("\n".join(tracked_lines(tracked)), file=sys.stderr)
+    lines = tracked_lines(tracked) if tracked is not None else []
+    lines += streamed_lines(streamed) if streamed is not None else []
+    print("\n".join(lines), file=sys.stderr)
+
+
+def streamed_lines(streamed: "Streamed") -> list[str]:
+    """Return what a collector was told, and what not."""
+    if streamed.problem:
+        return [f"error: not streamed: {streamed.problem}"]
+    lines = [f"Streamed {streamed.requests:,} requests to the collector"]
+    if streamed.left:
+        lines.append(f"Of the requests {streamed.left:,} were left when time was up")
+    if streamed.dropped:
+        lines.append(f"Of the looks at phases {streamed.dropped:,} were lost in a full queue")
+    return lines
 
 
 def tracked_lines(tracked: "Tracked") -> list[str]:

@@ -8,6 +8,7 @@ from steelyard.app.config.dataset import InputConfig, TokenizerConfig
 from steelyard.app.config.endpoint import EndpointConfig
 from steelyard.app.config.flag import Flag, Groups
 from steelyard.app.config.load import LoadConfig, PhaseConfig
+from steelyard.app.config.otel import OtelConfig
 from steelyard.app.config.output import OutputConfig, PluginsConfig, ServiceConfig
 from steelyard.app.config.parsing import lower, parse_goodput, split_list
 from steelyard.app.config.section import PositiveFloat, Section, not_yet
@@ -64,6 +65,9 @@ class BenchmarkConfig(Section):
     track: Annotated[TrackConfig, Field(description="Which trackers are told of a run.")] = Field(
         default_factory=TrackConfig
     )
+    otel: Annotated[
+        OtelConfig, Field(description="Results streamed to an OpenTelemetry collector.")
+    ] = Field(default_factory=OtelConfig)
     service: Annotated[ServiceConfig, Field(description="How Steelyard itself runs.")] = Field(
         default_factory=ServiceConfig
     )

@@ -22,6 +22,7 @@ from steelyard.domain.bench.plan import (
     SCHEDULE_FILE,
     DatasetPlan,
     EndpointPlan,
+    OtelPlan,
     PhasePlan,
     Plan,
     PluginChoice,
@@ -77,6 +78,7 @@ def make_plan(
         log_level=config.service.log_level,
         command_line=command_line,
         track=_track(config),
+        otel=_otel(config),
         options=options,
     )
 
@@ -105,6 +107,15 @@ def _track(config: BenchmarkConfig) -> TrackPlan | None:
         directory=_absolute(given.directory) if given.directory else "",
         routing=given.routing,
         artifacts=given.artifacts,
+    )
+
+
+def _otel(config: BenchmarkConfig) -> OtelPlan | None:
+    given = config.otel
+    if given.url is None:
+        return None
+    return OtelPlan(
+        url=given.url, stream=given.stream, resource_attributes=given.resource_attributes
     )
 
 

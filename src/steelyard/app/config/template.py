@@ -101,6 +101,7 @@ def as_config(plan: Plan) -> dict[str, Any]:
             "trace_timing": plan.show_trace_timing,
         },
         "track": _track(plan.track),
+        "otel": {} if plan.otel is None else msgspec.to_builtins(plan.otel),
         "service": {
             "run_type": plan.run_type,
             "log_level": plan.log_level,

@@ -65,8 +65,8 @@ _BY_REASON: dict[str, str] = {
         "--profile-export-prefix --profile-export-file --plot-required "
         "--export-outputs-json --stats-interval"
     ),
-    "streaming to trackers and collectors": (
-        "--otel-url --stream --otel-resource-attributes --gen-ai-provider "
+    "this spelling; --track names trackers, their options are in a configuration file": (
+        "--gen-ai-provider "
         "--mlflow-tracking-uri --mlflow-experiment --mlflow-run-name --mlflow-tag "
         "--mlflow-parent-run-id --mlflow-artifact-glob --wandb-project --wandb-entity "
         "--wandb-run-name --wandb-tag"

@@ -198,6 +198,20 @@ class TrackPlan(msgspec.Struct, frozen=True, kw_only=True):
     artifacts: tuple[str, ...] = ("*",)
 
 
+class OtelPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """A collector that is told of requests and phases while the load runs.
+
+    Attributes:
+        url: full URL for metrics, without user and password.
+        stream: `metrics` of requests, `timing` of phases, or `default` for both.
+        resource_attributes: of everything that is told.
+    """
+
+    url: str
+    stream: tuple[str, ...] = ("default",)
+    resource_attributes: dict[str, str] = {}
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Everything about a run that decides what is sent and when.
 
@@ -214,7 +228,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         slice_s: length of the time slices that metrics are also reported for; None reports none.
         fail_on: verdict statuses that make the exit code 1.
         ui: name of the ui plugin.
-        track: the trackers that are told; None tells nobody.
+        track, otel: the trackers and the collector that are told; None tells nobody.
     """
 
     run_id: str
@@ -239,4 +253,5 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     log_level: str = "INFO"
     command_line: str = ""
     track: TrackPlan | None = None
+    otel: OtelPlan | None = None
     options: dict[str, Any] = {}
