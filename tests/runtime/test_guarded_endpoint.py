@@ -95,3 +95,14 @@ def test_our_own_endpoints_are_called_directly(odd):
     assert guarded(odd, "chat", host) is odd
     host.register("endpoint", "odd", Odd)
     assert isinstance(guarded(odd, "odd", host), GuardedEndpoint)
+
+
+def test_an_answer_that_is_no_piece_is_a_fault(odd):
+    """But for the None by which an event ends its stream."""
+    odd.read_event = odd.read_body = lambda data: None
+    assert guard(odd).read_event(b"x") is None
+    with pytest.raises(PluginError, match=r"failed to read_body\(\): it gave no Piece; got 'None"):
+        guard(odd).read_body(b"x")
+    odd.read_event = lambda data: "a"
+    with pytest.raises(PluginError, match=r"failed to read_event\(\): it gave no Piece; got 'str'"):
+        guard(odd).read_event(b"x")

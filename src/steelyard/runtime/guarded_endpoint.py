@@ -71,9 +71,16 @@ class GuardedEndpoint:
     def _read(self, method: str, data: bytes) -> Any:
         with self._border.crossing(self._label, f"{method}()"):
             try:
-                return getattr(self._endpoint, method)(data)
+                piece = getattr(self._endpoint, method)(data)
             except UNREADABLE as error:
-                problem = error
+                problem: Exception = error
+            else:
+                if isinstance(piece, Piece) or (piece is None and method == "read_event"):
+                    return piece
+                problem = PluginError(
+                    f"Plugin {self._label} failed to {method}(): it gave no Piece",
+                    got=type(piece).__name__,
+                )
         raise problem
 
     def _read_stream(self, events: Sequence[bytes]) -> StreamReading:

@@ -53,6 +53,7 @@ def test_a_load_that_was_over_before_its_ramp_is_said(what):
     assert note.startswith("Phase up sent for 2 s, and its ramp takes 2.5 s")
     assert what.replace("_", " ") in note
     assert of_load(PhasePlan(name="up", request_rate=9, **{f"{what}_ramp_s": 2.0})) == []
+    assert of_load(PhasePlan(name="up", request_rate=9), sent_end_ns=-1) == []
 
 
 def test_a_count_beyond_the_trace_is_said():

@@ -158,6 +158,11 @@ def test_a_short_phase_is_no_slower_for_a_few_milliseconds_of_lag():
             "load."),
         ),
         (
+            {"succeeded": 0, "failed": 1000, "commonest_error": "plugin 200 (Plugin x failed)"},
+            ("None of 1000 requests succeeded: 1000 failed, most with plugin 200 (Plugin x "
+            "failed). Mend the plugin that the errors name, or choose another --endpoint-type."),
+        ),
+        (
             {"succeeded": 0, "cancelled": 1000, "cancels": True},
             ("None of 1000 requests succeeded: all were cancelled, as --request-cancellation-rate "
             "asked for. Lower it, or raise --request-cancellation-delay above the latency."),

@@ -53,8 +53,8 @@ def _ramp_notes(phase: PhasePlan, start_ns: int | None, sent_end_ns: int | None)
         return
     sent_s = (sent_end_ns - start_ns) / NS_PER_S
     for what, ramp_s in ramps.items():
-        if sent_s < ramp_s:
+        if 0 < sent_s < ramp_s:
             yield (
-                f"Phase {phase.name} sent for {max(sent_s, 0):.3g} s, and its ramp takes "
+                f"Phase {phase.name} sent for {sent_s:.3g} s, and its ramp takes "
                 f"{ramp_s:g} s: the {what} never came to its value."
             )

@@ -43,6 +43,8 @@ OSL_MISMATCH_SUSPECT = 0.10
 RATE_SLACK_NS = 50 * NS_PER_MS
 """A phase sent this much later than meant, in all, is lag: short phases are no slower for it."""
 
+_MEND_PLUGIN = "Mend the plugin that the errors name, or choose another --endpoint-type."
+
 _SPARED = frozenset({"post_processor_manager", "worker_manager"})
 """Services whose loss leaves load and records whole."""
 
@@ -167,7 +169,8 @@ def _counts(n: RunNumbers) -> Iterator[Cause]:
         why = f", most with {n.commonest_error}" if n.commonest_error else ""
         text = f"None of {n.requests} requests succeeded: {n.failed} failed{why}"
         text += f", {n.cancelled} were cancelled" if n.cancelled else ""
-        yield _cause("all_failed", INVALID, text)
+        by_plugin = n.commonest_error.startswith("plugin")
+        yield _cause("all_failed", INVALID, text, _MEND_PLUGIN if by_plugin else "")
         return
     ended = n.succeeded + n.failed
     rate = n.failed / ended
