@@ -61,7 +61,8 @@ class Experiment:
         directory: the store; `STEELYARD_TRACK_DIR` or `.steelyard` without it.
         run_id: the run to go on with, or the id of a new one.
         routing: rules on which backend is told what; see `Rule`.
-        collectors, automagic: what is logged without being asked; see `attach`.
+        collectors, automagic: what is logged by itself; see `prepare_collectors` and
+            `prepare_automagic` of `app.track.attachments`.
         not_secret: names or patterns of parameters and tags that only look like secrets.
 
     Raises:
