@@ -114,8 +114,10 @@ def _sure_hint(name: str, known: Mapping[str, Any]) -> str:
     """Return a suggestion only for a near miss: other programs may own other names."""
     from difflib import get_close_matches
 
-    close = get_close_matches(name, list(known), n=1, cutoff=_SURE)
-    return f"Did you mean '{close[0]}'?" if close else ""
+    # The prefix that all share would make any two names alike.
+    bare = [one.removeprefix(ENV_PREFIX) for one in known]
+    close = get_close_matches(name.removeprefix(ENV_PREFIX), bare, n=1, cutoff=_SURE)
+    return f"Did you mean '{ENV_PREFIX}{close[0]}'?" if close else ""
 
 
 def _from_flags(flags: Mapping[str, Any]) -> list[tuple[FieldSpec, Any, str]]:
