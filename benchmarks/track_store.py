@@ -2,11 +2,8 @@
 
     python -m benchmarks.track_store [--quick] [--write]
 
-The cost of `log_metric` stands beside a plain write of as many bytes, in turns. The delay is that
-of a script which logs 50,000 points between steps of work, with three mirrors (a file, one that is
-slow, one that is dead, each in a process of its own) against the journal alone, in turns too; CPU
-time is that of the script, which a busy machine does not change much. The store holds 1,000 runs of
-100 metrics with ten values each.
+The cost of `log_metric` stands beside a plain write of as many bytes, in turns. The store holds
+1,000 runs of 100 metrics with ten values each. What mirrors cost: `benchmarks.track_isolation`.
 """
 
 import os
@@ -27,39 +24,7 @@ from steelyard.runtime.track.layout import Store
 from steelyard.runtime.track.writer import RunWriter
 
 ROUND = 2_000
-POINTS = 50_000
 RUNS, METRICS, VALUES = 1_000, 100, 10
-STEP_WORK = 4_000
-
-BACKENDS = """
-import time
-
-from steelyard.domain.track.ports import Delivery
-
-
-class Slow:
-    plugin = {"kind": "backend", "name": "slow"}
-
-    def open(self, run):
-        return "slow"
-
-    def log(self, items):
-        time.sleep(0.1)
-        return Delivery(min(len(items), 50))
-
-    def flush(self):
-        return None
-
-    def close(self, end):
-        return None
-
-
-class Dead(Slow):
-    plugin = {"kind": "backend", "name": "dead"}
-
-    def log(self, items):
-        raise ConnectionError("refused")
-"""
 
 
 def _seconds(action: Callable[[], object]) -> float:
@@ -95,42 +60,6 @@ def _cost(directory: Path, rounds: int) -> list[list[str]]:
     return [[f"{len(data)}", f"{mine:.1f}", f"{bare:.1f}", f"{mine / bare:.1f}"]]
 
 
-def _script(directory: Path, points: int, backend: object) -> tuple[float, float, Experiment]:
-    """Return seconds and CPU seconds from a script's first step to its last, and its run."""
-    experiment = Experiment("script", backend=backend, directory=directory).start()
-    begun, begun_cpu = time.perf_counter(), time.process_time()
-    for step in range(points):
-        sum(range(STEP_WORK))
-        experiment.log_metric("loss", 0.125, step)
-    return time.perf_counter() - begun, time.process_time() - begun_cpu, experiment
-
-
-def _delay(directory: Path, points: int, rounds: int) -> list[list[str]]:
-    plugins = directory / "plugins"
-    plugins.mkdir()
-    (plugins / "mirrors.py").write_text(BACKENDS)
-    os.environ["STEELYARD_PLUGIN_DIRS"] = str(plugins)
-    mirrors = {"jsonl": {"directory": str(directory / "mirror")}, "slow": {}, "dead": {}}
-    arms: dict[str, list[tuple[float, float]]] = {"journal alone": [], "three mirrors": []}
-    had = ""
-    for number in range(rounds):
-        for arm, backend in zip(arms, ("local", mirrors), strict=True):
-            wall, cpu, experiment = _script(directory / f"{arm}{number}", points, backend)
-            experiment.stop(flush_timeout_s=2.0)
-            arms[arm].append((wall, cpu))
-            places = experiment.mirrors().items()
-            had = ", ".join(f"{label} {place.delivered:,}" for label, place in places)
-    medians = {
-        arm: [statistics.median(column) for column in zip(*values, strict=True)]
-        for arm, values in arms.items()
-    }
-    (wall, cpu), (wall_with, cpu_with) = medians.values()
-    rows = [[arm, f"{w:.2f}", f"{c:.2f}", ""] for arm, (w, c) in medians.items()]
-    rows[1][3] = had
-    more = [f"{(b / a - 1) * 100:+.2f} %" for a, b in ((wall, wall_with), (cpu, cpu_with))]
-    return [*rows, ["more", *more, ""]]
-
-
 def _fill(store: Store, runs: int) -> None:
     for number in range(runs):
         run_id = f"run-{number:05d}"
@@ -164,18 +93,15 @@ def main() -> None:
     """Measure, print, and keep the page where asked."""
     asked = parser(__doc__).parse_args()
     share = 10 if asked.quick else 1
-    # Mirrors that are not done outlive their script for a while, and write where they are.
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
+    with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         cost = _cost(directory, 50 // share)
-        delay = _delay(directory, POINTS // share, 3 if share == 1 else 1)
         answers = _answers(directory, RUNS // share)
     text = page(
         "Tracking",
         "What a script pays for being tracked, and how long its runs' store takes to answer.",
         [
             table(["bytes", "log_metric, µs", "plain write, µs", "ratio"], cost),
-            table([f"{POINTS // share:,} points", "s", "CPU s", "had at the end"], delay),
             table([f"{RUNS // share:,} runs, {METRICS} metrics, {VALUES} values", "s"], answers),
         ],
     )
