@@ -2,11 +2,10 @@
 
 import multiprocessing
 import queue
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from otlp_receiver import Collector
 
 from steelyard.dialects.aiperf.common.environment import Environment
 from steelyard.dialects.aiperf.common.messages.inference_messages import (
@@ -54,46 +53,6 @@ def taken(events):
         payload = event["payload"]
         found.append((event["type"], payload.get("metric_name"), payload.get("value")))
     return found
-
-
-class Collector:
-    """Decodes what a real exporter sends."""
-
-    def __init__(self):
-        proto = pytest.importorskip("opentelemetry.proto.collector.metrics.v1.metrics_service_pb2")
-        self.requests = []
-        collector = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self):
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                collector.requests.append(proto.ExportMetricsServiceRequest.FromString(body))
-                self.send_response(200)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, *_):
-                """Say nothing."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/v1/metrics"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
-        self._thread.start()
-
-    def close(self):
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-    def metrics(self):
-        """Return the last word on each metric by name: cumulative, so the last has all."""
-        return {
-            metric.name: metric
-            for request in self.requests
-            for resource in request.resource_metrics
-            for scope in resource.scope_metrics
-            for metric in scope.metrics
-        }
 
 
 @pytest.fixture
