@@ -31,6 +31,7 @@ FAILURE_TAG = "steelyard.failure"
 SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     # The mirror tries again, and is to be heard in between: not seven times within a call.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
 }
