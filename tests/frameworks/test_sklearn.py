@@ -111,3 +111,22 @@ def test_an_estimator_can_be_copied_and_pickled_meanwhile(tracked):
         fitted = LogisticRegression(C=0.5).fit(*data())
         again = pickle.loads(pickle.dumps(sklearn.base.clone(fitted).fit(*data())))  # noqa: S301  ours
     assert (again.coef_ == fitted.coef_).all()
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")  # how joblib makes its workers
+def test_a_scripts_own_estimator_is_sent_to_other_processes(tracked):
+    """It goes there as code, with our hook in it, which is silent there and comes to nothing."""
+
+    class Mean(sklearn.base.RegressorMixin, sklearn.base.BaseEstimator):
+        def fit(self, features, targets):
+            self.mean_ = targets.mean()
+            return self
+
+        def predict(self, features):
+            return np.full(len(features), self.mean_)
+
+    alone = cross_val_score(Mean(), *data(), cv=2, n_jobs=2)
+    with tracked(["sklearn"]) as told:
+        heard = cross_val_score(Mean(), *data(), cv=2, n_jobs=2)
+    assert heard.tolist() == alone.tolist()
+    assert told.run.metrics == {}

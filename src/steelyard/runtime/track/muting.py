@@ -13,6 +13,10 @@ class Muted(threading.local):
 
     names: frozenset[str] = frozenset()
 
+    def __reduce__(self) -> str:
+        """Be what is under this name in another process: hooks are sent along with classes."""
+        return "MUTED"
+
 
 MUTED = Muted()
 

@@ -41,6 +41,10 @@ class _Place:
             # Ours from before: somebody else patched over it then, and has taken that back.
             self.raw, self.is_own = left.raw, left.is_own
 
+    def __reduce__(self) -> tuple[Callable[..., "_Place"], tuple[()]]:
+        """Be a place where nobody looks: a script's own class may be sent to another process."""
+        return _abandoned_place, ()
+
     @property
     def function(self) -> Any:
         """What is called in the end, without a descriptor around it."""
@@ -71,6 +75,19 @@ class _Place:
         return f"{owner}.{self.name}"
 
 
+def _abandoned_place() -> _Place:
+    place = _Place.__new__(_Place)
+    place.is_live = False
+    place.replacement = place.raw = None
+    return place
+
+
+def _abandoned_set() -> "PatchSet":
+    patches = PatchSet("abandoned", lambda: None, _log.error)
+    patches.undo()
+    return patches
+
+
 class PatchSet:
     """All hooks of one framework.
 
@@ -94,6 +111,10 @@ class PatchSet:
         self._is_live = True
         self._places: list[_Place] = []
         self._undo: list[Callable[[], object]] = []
+
+    def __reduce__(self) -> tuple[Callable[..., "PatchSet"], tuple[()]]:
+        """Be a set without hooks in another process: there is no run to tell."""
+        return _abandoned_set, ()
 
     def watch(
         self,
