@@ -2,10 +2,6 @@
 
 import json
 import math
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -150,21 +146,6 @@ def test_what_can_not_be_done_is_told(steelyard, made, words, code, said):
     ended, _, err = steelyard("track", *words)
     assert ended == code
     assert said in err
-
-
-def test_a_query_that_is_interrupted_ends_as_commands_do(made, tmp_path, steelyard):
-    endless = "SELECT count(*) FROM range(10000000000) a, range(1000) b"
-    command = [sys.executable, "-m", "steelyard", "track", "query", endless]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, cwd=Path.cwd()) as process:
-        # The index that it makes first is there when it is about to ask.
-        deadline = time.monotonic() + 30
-        while not Path(".steelyard/index.duckdb").exists() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        time.sleep(0.5)
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=30)
-    assert process.returncode == 130
-    assert b"internal" not in err
 
 
 def test_an_unknown_project_is_told_with_those_there_are(steelyard, made):
