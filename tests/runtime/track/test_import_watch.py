@@ -1,6 +1,7 @@
 """Somebody is told when a module has been imported; the import itself does not notice."""
 
 import importlib
+import importlib.util
 import sys
 import threading
 import time
@@ -107,3 +108,26 @@ def test_files_beside_the_module_are_found_while_it_is_executed(watch, package, 
     )
     watch.when_imported(f"{package}.reads", lambda module: None)
     assert importlib.import_module(f"{package}.reads").VALUE == b"here"
+
+
+def test_a_module_that_puts_another_in_its_place_is_told_as_that(watch, package, tmp_path):
+    """As lazy modules do."""
+    (tmp_path / package / "lazy.py").write_text(
+        "import sys, types\n"
+        "other = types.ModuleType('other')\nother.VALUE = 3\nsys.modules[__name__] = other\n"
+    )
+    found = []
+    watch.when_imported(f"{package}.lazy", lambda module: found.append(module.VALUE))
+    assert importlib.import_module(f"{package}.lazy").VALUE == 3
+    assert found == [3]
+    assert watch not in sys.meta_path
+
+
+def test_who_only_asks_where_a_module_is_imports_nothing(watch, package):
+    """As libraries do to know whether another is installed."""
+    found = []
+    cancel = watch.when_imported(package, found.append)
+    spec = importlib.util.find_spec(package)
+    assert spec.loader.get_filename(package).endswith("__init__.py")
+    assert (found, package in sys.modules) == ([], False)
+    cancel()

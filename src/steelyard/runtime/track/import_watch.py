@@ -8,6 +8,7 @@ import importlib
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.abc import Loader
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -59,7 +60,7 @@ class ImportWatch:
             sys.meta_path.insert(0, self)
         if sys.modules.get(name) is not None:
             # Waits for a thread that is in the middle of importing it.
-            self._done(importlib.import_module(name))
+            self._done(name, importlib.import_module(name))
         return lambda: self._cancel(name, action)
 
     def find_spec(
@@ -75,12 +76,14 @@ class ImportWatch:
         finally:
             searching.discard(name)
         if spec is not None and hasattr(spec.loader, "exec_module"):
-            spec.loader = _Then(spec.loader, self._done)
+            spec.loader = _Then(spec.loader, partial(self._done, name))
         return spec
 
-    def _done(self, module: ModuleType) -> None:
-        for action in self._waiting.pop(module.__name__, []):
-            action(module)
+    def _done(self, name: str, module: ModuleType) -> None:
+        # A module may put another object, or none, under its name while it is executed.
+        there = sys.modules.get(name) or module
+        for action in self._waiting.pop(name, []):
+            action(there)
         self._leave()
 
     def _cancel(self, name: str, action: Action) -> None:
