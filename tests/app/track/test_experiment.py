@@ -297,6 +297,13 @@ def test_an_unknown_backend_is_told_before_the_run_begins(store_directory):
     assert get_active_experiment() is None
 
 
+def test_parameters_without_names_are_told_before_the_run_begins(store_directory):
+    with pytest.raises(UsageError, match="Parameters have names"):
+        start_logging("e", params=[3])
+    assert get_active_experiment() is None
+    assert not store_directory.exists()
+
+
 def test_local_is_the_journal_itself():
     with Experiment("e", backend="local") as experiment:
         experiment.log_metric("m", 1.0)

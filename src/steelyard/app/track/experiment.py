@@ -128,7 +128,7 @@ class Experiment:
         """Begin the run, and make it the active one.
 
         Raises:
-            UsageError: it was started before, or a backend is none.
+            UsageError: it was started before, a backend is none, or `params` have no names.
             PluginError: a backend can't be used.
             JournalError: its journal can't be written, or another process writes it.
         """
@@ -138,6 +138,7 @@ class Experiment:
                 next_step="Make another Experiment; with run_id=... it goes on with this run.",
             )
         told = self._arguments
+        params = flatten_params({} if told["params"] is None else told["params"])
         mirrors = planned(told["backend"], told["routing"])
         collectors = prepare_collectors(told["collectors"])
         automagic = prepare_automagic(told["automagic"])
@@ -155,8 +156,8 @@ class Experiment:
             for name, series in read_run(self._place).metrics.items():
                 self._steps.take(name, series.last_step)
         active.enter(self)
-        if told["params"] is not None:
-            self.log_params(told["params"])
+        if params:
+            self.log_params(params)
         if mirrors is not None:
             self._mirroring = mirrors(self.store, self._place)
         attach(self, collectors=collectors, automagic=automagic)
