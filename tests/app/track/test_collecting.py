@@ -240,7 +240,7 @@ def test_ten_a_second_cost_a_script_next_to_nothing():
         after = process.cpu_times()
     used_s = after.user + after.system - before.user - before.system
     assert used_s < 0.2
-    assert experiment.snapshot().metrics["system/cpu_percent"].count >= 15
+    assert experiment.snapshot().metrics["system/cpu_percent"].count >= 10
 
 
 MANIFEST = """\

