@@ -136,6 +136,42 @@ def test_another_store_is_a_tracker_too(url, tmp_path, config):
     assert len(found["artifacts"]) == 4
 
 
+SCRIPT = """
+import sys
+from steelyard.bench import DatasetPlan, EndpointPlan, PhasePlan, Plan, TrackPlan, profile
+
+plan = Plan(
+    run_id="script",
+    models=("mock",),
+    endpoint=EndpointPlan(urls=(sys.argv[1],)),
+    phases=(PhasePlan(name="profiling", concurrency=2, request_count=20),),
+    dataset=DatasetPlan(isl_mean=16, osl_mean=4),
+    artifact_dir=sys.argv[2],
+    run_type=sys.argv[3],
+    ui="none",
+    track=TrackPlan(backends=("jsonl",), name="mine", artifacts=("*.csv",),
+                    options={"jsonl": {"directory": "${MIRROR}"}}),
+)
+for _ in range(2):
+    tracked = profile(plan).tracked()
+    print(tracked.run_id, tracked.mirrors["jsonl"].closed, tracked.dropped, tracked.lost)
+"""
+
+
+@pytest.mark.parametrize("run_type", ["process", "inline"])
+def test_a_script_tracks_its_runs(url, tmp_path, run_type):
+    """A plan that is run again is another run, and a name in braces is filled when it opens."""
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, url, str(tmp_path / "run"), run_type],
+        capture_output=True, text=True, timeout=90, check=False,
+        env={**os.environ, "MIRROR": str(tmp_path / "mirror")},
+    )  # fmt: skip
+    assert done.stdout.splitlines() == ["script True 0 0", "script-2 True 0 0"], done.stderr
+    found = track(tmp_path, "show", "script-2")
+    assert [kept["name"] for kept in found["artifacts"]] == ["profile_export.csv"]
+    assert found["name"] == "mine"
+
+
 def test_without_the_flag_nothing_is_started_and_nothing_written(url, tmp_path):
     run = Run(url, tmp_path / "run", "--benchmark-duration", "1")
     run.wait_until_sending()

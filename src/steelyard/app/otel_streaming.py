@@ -91,11 +91,19 @@ class Streaming:
         self._fanout = fanout
         self.feed = PhaseFeed(fanout)
 
-    def finish(self) -> Streamed:
-        """Let it catch up, within bounds; say what became of it."""
+    def end(self) -> None:
+        """Say that the run is over: the process catches up and ends, waited for or not."""
+        if self._process.stdin is None:
+            return
         deadline = time.monotonic() + 1.0
         while not self._pipe.flush() and time.monotonic() < deadline:
             time.sleep(0.01)
+        self._process.stdin.close()
+        self._process.stdin = None
+
+    def finish(self) -> Streamed:
+        """Let it catch up, within bounds; say what became of it."""
+        self.end()
         try:
             answer, _ = self._process.communicate(timeout=END_S)
         except subprocess.TimeoutExpired:

@@ -27,13 +27,21 @@ if TYPE_CHECKING:
     from steelyard.app.profile import Outcome
     from steelyard.app.profile import run_profile as profile
     from steelyard.app.report import rebuild as report
-    from steelyard.domain.bench.plan import DatasetPlan, EndpointPlan, PhasePlan, Plan, TrackPlan
+    from steelyard.domain.bench.plan import (
+        DatasetPlan,
+        EndpointPlan,
+        OtelPlan,
+        PhasePlan,
+        Plan,
+        TrackPlan,
+    )
     from steelyard.domain.bench.summary import MetricSummary, Summary, Verdict
 
 _HOMES = {
     "DatasetPlan": "steelyard.domain.bench.plan",
     "EndpointPlan": "steelyard.domain.bench.plan",
     "MetricSummary": "steelyard.domain.bench.summary",
+    "OtelPlan": "steelyard.domain.bench.plan",
     "Outcome": "steelyard.app.profile",
     "PhasePlan": "steelyard.domain.bench.plan",
     "Plan": "steelyard.domain.bench.plan",
@@ -49,6 +57,7 @@ __all__ = [
     "DatasetPlan",
     "EndpointPlan",
     "MetricSummary",
+    "OtelPlan",
     "Outcome",
     "PhasePlan",
     "Plan",

@@ -57,6 +57,7 @@ def test_a_flag_chooses_among_the_files_options(plan_of):
         ("{backends: [jsonl, jsonl]}", "names jsonl twice"),
         ("{backends: [jsonl], options: {jsonl: {dir: x}}}", "unknown option"),
         ("{backends: [jsonl], options: {jsonl: {api_key: abc}}}", "a secret is not written here"),
+        ("{backends: [otel], options: {otel: {headers: {api-key: abc}}}}", "otel.headers.api-key"),
         ("{backends: [jsonl], options: {jsonl: {directory: http://u:p@h}}}", "a secret is not"),
         ("{backends: [jsonl], options: {jsonl: {directory: '${NO_SUCH}'}}}", "NO_SUCH is not set"),
         ("{backends: [jsonl], options: {other: {}}}", "none of the run's backends"),

@@ -36,10 +36,12 @@ def check_track(track: TrackPlan, host: PluginHost, environ: Mapping[str, str]) 
 
 
 def secret_options(options: Mapping[str, Any]) -> list[str]:
-    """Return the names of options that hold a secret instead of naming its variable."""
+    """Return the dotted names of options that hold a secret instead of naming its variable."""
     shown = BackendSpec(name="", label="", options=dict(options)).shown_options()
-    return [
-        name
-        for name, value in options.items()
-        if name not in shown and isinstance(value, str) and not has_reference(value)
-    ]
+    found = []
+    for name, value in options.items():
+        if isinstance(value, Mapping):
+            found += [f"{name}.{inner}" for inner in secret_options(value)]
+        elif name not in shown and isinstance(value, str) and not has_reference(value):
+            found.append(name)
+    return found

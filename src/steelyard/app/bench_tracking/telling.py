@@ -41,6 +41,8 @@ class Telling:
         """Tell how the run ended."""
         if self._tracking is not None:
             self._tracking.end(status, report)
+        if self._streaming is not None:
+            self._streaming.end()
 
     def tracked(self) -> Tracked | None:
         """Wait for trackers; see `Tracking.finish`."""

@@ -41,7 +41,10 @@ def _backend(
     path: Path = ("track", "options", label)
     secrets = secret_options(options)
     for name in secrets:
-        yield (*path, name), "a secret is not written here; write `${NAME}` and export NAME"
+        yield (
+            (*path, *name.split(".")),
+            "a secret is not written here; write `${NAME}` and export NAME",
+        )
     try:
         check_run_id(label)
         whole = filled(options, environ)
