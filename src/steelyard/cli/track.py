@@ -237,11 +237,14 @@ def sync(
         store: Directory of the runs.
         as_json: Print JSON.
     """
+    from steelyard.app.track.backends import typed_options
     from steelyard.app.track.syncing import sync as deliver
 
     if option and backend is None:
         raise UsageError("--option needs --backend", got=" ".join(option))
-    chosen: Any = {backend: dict(_pair(word, "--option") for word in option)} if option else backend
+    chosen: Any = backend
+    if backend is not None and option:
+        chosen = {backend: typed_options(backend, dict(_pair(word, "--option") for word in option))}
     synced = deliver(run, chosen, directory=store, timeout_s=timeout, follow=follow)
     if as_json:
         _print_json(msgspec.to_builtins(synced))

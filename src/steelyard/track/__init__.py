@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from steelyard.domain.track.ports import Backend, Collector, Delivery, Noted, RunFacts
     from steelyard.domain.track.routing import Rule
     from steelyard.domain.track.run import Run, Status
+    from steelyard.domain.track.thinning import Sampling
 
 _HOMES = {
     "Backend": "steelyard.domain.track.ports",
@@ -33,6 +34,7 @@ _HOMES = {
     "Rule": "steelyard.domain.track.routing",
     "Run": "steelyard.domain.track.run",
     "RunFacts": "steelyard.domain.track.ports",
+    "Sampling": "steelyard.domain.track.thinning",
     "Status": "steelyard.domain.track.run",
     "capture_hyperparameters": "steelyard.app.track.hyperparameters",
     "diff": "steelyard.app.track.queries",
@@ -56,6 +58,7 @@ __all__ = [
     "Rule",
     "Run",
     "RunFacts",
+    "Sampling",
     "Status",
     "capture_hyperparameters",
     "diff",

@@ -3,7 +3,14 @@
 import pytest
 
 from steelyard.app.composition import standard_host
-from steelyard.app.track.backends import BackendSpec, backend_specs, maker, require, rules_of
+from steelyard.app.track.backends import (
+    BackendSpec,
+    backend_specs,
+    maker,
+    require,
+    rules_of,
+    typed_options,
+)
 from steelyard.domain.track.routing import Rule
 from steelyard.kernel.errors import ConfigError, PluginError, UsageError
 from steelyard.runtime.track.methods_backend import MethodsBackend
@@ -103,3 +110,15 @@ def test_a_rule_is_written_as_a_mapping_too():
     for bad in ({"to": "x", "naem": "y"}, {"name": "x"}, 3):
         with pytest.raises(UsageError, match="no routing rule"):
             rules_of([bad])
+
+
+def test_options_that_are_texts_become_what_the_backend_takes():
+    words = {"timeout_s": "1.5", "step": "false", "endpoint": "5", "headers": "{", "other": "7"}
+    assert typed_options("otel", words) == {
+        "timeout_s": 1.5, "step": False, "endpoint": "5", "headers": "{", "other": "7",
+    }  # fmt: skip
+
+
+def test_headers_are_not_kept_beside_a_run():
+    spec = BackendSpec(name="otel", label="otel", options={"headers": {"x-team": "abc"}})
+    assert spec.shown_options() == {}

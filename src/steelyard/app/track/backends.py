@@ -1,5 +1,6 @@
 """From what a person calls a backend to a mirror that can be run."""
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -41,7 +42,12 @@ class BackendSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     def shown_options(self) -> dict[str, Any]:
         """Return the options that may be written to a file: none that look like a secret."""
-        return {key: value for key, value in self.options.items() if not is_secret(key, value)}
+        return {
+            key: value
+            for key, value in self.options.items()
+            # Every vendor has a name of its own for the header with the key.
+            if key.lower() != "headers" and not is_secret(key, value)
+        }
 
 
 def backend_specs(given: Any) -> tuple[BackendSpec, ...]:
@@ -105,6 +111,29 @@ def _configured(label: str, options: Any) -> BackendSpec:
         )
     (spec,) = _specs([options])
     return msgspec.structs.replace(spec, label=label)
+
+
+def typed_options(name: str, words: Mapping[str, str]) -> dict[str, Any]:
+    """Return options that were written as texts as what the backend's schema says that they are.
+
+    What can't be read so stays a text: the schema's check tells what is wrong with it.
+
+    Raises:
+        PluginError: there is no such backend.
+    """
+    schema = standard_host().spec("backend", name).config_schema or {}
+    fields = schema.get("properties", schema)
+    return {key: _typed(fields.get(key), text) for key, text in words.items()}
+
+
+def _typed(field: Any, text: str) -> Any:
+    kind = field.get("type") if isinstance(field, Mapping) else "string"
+    if kind in ("string", "str", "text"):
+        return text
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def _sampling_of(given: Any, label: str) -> Sampling | None:
