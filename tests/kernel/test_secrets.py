@@ -120,6 +120,13 @@ PLACES = """
     https://hooks.example.org/services/T0001/B0001/{}
     https://example.org/api/webhooks/123456/{}
     client_secret: "{}"
+    {{"password": "one\\"{}"}}
+    {{'password': 'one\\'{}'}}
+    "{{\\"password\\": \\"{}\\"}}"
+    cut off: {{"password": "{}
+    curl -u me:{} http://localhost
+    curl --user=me:{} http://localhost
+    secrets.openai={}
     secret_key = '{}'
 """.strip().splitlines()  # fmt: skip
 

@@ -62,19 +62,24 @@ _BEARER = re.compile(
     r"(?!(?-i:(?!sk-)[a-z]+(?:-[a-z]+)*)(?![\w.~+/=-]))(?P<value>[\w.~+/=-]{6,})"
 )
 _SKIP = r"(?!(?:None|True|False|null|true|false|str|int|bool|bytes)\b|\$|<redacted>|\{)"
+# A text in quotes, with its escapes; where it was cut off, what is there of one.
+_QUOTED = r"\"(?:\\.|[^\"\\\n])+\"|'(?:\\.|[^'\\\n])+'"
 _PAIR = re.compile(
-    r"(?P<name>(?:(?<![\w.-])|(?<=--))[A-Za-z_][\w.-]{1,127})(?P<between>[\"']?\s{0,3}[:=]\s{0,3})"
-    rf"(?:(?P<quote>[\"'])(?P<quoted>(?!<redacted>)[^\"'\n]+)(?P=quote)|"
-    rf"(?P<scheme>(?:bearer|basic|token)\s+)?{_SKIP}(?!=)(?P<value>[^\s\"',;&]+?)(?=[)\]}}>]*(?:[\s\"',;&]|\Z)))",
+    r"(?P<name>(?:(?<![\w.-])|(?<=--))[A-Za-z_][\w.-]{1,127})"
+    r"(?P<between>\\?[\"']?\s{0,3}[:=]\s{0,3})"
+    rf"(?:(?P<quoted>{_QUOTED})|"
+    rf"(?P<scheme>(?:bearer|basic|token)\s+)?(?P<open>\\?[\"'])?+{_SKIP}(?!=)"
+    r"(?P<value>[^\s\"',;&]+?)(?=[)\]}>]*(?:\\?[\"']|[\s,;&]|\Z)))",
     re.IGNORECASE,
 )
 _COOKIE = re.compile(
     r"(?i)\b(?P<name>(?:set-)?cookies?[\"']?\s{0,3}[:=]\s{0,3}[\"']?)[\w.-]+=[^\r\n\"']+"
 )
 _FLAG = re.compile(
-    r"(?P<name>(?<![\w-])--?[A-Za-z][\w-]+)(?P<gap>\s+)(?:(?P<quote>[\"'])(?P<quoted>[^\"'\n]*)"
-    r"(?P=quote)|(?P<value>[^\s\"'<-][^\s\"']*))"
+    rf"(?P<name>(?<![\w-])--?[A-Za-z][\w-]+)(?P<gap>\s+)"
+    rf"(?:(?P<quoted>{_QUOTED})|(?P<value>[^\s\"'<-][^\s\"']*))"
 )
+_LOGIN = re.compile(r"(?P<flag>(?<![\w-])(?:-u|--user)(?:\s+|=)[\"']?[^\s:\"']+:)[^\s\"'<]+")
 _WORD = re.compile(r"(?<![\w+/=.-])[A-Za-z0-9+/_=-]{20,512}(?![\w+/=-])")
 _RUN = re.compile(r"[A-Za-z0-9]+")
 _WORDLIKE = re.compile(r"[a-z]{4,}")
@@ -114,16 +119,9 @@ def redacted(name: str, value: Any, known: Iterable[str] = ()) -> Any:
 
 
 def _redacted_text(name: str, value: str, known: Iterable[str]) -> str:
-    suspicion = suspicion_of(name)
     if not value or value == REDACTED or _names_another(value):
         return value
-    if suspicion >= Suspicion.TEXT and not _is_harmless(name, suspicion, value):
-        return REDACTED
-    if suspicion == Suspicion.HINT and _RANDOM_MIN <= len(value) <= _RANDOM_MAX:
-        is_hash = _HEX.fullmatch(value) is not None and any(map(str.isdigit, value))
-        if is_hash or looks_random(value):
-            return REDACTED
-    return scrubbed(value, known)
+    return REDACTED if _is_named_secret(name, value) else scrubbed(value, known)
 
 
 def _redacted_items(name: str, values: Iterable[Any], known: Iterable[str]) -> list[Any]:
@@ -173,6 +171,7 @@ def scrubbed(text: str, known: Iterable[str] = ()) -> str:
     text = _WEBHOOK.sub(rf"\g<1>{REDACTED}", text)
     text = _BEARER.sub(rf"\g<scheme>\g<gap>{REDACTED}", text)
     text = _COOKIE.sub(rf"\g<name>{REDACTED}", text)
+    text = _LOGIN.sub(rf"\g<flag>{REDACTED}", text)
     text = _PAIR.sub(_without_value, text)
     if "-" in text:
         text = _FLAG.sub(_without_argument, text)
@@ -205,30 +204,35 @@ def _without_signature(match: re.Match[str]) -> str:
 
 
 def _without_value(match: re.Match[str]) -> str:
-    value = match["quoted"] or match["value"]
-    name = match["name"].rpartition(".")[2] or match["name"]
-    if redacted_name_wins(name, value):
-        quote, scheme = match["quote"] or "", match["scheme"] or ""
-        return f"{match['name']}{match['between']}{quote}{scheme}{REDACTED}{quote}"
-    return match[0]
-
-
-def redacted_name_wins(name: str, value: str) -> bool:
-    """Tell whether a value is a secret by its name alone."""
-    suspicion = suspicion_of(name)
-    return (
-        suspicion >= Suspicion.TEXT
-        and not _names_another(value)
-        and not _is_harmless(name, suspicion, value)
-    )
+    shown = _shown(match["name"], match["quoted"], match["value"])
+    if shown is None:
+        return match[0]
+    before = f"{match['name']}{match['between']}{match['scheme'] or ''}{match['open'] or ''}"
+    return before + shown
 
 
 def _without_argument(match: re.Match[str]) -> str:
-    value = match["quoted"] if match["quoted"] is not None else match["value"]
-    if not value or not redacted_name_wins(match["name"].lstrip("-"), value):
-        return match[0]
-    quote = match["quote"] or ""
-    return f"{match['name']}{match['gap']}{quote}{REDACTED}{quote}"
+    shown = _shown(match["name"].lstrip("-"), match["quoted"], match["value"])
+    return match[0] if shown is None else f"{match['name']}{match['gap']}{shown}"
+
+
+def _shown(name: str, quoted: str | None, value: str | None) -> str | None:
+    """Return what is shown for a value that its name makes a secret; None for another."""
+    quote = quoted[0] if quoted else ""
+    text = quoted[1:-1] if quoted else value or ""
+    if not text or text == REDACTED or not _is_named_secret(name, text):
+        return None
+    return f"{quote}{REDACTED}{quote}"
+
+
+def _is_named_secret(name: str, value: str) -> bool:
+    suspicion = suspicion_of(name)
+    if _names_another(value) or suspicion == Suspicion.NONE:
+        return False
+    if suspicion == Suspicion.HINT:
+        is_hash = _HEX.fullmatch(value) is not None and any(map(str.isdigit, value))
+        return _RANDOM_MIN <= len(value) <= _RANDOM_MAX and (is_hash or looks_random(value))
+    return not _is_harmless(name, suspicion, value)
 
 
 def looks_random(text: str) -> bool:
