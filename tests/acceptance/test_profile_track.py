@@ -181,6 +181,33 @@ def test_without_the_flag_nothing_is_started_and_nothing_written(url, tmp_path):
     assert "Tracked" not in run.err
 
 
+UNTRACKED = """
+import os, sys, time
+from steelyard.bench import load_plan, profile
+
+flags = {"model": "mock", "url": sys.argv[1], "artifact_dir": sys.argv[2], "ui": "none",
+         "request_count": 5, "run_type": "inline"}
+plan = load_plan(config_path=None, flags=flags, environ=os.environ, now_wall_ns=time.time_ns(),
+                 entropy=os.urandom(8))
+assert profile(plan).tracked() is None
+print([name for name in sys.modules if name.startswith(tuple(sys.argv[3:]))])
+"""
+
+
+TRACKER = (
+    "steelyard.app.track", "steelyard.app.bench_tracking", "steelyard.app.otel_streaming",
+    "steelyard.domain.track", "steelyard.runtime.track", "steelyard.runtime.otel", "opentelemetry",
+)  # fmt: skip
+
+
+def test_a_run_that_is_not_tracked_loads_nothing_of_the_tracker(url, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", UNTRACKED, url, str(tmp_path / "run"), *TRACKER],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.stdout.strip() == "[]", done.stderr
+
+
 def test_an_unknown_tracker_is_told_before_the_load_starts(tmp_path):
     run = Run("http://127.0.0.1:1", tmp_path / "run", "--track", "jsonl,mlfow")
     assert run.wait() == 2

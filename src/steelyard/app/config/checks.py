@@ -23,7 +23,6 @@ from steelyard.app.config.load_checks import (
 )
 from steelyard.app.config.model import BenchmarkConfig
 from steelyard.app.config.problems import line_for
-from steelyard.app.config.track import TrackConfig
 from steelyard.app.config.tree import Tree
 from steelyard.domain.bench.headers import variables_in
 from steelyard.domain.bench.slices import SLICES_MAX
@@ -113,7 +112,7 @@ def _plugins(config: BenchmarkConfig, host: Catalog) -> Iterator[Mistake]:
 
 
 def _track(config: BenchmarkConfig, host: Catalog, environ: Mapping[str, str]) -> Iterator[Mistake]:
-    if config.track != TrackConfig():
+    if config.track.backends or config.track.options or config.track.routing:
         # A run that is not tracked loads nothing of the tracker.
         from steelyard.app.config.track_checks import track_mistakes
 
