@@ -40,6 +40,8 @@ FAILING_S = 1.0
 """How long it waits for one whose latest call failed."""
 
 NICE = 10
+"""Mirrors get a tenth of a core that a script fills; in the idle class they would get nothing while
+a training fills all cores, and nobody could watch it."""
 _POLL_S = 0.02
 _log = logging.getLogger("steelyard.track")
 

@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import MutableMapping, Sequence
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 from steelyard.app.composition import standard_host
@@ -24,6 +25,13 @@ from steelyard.runtime.process import set_title
 from steelyard.runtime.track.layout import RunPlace, Store
 from steelyard.runtime.track.mirror import mirror_path
 from steelyard.runtime.track.sidecar import in_children
+
+
+def _prepare(plugins: Sequence[str]) -> None:
+    """Find the plugins, and import what checks their options: once, for all children."""
+    specs = standard_host().specs("backend")
+    if any(spec.name in plugins and spec.config_schema is not None for spec in specs):
+        import_module("steelyard.plugins.schema")
 
 
 def main(words: Sequence[str], environ: MutableMapping[str, str] = os.environ) -> None:
@@ -48,7 +56,7 @@ def main(words: Sequence[str], environ: MutableMapping[str, str] = os.environ) -
         with contextlib.suppress(BrokenPipeError):  # the script is gone
             os.write(settings.report_fd, f"{label}\n".encode())
 
-    standard_host().specs("backend")  # found once, for all children
+    _prepare([told.plugin for told in settings.specs])
     in_children(
         {told.label: partial(work, told) for told in settings.specs},
         lambda label: mirror_path(place, label).with_suffix(".log"),
