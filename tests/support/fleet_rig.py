@@ -16,7 +16,7 @@ class MemoryLedger:
 
     def __init__(self):
         self.tasks, self.workers, self.next_token = {}, {}, 1
-        self.decisions, self.happened, self.commits = [], [], 0
+        self.decisions, self.happened, self.attempts, self.commits = [], [], [], 0
 
     def load(self):
         return Remembered(
@@ -25,12 +25,21 @@ class MemoryLedger:
             next_token=self.next_token,
         )
 
+    def recall(self, task_ids, keys):
+        kept = (msgspec.msgpack.decode(t, type=Task) for t in self.tasks.values())
+        return tuple(
+            task for task in kept
+            if task.spec.task_id in task_ids
+            or (task.spec.user, task.spec.idempotency_key) in keys
+        )  # fmt: skip
+
     def commit(self, change):
         self.commits += 1
         for task in change.tasks:
             self.tasks[task.spec.task_id] = msgspec.msgpack.encode(task)
         for worker in change.workers:
             self.workers[worker.worker_id] = msgspec.msgpack.encode(worker)
+        self.attempts += change.attempts
         self.decisions += change.decisions
         self.happened += change.happened
         self.next_token = change.next_token

@@ -11,7 +11,7 @@ from steelyard.domain.fleet.model import Backoff, Ending, Outcome, TaskSpec
 from steelyard.kernel.errors import SteelyardError
 from steelyard.runtime.clock import SystemClock
 from steelyard.runtime.fleet.driver import FleetDriver
-from steelyard.runtime.fleet.ports import LostLeadershipError
+from steelyard.runtime.fleet.ports import LostLeadershipError, Remembered
 
 
 def spec(name, **more):
@@ -121,6 +121,41 @@ async def test_a_coordinator_that_no_longer_leads_does_nothing_more():
         with pytest.raises(LostLeadershipError):
             await run.task
     assert not run.engine.submitted
+
+
+async def test_every_attempt_is_kept_with_how_it_ended():
+    endings = iter([Ending.FAILED, Ending.REFUSED, Ending.SUCCEEDED])
+    engine = InstantEngine(behave=lambda lease, spec: Outcome(ending=next(endings)))
+    async with Running(engine) as run:
+        again = Backoff(first_s=0.01)
+        await run.driver.tell(Submitted((spec("t", retries=1, backoff=again),)))
+        await run.until(lambda: run.heard.count("task_completed") == 1)
+    kept = [(a.attempt, a.outcome.ending, a.worker_id != "") for a in run.ledger.attempts]
+    assert kept == [(1, "failed", True), (2, "refused by the worker", True), (3, "succeeded", True)]
+
+
+async def test_what_has_ended_is_known_to_a_coordinator_that_never_saw_it():
+    ledger = MemoryLedger()
+    async with Running(ledger=ledger) as run:
+        await run.driver.tell(Submitted((spec("t", user="u", idempotency_key="k"),)))
+        await run.until(lambda: run.heard.count("task_completed") == 1)
+
+    class Forgetful(MemoryLedger):
+        def load(self):
+            return Remembered(next_token=2)
+
+    later = Forgetful()
+    later.tasks = ledger.tasks
+    async with Running(ledger=later) as run:
+        told = (
+            spec("t"), spec("twin", user="u", idempotency_key="k"), spec("next", depends_on=("t",)),
+        )  # fmt: skip
+        refused = await run.driver.tell(Submitted(told))
+        await run.until(lambda: run.heard.count("task_completed") == 1)
+    assert [r.reason for r in refused] == [
+        "there is a task of that id", "it is task t, by its idempotency key",
+    ]  # fmt: skip
+    assert later.state("next") == "completed"
 
 
 async def test_a_new_coordinator_goes_on_from_the_ledger():

@@ -3,9 +3,24 @@
 from collections.abc import Iterable
 from typing import Any
 
-from steelyard.domain.fleet.events import Action, Fire, Reschedule, SaveTask, SaveWorker
+from steelyard.domain.fleet.events import (
+    Action,
+    AttemptOver,
+    Fire,
+    Reschedule,
+    SaveTask,
+    SaveWorker,
+)
 from steelyard.domain.fleet.hooks import FleetHook
-from steelyard.domain.fleet.model import FAILURES_KEPT, Lease, Limits, Task, Worker
+from steelyard.domain.fleet.model import (
+    FAILURES_KEPT,
+    Attempt,
+    Lease,
+    Limits,
+    Outcome,
+    Task,
+    Worker,
+)
 from steelyard.domain.fleet.recovery import Recoveries
 from steelyard.domain.fleet.requirements import Room
 from steelyard.domain.fleet.retry import Breaker
@@ -129,6 +144,15 @@ class Book:
     def remember_failure(self, task: Task, text: str) -> None:
         """Keep why an attempt came to nothing."""
         task.failures = (*task.failures, f"attempt {task.attempt}: {text}")[-FAILURES_KEPT:]
+
+    def attempt_over(self, task: Task, outcome: Outcome, now_ns: int) -> None:
+        """Have the ledger keep the current attempt in the history of a task."""
+        attempt = Attempt(
+            task_id=task.spec.task_id, attempt=task.attempt, token=task.token,
+            worker_id=task.worker_id, leased_ns=task.leased_ns, started_ns=task.started_ns,
+            ended_ns=now_ns, outcome=outcome,
+        )  # fmt: skip
+        self.actions.append(AttemptOver(attempt))
 
     def lease_of(self, task: Task) -> Lease:
         """Return the lease that holds a task."""

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from steelyard.domain.fleet.hooks import FleetHook
-from steelyard.domain.fleet.model import Lease, Outcome, Proposal, TaskSpec
+from steelyard.domain.fleet.model import Attempt, Lease, Outcome, Proposal, TaskSpec
 from steelyard.domain.fleet.requirements import Capabilities
 
 
@@ -102,6 +102,12 @@ class SaveWorker(msgspec.Struct, frozen=True):
     worker_id: str
 
 
+class AttemptOver(msgspec.Struct, frozen=True):
+    """The ledger is to have this attempt among those that are over."""
+
+    attempt: Attempt
+
+
 class Dispatch(msgspec.Struct, frozen=True):
     """An engine is to carry out an attempt."""
 
@@ -140,4 +146,6 @@ class WakeAt(msgspec.Struct, frozen=True):
     at_ns: int
 
 
-Action = SaveTask | SaveWorker | Dispatch | Revoke | Fire | Refused | Reschedule | WakeAt
+Action = (
+    SaveTask | SaveWorker | AttemptOver | Dispatch | Revoke | Fire | Refused | Reschedule | WakeAt
+)  # fmt: skip

@@ -71,6 +71,12 @@ class Fleet:
                 book.timers.set("freed", str(token), now_ns + seconds(book.limits.grace_s))
         return self._wanted()
 
+    def recall(self, tasks: Iterable[Task], now_ns: int) -> None:
+        """Take up ended tasks that new ones refer to, and that `restore` was not given."""
+        for task in tasks:
+            if task.spec.task_id not in self.book.tasks:
+                self.book.add(task, now_ns)
+
     def handle(self, event: Event, now_ns: int) -> list[Action]:
         """Take an event; return what is wanted because of it.
 

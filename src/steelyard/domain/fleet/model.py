@@ -185,6 +185,25 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
     token: int
 
 
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """One attempt at a task, for its history.
+
+    Attributes:
+        started_ns: 0 when nobody told of a start.
+        ended_ns: 0 while it is under way.
+        outcome: None while it is under way.
+    """
+
+    task_id: str
+    attempt: int
+    token: int
+    worker_id: str
+    leased_ns: int
+    started_ns: int = 0
+    ended_ns: int = 0
+    outcome: Outcome | None = None
+
+
 class Proposal(msgspec.Struct, frozen=True, kw_only=True):
     """What a scheduler would do, and why."""
 

@@ -94,6 +94,7 @@ def _cancel(book: Book, task: Task, reason: str, now_ns: int) -> None:
 def _mark_cancelled(book: Book, task: Task, reason: str, now_ns: int) -> None:
     if task.state in TASK_HELD:
         revoke(book, task, reason, now_ns)
+        book.attempt_over(task, Outcome(ending=Ending.CANCELLED, error=reason), now_ns)
         book.breaker(task.worker_id).released()
     _free_endpoint(book, task, now_ns)
     book.move(task, TaskStep.CANCEL, now_ns, reason)
@@ -193,6 +194,7 @@ def attempt_ended(book: Book, event: AttemptEnded, now_ns: int) -> None:
 def settle_attempt(book: Book, task: Task, outcome: Outcome, now_ns: int) -> None:
     """Draw the consequences of how the current attempt ended."""
     task.outcome = outcome
+    book.attempt_over(task, outcome, now_ns)
     _tell_breakers(book, task, outcome.ending, now_ns)
     name = task.spec.task_id
     if outcome.ending is Ending.SUCCEEDED:

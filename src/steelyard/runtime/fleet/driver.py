@@ -14,6 +14,7 @@ import msgspec
 from steelyard.domain.fleet.events import (
     Action,
     AttemptEnded,
+    AttemptOver,
     AttemptStarted,
     Dispatch,
     Event,
@@ -24,6 +25,7 @@ from steelyard.domain.fleet.events import (
     Revoke,
     SaveTask,
     SaveWorker,
+    Submitted,
     Ticked,
     WakeAt,
     WorkerDied,
@@ -48,6 +50,12 @@ _log = logging.getLogger("steelyard.fleet")
 class _Ask(msgspec.Struct):
     event: Event
     answer: asyncio.Future[tuple[Refused, ...]] | None = None
+
+
+def _fail(asks: Sequence[_Ask], error: SteelyardError) -> None:
+    for ask in asks:
+        if ask.answer is not None and not ask.answer.done():
+            ask.answer.set_exception(error)
 
 
 class FleetDriver:
@@ -147,6 +155,11 @@ class FleetDriver:
         asks = [await self._inbox.get()]
         while len(asks) < BATCH_MAX and not self._inbox.empty():
             asks.append(self._inbox.get_nowait())
+        try:
+            await self._recall(asks)
+        except SteelyardError as error:
+            _fail(asks, error)
+            raise
         actions: list[Action] = []
         answers: list[tuple[_Ask, tuple[Refused, ...]]] = []
         for ask in asks:
@@ -161,9 +174,7 @@ class FleetDriver:
         try:
             await self._commit(actions, decisions, happened)
         except SteelyardError as error:
-            for ask, _ in answers:
-                if ask.answer is not None and not ask.answer.done():
-                    ask.answer.set_exception(error)
+            _fail(asks, error)
             raise
         for ask, refused in answers:
             if ask.answer is not None and not ask.answer.done():
@@ -171,6 +182,17 @@ class FleetDriver:
         for item in happened:
             self._told.put_nowait(item)
         await self._do(actions)
+
+    async def _recall(self, asks: Sequence[_Ask]) -> None:
+        """Have the machine know of the ended tasks that new ones refer to."""
+        book = self.fleet.book
+        specs = [s for ask in asks if isinstance(ask.event, Submitted) for s in ask.event.specs]
+        names = {name for spec in specs for name in (spec.task_id, *spec.depends_on)}
+        keys = {(spec.user, spec.idempotency_key) for spec in specs if spec.idempotency_key}
+        names, keys = names - book.tasks.keys(), keys - book.keys.keys()
+        if names or keys:
+            found = await asyncio.to_thread(self._ledger.recall, names, keys)
+            self.fleet.recall(found, self.now_ns())
 
     def _handle(self, event: Event) -> list[Action]:
         if not isinstance(event, AttemptEnded):
@@ -240,6 +262,7 @@ class FleetDriver:
         change = Change(
             tasks=tuple(book.tasks[name] for name in tasks),
             workers=tuple(book.workers[name] for name in workers),
+            attempts=tuple(a.attempt for a in actions if isinstance(a, AttemptOver)),
             decisions=tuple(decisions),
             happened=tuple(happened),
             next_token=book.next_token,

@@ -1,15 +1,22 @@
 """What the loop of a fleet needs of its ledger."""
 
+from collections.abc import Collection
 from typing import Protocol
 
 import msgspec
 
-from steelyard.domain.fleet.model import Task, Worker
-from steelyard.kernel.errors import SteelyardError
+from steelyard.domain.fleet.model import Attempt, Task, Worker
+from steelyard.kernel.errors import EXIT_UNREACHABLE, SteelyardError
 
 
 class LostLeadershipError(SteelyardError):
     """Another coordinator leads: nothing was saved, and nothing more may be done."""
+
+
+class LedgerGoneError(SteelyardError):
+    """The ledger's database can't be reached, and was waited for."""
+
+    exit_code = EXIT_UNREACHABLE
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,18 +49,20 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be remembered at once, whole or not at all.
 
     Attributes:
+        attempts: those that are over.
         next_token: of the next lease; larger than all before.
     """
 
     tasks: tuple[Task, ...] = ()
     workers: tuple[Worker, ...] = ()
+    attempts: tuple[Attempt, ...] = ()
     decisions: tuple[Decision, ...] = ()
     happened: tuple[Happened, ...] = ()
     next_token: int = 1
 
 
 class Remembered(msgspec.Struct, frozen=True, kw_only=True):
-    """What a coordinator goes on from: all tasks that have not ended, and what they refer to."""
+    """What a coordinator goes on from: tasks that have not ended or that a worker still holds."""
 
     tasks: tuple[Task, ...] = ()
     workers: tuple[Worker, ...] = ()
@@ -67,10 +76,17 @@ class Ledger(Protocol):
         """Return what the last commit left."""
         ...
 
+    def recall(
+        self, task_ids: Collection[str], keys: Collection[tuple[str, str]]
+    ) -> tuple[Task, ...]:
+        """Return the tasks, ended or not, with these ids or these users and idempotency keys."""
+        ...
+
     def commit(self, change: Change) -> None:
         """Remember a change, durably, before anything is done because of it.
 
         Raises:
             LostLeadershipError: another coordinator leads.
             FileError: it can't be written.
+            LedgerGoneError: its database can't be reached.
         """
