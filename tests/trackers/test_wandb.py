@@ -1,9 +1,11 @@
 """W&B keeps what it was given: read from the files that `wandb sync` would upload."""
 
 import contextlib
+import gc
 import json
 import math
 import os
+import shutil
 import signal
 import struct
 import subprocess
@@ -14,10 +16,12 @@ from pathlib import Path
 import msgspec
 import psutil
 import pytest
+from small_disk import small_disk
 
 from steelyard.builtin.backend.wandb.rows import OURS, STEP
 from steelyard.builtin.backend.wandb.runs import WandbOfflineBackend
 from steelyard.domain.track.events import Artifact, Failure, Metric, Params, RunEnded, Tags
+from steelyard.kernel.errors import PluginError
 from steelyard.testing.contracts.backend import (
     BackendContract,
     BackendSubject,
@@ -101,6 +105,8 @@ def make(directory):
 def data_directory(monkeypatch):
     """The backend sets it once a process, for the first directory."""
     monkeypatch.delenv("WANDB_DATA_DIR", raising=False)
+    yield
+    gc.collect()  # W&B leaves its processes to the collector, which warns of them
 
 
 class TestOffline(BackendContract):
@@ -260,6 +266,25 @@ def test_a_directory_that_can_not_be_written_is_an_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="Not a directory"):
         make(tmp_path / "file").open(facts())
+
+
+def test_rows_that_found_no_room_are_noticed_and_sent_again(tmp_path):
+    """W&B says nothing of a full disk: its file is read before the run counts as told."""
+    import wandb
+
+    with small_disk(tmp_path / "small", 1_500) as disk:
+        backend = WandbOfflineBackend(str(disk), timeout_s=2.0)
+        reference = backend.open(facts())
+        (disk / "filler").write_bytes(bytes(shutil.disk_usage(disk).free - 200_000))
+        backend.log(points(1_200))
+        with pytest.raises(PluginError, match="rows"):
+            backend.close(RunEnded(status="finished"))
+        (disk / "filler").unlink()
+        again = WandbOfflineBackend(str(disk))
+        again.open(facts(reference))
+        again.close(RunEnded(status="finished"))
+        assert read(disk).metrics == expected(points(1_200))
+        wandb.teardown()  # its process has files there
 
 
 def test_two_runs_at_once_keep_apart(tmp_path):

@@ -1,6 +1,7 @@
 """W&B online, against what stands in for its server: what is sent, and when it does not answer."""
 
 import base64
+import gc
 import json
 import time
 
@@ -22,6 +23,7 @@ def server():
     running = StandIn()
     yield running
     running.stop()
+    gc.collect()  # W&B leaves its processes to the collector, which warns of them
 
 
 @pytest.fixture
