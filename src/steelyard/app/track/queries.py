@@ -324,7 +324,7 @@ def _answer(connection: duckdb.DuckDBPyConnection, sql: str, parameters: list[An
     rows = cursor.fetchall()
     if zoned:
         rows = [
-            [_at(value) if place in zoned else value for place, value in enumerate(row)]
+            tuple(_at(value) if place in zoned else value for place, value in enumerate(row))
             for row in rows
         ]
     return Table(distinct([str(column[0]) for column in columns]), rows)
