@@ -42,6 +42,7 @@ class Book:
     Attributes:
         tasks, workers: by id.
         ready: tasks that could be leased now, were there a worker; in the order of readiness.
+        ready_changes: tasks that became ready, or no longer are, since somebody last took this.
         waiting_on: tasks by the dependency they wait for.
         keys: task ids by user and idempotency key.
         holders: worker ids by token, until the attempt is known to have ended.
@@ -57,6 +58,7 @@ class Book:
         self.tasks: dict[str, Task] = {}
         self.workers: dict[str, Worker] = {}
         self.ready: dict[str, Task] = {}
+        self.ready_changes: dict[str, None] = {}
         self.waiting_on: dict[str, set[str]] = {}
         self.keys: dict[tuple[str, str], str] = {}
         self.holders: dict[int, str] = {}
@@ -104,6 +106,8 @@ class Book:
         if task.state not in TASK_HELD:
             task.token, task.worker_id = 0, ""
             self.timers.drop("lease", name)
+        if step is TaskStep.RETURN:
+            task.ready_ns = 0
         if task.state in TASK_ENDS:
             task.ended_ns = now_ns
         self.save(task)
@@ -115,9 +119,11 @@ class Book:
         if self._is_ready(task, now_ns):
             if name not in self.ready:
                 self.ready[name] = task
+                self.ready_changes[name] = None
+                task.ready_ns = task.ready_ns or now_ns
                 self.actions.append(Reschedule())
-        else:
-            self.ready.pop(name, None)
+        elif self.ready.pop(name, None) is not None:
+            self.ready_changes[name] = None
 
     def _is_ready(self, task: Task, now_ns: int) -> bool:
         if task.state is not TaskState.PENDING or task.waiting_for:

@@ -116,6 +116,7 @@ class Task(msgspec.Struct, kw_only=True):
         tries, losses: attempts that failed by themselves, and that were lost.
         lost_on: the workers that died or vanished under it.
         not_before_ns: it waits until then, after a failure.
+        ready_ns: since when it could be leased, were there a worker; it stays when it is leased.
         waiting_for: dependencies that have not ended.
         reason: why it is as it is, a sentence.
     """
@@ -129,6 +130,7 @@ class Task(msgspec.Struct, kw_only=True):
     losses: int = 0
     lost_on: tuple[str, ...] = ()
     not_before_ns: int = 0
+    ready_ns: int = 0
     leased_ns: int = 0
     started_ns: int = 0
     ended_ns: int = 0
