@@ -124,6 +124,16 @@ def test_what_kills_one_worker_after_another_is_quarantined(rig):
     assert rig.hooks()[-2:] == ["task_failed", "recovery_failed"]
 
 
+def test_a_death_is_one_failure_of_a_worker_however_much_it_held(rig):
+    rig.tell(ev.WorkerRegistered("big", Capabilities(cpu_cores=64), 16))
+    rig.tell(ev.Submitted(tuple(spec(f"t{n}") for n in range(16))))
+    for n in range(16):
+        rig.lease(f"t{n}", "big")
+    rig.tell(ev.WorkerRegistered("big", Capabilities(cpu_cores=64), 16))
+    assert rig.fleet.book.breaker("big").failures == 1
+    assert rig.fleet.book.breaker("big").allows(rig.now_ns)
+
+
 def test_a_silent_worker_gets_nothing_and_then_loses_what_it_has(rig):
     rig.tell(ev.Submitted((spec(), spec("u"))))
     rig.lease()

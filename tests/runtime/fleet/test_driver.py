@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from fleet_rig import FirstCome, InstantEngine, MemoryLedger
 
-from steelyard.domain.fleet.events import CancelAsked, Submitted
+from steelyard.domain.fleet.events import CancelAsked, Submitted, WorkerDied
 from steelyard.domain.fleet.machine import Fleet
 from steelyard.domain.fleet.model import Backoff, Ending, Outcome, TaskSpec
 from steelyard.kernel.errors import SteelyardError
@@ -169,3 +169,33 @@ async def test_a_new_coordinator_goes_on_from_the_ledger():
         await run.until(lambda: run.heard.count("task_completed") == 2, within_s=20)
     assert {"recovery_started", "recovery_completed"} <= set(run.heard)
     assert run.engine.submitted[0].token == 2
+
+
+async def test_a_worker_of_before_that_no_engine_brings_is_given_up_without_harm():
+    ledger = MemoryLedger()
+    async with Running(InstantEngine(workers=3, behave=lambda lease, spec: None), ledger) as run:
+        await run.driver.tell(Submitted(tuple(spec(f"t{n}") for n in range(12))))
+        await run.until(lambda: len(run.engine.submitted) == 12)
+    async with Running(InstantEngine(workers=2), ledger) as run:
+        await run.until(lambda: len(run.driver.fleet.book.workers) == 3)
+        await run.driver.tell(WorkerDied("w2", "it did not come back"))
+        await run.until(lambda: run.heard.count("task_completed") == 12)
+    assert {ledger.state(f"t{n}") for n in range(12)} == {"completed"}
+
+
+async def test_what_is_noted_is_remembered_and_told_in_its_place():
+    async with Running() as run:
+        await run.driver.ready.wait()
+        await run.driver.note("deployed", {"build": "7"})
+        await run.driver.tell(Submitted((spec("t"),)))
+        await run.until(lambda: "task_completed" in run.heard)
+    assert run.heard.index("deployed") < run.heard.index("task_created")
+    assert [h.arguments for h in run.ledger.happened if h.name == "deployed"] == [{"build": "7"}]
+    assert run.heard[:2] == ["worker_registered"] * 2
+
+
+async def test_a_loop_that_has_ended_says_so_to_who_asks():
+    async with Running() as run:
+        await run.driver.tell(Submitted((spec("t"),)))
+    with pytest.raises(SteelyardError, match="has stopped"):
+        await run.driver.tell(Submitted((spec("u"),)))

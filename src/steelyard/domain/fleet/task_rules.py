@@ -191,11 +191,15 @@ def attempt_ended(book: Book, event: AttemptEnded, now_ns: int) -> None:
     settle_attempt(book, task, event.outcome, now_ns)
 
 
-def settle_attempt(book: Book, task: Task, outcome: Outcome, now_ns: int) -> None:
-    """Draw the consequences of how the current attempt ended."""
+def settle_attempt(
+    book: Book, task: Task, outcome: Outcome, now_ns: int, *, is_counted: bool = True
+) -> None:
+    """Draw the consequences of how the current attempt ended; `is_counted` also for its worker."""
     task.outcome = outcome
     book.attempt_over(task, outcome, now_ns)
-    _tell_breakers(book, task, outcome.ending, now_ns)
+    if is_counted:
+        _tell_worker(book, task, outcome.ending, now_ns)
+    _tell_endpoint(book, task, outcome.ending, now_ns)
     name = task.spec.task_id
     if outcome.ending is Ending.SUCCEEDED:
         book.move(task, TaskStep.COMPLETE, now_ns)
@@ -269,7 +273,7 @@ def settled(book: Book, task: Task) -> None:
             book.fire(FleetHook.RECOVERY_COMPLETED, worker_id=worker_id, task_ids=names)
 
 
-def _tell_breakers(book: Book, task: Task, ending: Ending, now_ns: int) -> None:
+def _tell_worker(book: Book, task: Task, ending: Ending, now_ns: int) -> None:
     worker = book.breaker(task.worker_id)
     if ending in (Ending.LOST, Ending.REFUSED):
         worker.failed(now_ns)
@@ -278,6 +282,9 @@ def _tell_breakers(book: Book, task: Task, ending: Ending, now_ns: int) -> None:
         worker.released()
     else:
         worker.succeeded()  # it carried the attempt out, whatever that came to
+
+
+def _tell_endpoint(book: Book, task: Task, ending: Ending, now_ns: int) -> None:
     endpoint = task.spec.endpoint
     if not endpoint:
         return

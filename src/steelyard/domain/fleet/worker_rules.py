@@ -159,17 +159,21 @@ def _lose(book: Book, worker: Worker, reason: str, now_ns: int) -> None:
         book.recoveries.begin(worker.worker_id, tuple(held))
         names = {"worker_id": worker.worker_id, "task_ids": tuple(held)}
         book.fire(FleetHook.RECOVERY_STARTED, **names)
-    for task_id in held:
-        _lose_one(book, worker, book.tasks[task_id], reason, now_ns)
+    for number, task_id in enumerate(held):
+        # One death is one failure of the worker, however much it held.
+        _lose_one(book, worker, book.tasks[task_id], reason, now_ns, is_counted=not number)
     for token in list(worker.holds):
         book.let_go(token)
 
 
-def _lose_one(book: Book, worker: Worker, task: Task, reason: str, now_ns: int) -> None:
+def _lose_one(
+    book: Book, worker: Worker, task: Task, reason: str, now_ns: int, *, is_counted: bool = True
+) -> None:
     if worker.worker_id not in task.lost_on:
         task.lost_on = (*task.lost_on, worker.worker_id)
     book.actions.append(Revoke(book.lease_of(task), reason))
-    settle_attempt(book, task, Outcome(ending=Ending.LOST, error=reason), now_ns)
+    outcome = Outcome(ending=Ending.LOST, error=reason)
+    settle_attempt(book, task, outcome, now_ns, is_counted=is_counted)
 
 
 def _quiet(book: Book, worker: Worker) -> None:

@@ -44,11 +44,12 @@ BATCH_MAX = 1_000
 """Events that share a commit, at most."""
 
 Listener = Callable[[Happened], Awaitable[None]]
+_STOPPED = "The coordinator has stopped"
 _log = logging.getLogger("steelyard.fleet")
 
 
 class _Ask(msgspec.Struct):
-    event: Event
+    event: Event | Happened
     answer: asyncio.Future[tuple[Refused, ...]] | None = None
 
 
@@ -68,6 +69,9 @@ class FleetDriver:
         engines: by name; each brings workers or is joined by them.
         listener: is told of everything that plugins can hear of, in order.
         clock: for the time of the machine, which never steps back.
+
+    Attributes:
+        ready: set once every engine has begun and its workers are registered.
     """
 
     def __init__(
@@ -96,6 +100,11 @@ class FleetDriver:
         self._wake: asyncio.TimerHandle | None = None
         self._tasks: list[asyncio.Task[Any]] = []
         self._reschedule = True
+        self._starting = set(self._engines)
+        self._has_ended = False
+        self.ready = asyncio.Event()
+        if not self._engines:
+            self.ready.set()
 
     def now_ns(self) -> int:
         """Return the machine's time: Unix time at the start, monotonic from then on."""
@@ -109,6 +118,19 @@ class FleetDriver:
         Raises:
             SteelyardError: the loop ended before.
         """
+        return await self._ask(event)
+
+    async def note(self, name: str, arguments: dict[str, object]) -> None:
+        """Have something remembered and told to the listener that the machine knows nothing of.
+
+        Raises:
+            SteelyardError: the loop ended before.
+        """
+        await self._ask(Happened(at_ns=self.now_ns(), name=name, arguments=arguments))
+
+    async def _ask(self, event: Event | Happened) -> tuple[Refused, ...]:
+        if self._has_ended:
+            raise SteelyardError(_STOPPED)
         answer: asyncio.Future[tuple[Refused, ...]] = asyncio.get_running_loop().create_future()
         self._inbox.put_nowait(_Ask(event, answer))
         return await answer
@@ -162,15 +184,18 @@ class FleetDriver:
             raise
         actions: list[Action] = []
         answers: list[tuple[_Ask, tuple[Refused, ...]]] = []
+        happened: list[Happened] = []
         for ask in asks:
-            done = self._handle(ask.event)
+            done = [] if isinstance(ask.event, Happened) else self._handle(ask.event)
+            happened += self._happened(ask.event, done)
             answers.append((ask, tuple(a for a in done if isinstance(a, Refused))))
             actions += done
         decisions: list[Decision] = []
         if self._reschedule or any(isinstance(action, Reschedule) for action in actions):
             self._reschedule = False
-            actions += self._schedule(decisions)
-        happened = self._happened(actions)
+            wanted = self._schedule(decisions)
+            happened += self._happened(None, wanted)
+            actions += wanted
         try:
             await self._commit(actions, decisions, happened)
         except SteelyardError as error:
@@ -243,9 +268,12 @@ class FleetDriver:
             reasons=(refused,) if refused else proposal.reasons,
         )  # fmt: skip
 
-    def _happened(self, actions: Sequence[Action]) -> list[Happened]:
+    def _happened(
+        self, event: Event | Happened | None, actions: Sequence[Action]
+    ) -> list[Happened]:
         now_ns = self.now_ns()
-        return [
+        noted = [event] if isinstance(event, Happened) else []
+        return noted + [
             Happened(at_ns=now_ns, name=str(action.hook), arguments=dict(action.arguments))
             for action in actions
             if isinstance(action, Fire)
@@ -276,7 +304,9 @@ class FleetDriver:
             if isinstance(action, Dispatch):
                 await self._dispatch(action.lease)
             elif isinstance(action, Revoke):
-                await self._engine(action.lease.worker_id).cancel(action.lease)
+                engine = self._engine(action.lease.worker_id)
+                if engine is not None:  # a worker of before, whose engine it did not come back to
+                    await engine.cancel(action.lease)
             elif isinstance(action, WakeAt):
                 wake_ns = action.at_ns
         if wake_ns is not None:
@@ -284,14 +314,19 @@ class FleetDriver:
 
     async def _dispatch(self, lease: Lease) -> None:
         spec = self.fleet.book.tasks[lease.task_id].spec
-        try:
-            await self._engine(lease.worker_id).submit(lease, spec)
-        except SteelyardError as error:
-            outcome = Outcome(ending=Ending.REFUSED, error=str(error))
-            self.tell_later(AttemptEnded(lease.task_id, lease.token, outcome))
+        engine = self._engine(lease.worker_id)
+        error = f"Worker {lease.worker_id} is with no engine"
+        if engine is not None:
+            try:
+                await engine.submit(lease, spec)
+                return
+            except SteelyardError as refusal:
+                error = str(refusal)
+        outcome = Outcome(ending=Ending.REFUSED, error=error)
+        self.tell_later(AttemptEnded(lease.task_id, lease.token, outcome))
 
-    def _engine(self, worker_id: str) -> Engine:
-        return self._engines[self._engine_of[worker_id]]
+    def _engine(self, worker_id: str) -> Engine | None:
+        return self._engines.get(self._engine_of.get(worker_id, ""))
 
     def _wake_at(self, at_ns: int) -> None:
         if self._wake is not None:
@@ -307,6 +342,10 @@ class FleetDriver:
         for worker_id, capabilities, slots in await engine.start():
             self._engine_of[worker_id] = name
             self.tell_later(WorkerRegistered(worker_id, capabilities, slots))
+        self._starting.discard(name)
+        if not self._starting:
+            await self._ask(Ticked())
+            self.ready.set()
         while True:
             event = await engine.next_event()
             told = self._event_of(name, event)
@@ -334,6 +373,7 @@ class FleetDriver:
             await self._listener(item)
 
     async def _end(self) -> None:
+        self._has_ended = True
         if self._wake is not None:
             self._wake.cancel()
         listener, *others = self._tasks
@@ -347,4 +387,4 @@ class FleetDriver:
         while not self._inbox.empty():
             answer = self._inbox.get_nowait().answer
             if answer is not None and not answer.done():
-                answer.set_exception(SteelyardError("The coordinator has stopped"))
+                answer.set_exception(SteelyardError(_STOPPED))
