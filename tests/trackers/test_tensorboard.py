@@ -66,7 +66,9 @@ class TestTensorboard(BackendContract):
 
 
 def test_the_manifest_claims_what_is_read_back_here():
-    (told,) = [s for s in builtin_manifest().specs if s.name == "tensorboard"]
+    (told,) = [
+        s for s in builtin_manifest().specs if (s.kind, s.name) == ("backend", "tensorboard")
+    ]
     assert told.metadata["verified"] == ["scalar", "parameter", "tag", "status"]
 
 
