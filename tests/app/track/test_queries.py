@@ -3,9 +3,7 @@
 import json
 import math
 import os
-import signal
 import sys
-import threading
 from datetime import UTC, datetime
 
 import duckdb
@@ -276,14 +274,3 @@ def test_the_standard_output_and_pipes_are_written_into(three, tmp_path, capfdbi
     assert json.loads(os.read(reader, 100_000))[0]["run_id"] == "run0"
     os.close(reader)
     assert (tmp_path / "pipe").is_fifo()
-
-
-def test_a_query_is_interrupted_as_python_is(three):
-    queries.runs()
-    timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            queries.query("SELECT count(*) FROM range(10000000000) a, range(1000) b")
-    finally:
-        timer.join()

@@ -188,3 +188,15 @@ def test_a_store_that_can_not_be_made_names_what_to_set(tmp_path):
     place = Store(tmp_path / "file").place("a")
     with pytest.raises(JournalError, match="Set STEELYARD_TRACK_DIR, or pass directory="):
         RunWriter(place, "a", SystemClock())
+
+
+@pytest.mark.parametrize(
+    ("raised", "seen"),
+    [
+        (RuntimeError("Query interrupted"), KeyboardInterrupt),
+        (RuntimeError("another"), RuntimeError),
+    ],
+)
+def test_what_duckdb_makes_of_an_interrupt_is_one_again(store, raised, seen):
+    with pytest.raises(seen), index.opened(store):
+        raise raised
