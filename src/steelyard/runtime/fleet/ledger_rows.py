@@ -1,0 +1,104 @@
+"""Between the structs of the fleet and the rows of a ledger."""
+
+from typing import Any
+
+import msgspec
+
+from steelyard.domain.fleet.model import Attempt, Outcome, Task, Worker
+from steelyard.runtime.fleet.ports import Decision, Happened
+
+_INT_MAX = 2**63 - 1
+_PACKED_INT_MAX = 2**64 - 1
+_packer = msgspec.msgpack.Encoder(enc_hook=repr)
+TASK_DECODER = msgspec.msgpack.Decoder(Task)
+WORKER_DECODER = msgspec.msgpack.Decoder(Worker)
+ATTEMPT_DECODER = msgspec.msgpack.Decoder(Attempt)
+DECISION_DECODER = msgspec.msgpack.Decoder(Decision)
+ARGUMENTS_DECODER = msgspec.msgpack.Decoder(dict[str, Any])
+
+
+def packed(value: object) -> bytes:
+    """Return a struct or plain values as MessagePack.
+
+    A result is whatever a task returned. What MessagePack has no form for becomes text: an odd
+    result must not stop a coordinator.
+    """
+    try:
+        return _packer.encode(value)
+    except (OverflowError, ValueError):
+        return _packer.encode(_plain(msgspec.to_builtins(value, enc_hook=repr)))
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case bool():
+            return value
+        case int():
+            return value if -_INT_MAX <= value <= _PACKED_INT_MAX else str(value)
+        case str():
+            return value.encode(errors="backslashreplace").decode()
+        case dict():
+            return {_plain(key): _plain(each) for key, each in value.items()}
+        case list() | tuple():
+            return [_plain(each) for each in value]
+        case _:
+            return value
+
+
+def _column(value: str) -> str:
+    """Return text as every database takes it; the whole stays in `data`."""
+    return value.replace("\0", "\ufffd").encode(errors="replace").decode()
+
+
+def _number(value: int) -> int:
+    return max(-_INT_MAX, min(value, _INT_MAX))
+
+
+def task_row(task: Task, now_ns: int) -> dict[str, Any]:
+    """Return the row of a task; one that nobody dated was submitted now."""
+    spec = task.spec
+    return {
+        "task_id": _column(spec.task_id), "state": str(task.state),
+        "user_name": _column(spec.user), "project": _column(spec.project),
+        "kind": _column(spec.kind), "priority": _number(spec.priority),
+        "submitted_ns": _number(spec.submitted_ns or now_ns), "ended_ns": task.ended_ns,
+        "idempotency_key": _column(spec.idempotency_key), "worker_id": _column(task.worker_id),
+        "data": packed(task),
+    }  # fmt: skip
+
+
+def worker_row(worker: Worker) -> dict[str, Any]:
+    """Return the row of a worker."""
+    return {
+        "worker_id": _column(worker.worker_id), "state": str(worker.state),
+        "heard_ns": worker.heard_ns, "data": packed(worker),
+    }  # fmt: skip
+
+
+def attempt_row(attempt: Attempt) -> dict[str, Any]:
+    """Return the row of an attempt that is over; a result is kept with its task only."""
+    outcome = attempt.outcome
+    if outcome is not None and outcome.result is not None:
+        kept: Outcome = msgspec.structs.replace(outcome, result=None)
+        attempt = msgspec.structs.replace(attempt, outcome=kept)
+    return {
+        "task_id": _column(attempt.task_id), "attempt": attempt.attempt,
+        "worker_id": _column(attempt.worker_id), "ended_ns": attempt.ended_ns,
+        "ending": str(outcome.ending) if outcome is not None else "", "data": packed(attempt),
+    }  # fmt: skip
+
+
+def decision_row(decision: Decision) -> dict[str, Any]:
+    """Return the row of a scheduler's decision."""
+    return {
+        "at_ns": decision.at_ns, "task_id": _column(decision.task_id), "data": packed(decision),
+    }  # fmt: skip
+
+
+def event_row(event: Happened) -> dict[str, Any]:
+    """Return the row of an event, not yet published."""
+    return {
+        "at_ns": event.at_ns, "name": _column(event.name),
+        "task_id": _column(str(event.arguments.get("task_id", ""))),
+        "data": packed(event.arguments), "published": 0,
+    }  # fmt: skip
