@@ -13,6 +13,7 @@ class Outcome:
 
     exit_code = 0
     summary = None
+    telling = None
     directory = "artifacts"
     failures: dict[str, str]  # by exporter
 
