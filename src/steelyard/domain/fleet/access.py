@@ -1,0 +1,117 @@
+"""Who may do what at a fleet's service: roles, permissions and keys.
+
+A key has a role; it may be narrowed to some of the role's permissions and to some projects. What
+no rule allows is refused.
+"""
+
+import re
+from enum import StrEnum
+
+import msgspec
+
+TOKEN_PREFIX = "sty_"  # noqa: S105  what every token begins with
+_TOKEN = re.compile(r"sty_(?P<key_id>[a-z2-7]{12})_(?P<secret>[A-Za-z0-9_-]{43})")
+
+
+class Permission(StrEnum):
+    """One thing that a key may allow."""
+
+    TASKS_SUBMIT = "tasks:submit"
+    TASKS_READ = "tasks:read"
+    TASKS_CANCEL = "tasks:cancel"
+    LOGS_READ = "logs:read"
+    WORKERS_READ = "workers:read"
+    WORKERS_DRAIN = "workers:drain"
+    SCHEDULERS_READ = "schedulers:read"
+    SCHEDULERS_SET = "schedulers:set"
+    EVENTS_READ = "events:read"
+    METRICS_READ = "metrics:read"
+    KEYS_MANAGE = "keys:manage"
+
+
+class Role(StrEnum):
+    """What a key is for.
+
+    `admin` may do everything. `submitter` submits, cancels its own tasks and looks at all of its
+    projects. `reader` looks. `worker` sees workers and drains the one that it is named after.
+    """
+
+    ADMIN = "admin"
+    SUBMITTER = "submitter"
+    READER = "reader"
+    WORKER = "worker"
+
+
+_READS = frozenset({
+    Permission.TASKS_READ, Permission.LOGS_READ, Permission.WORKERS_READ,
+    Permission.SCHEDULERS_READ, Permission.EVENTS_READ, Permission.METRICS_READ,
+})  # fmt: skip
+ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
+    Role.ADMIN: frozenset(Permission),
+    Role.SUBMITTER: _READS | {Permission.TASKS_SUBMIT, Permission.TASKS_CANCEL},
+    Role.READER: _READS,
+    Role.WORKER: frozenset({Permission.WORKERS_READ, Permission.WORKERS_DRAIN}),
+}
+
+
+class AccessKey(msgspec.Struct, frozen=True, kw_only=True):
+    """A key without its secret.
+
+    Attributes:
+        key_id: public; part of the token.
+        name: what its owner calls it; of a worker's key, the worker's id.
+        user: whom its tasks are booked to.
+        scopes: of its role's permissions, the only ones it has; all when empty.
+        projects: the only ones it sees and submits to; all when empty.
+        expires_ns, revoked_ns: Unix time from which on it is refused, 0 for never.
+    """
+
+    key_id: str
+    name: str
+    role: Role
+    user: str = ""
+    scopes: tuple[Permission, ...] = ()
+    projects: tuple[str, ...] = ()
+    created_ns: int = 0
+    expires_ns: int = 0
+    revoked_ns: int = 0
+
+    @property
+    def permissions(self) -> frozenset[Permission]:
+        """All that it allows: never more than its role."""
+        granted = ROLE_PERMISSIONS[self.role]
+        return granted & frozenset(self.scopes) if self.scopes else granted
+
+    def is_valid(self, now_ns: int) -> bool:
+        """Tell whether it is neither revoked nor past its time."""
+        is_over = 0 < self.expires_ns <= now_ns
+        return not is_over and not 0 < self.revoked_ns <= now_ns
+
+    def sees(self, project: str) -> bool:
+        """Tell whether tasks of a project are any of its business."""
+        return not self.projects or project in self.projects
+
+    def may_cancel(self, owner: str) -> bool:
+        """Tell whether it may end a task of this user; the permission aside."""
+        return self.role is Role.ADMIN or self.user == owner
+
+    def may_drain(self, worker_id: str) -> bool:
+        """Tell whether it may drain this worker; the permission aside."""
+        return self.role is Role.ADMIN or self.name == worker_id
+
+
+def token_of(key_id: str, secret: str) -> str:
+    """Return what its owner shows: `sty_ID_SECRET`."""
+    return f"{TOKEN_PREFIX}{key_id}_{secret}"
+
+
+def parse_token(text: str) -> tuple[str, str] | None:
+    """Return key id and secret of a token, None when it is not shaped like one."""
+    match = _TOKEN.fullmatch(text)
+    return (match["key_id"], match["secret"]) if match else None
+
+
+def bearer_of(header: str) -> str | None:
+    """Return the token of an `Authorization` header of the scheme Bearer (RFC 6750)."""
+    scheme, _, token = header.partition(" ")
+    return token.strip() or None if scheme.lower() == "bearer" else None

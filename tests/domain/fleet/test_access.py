@@ -1,0 +1,85 @@
+import pytest
+
+from steelyard.domain.fleet.access import (
+    ROLE_PERMISSIONS,
+    AccessKey,
+    Permission,
+    Role,
+    bearer_of,
+    parse_token,
+    token_of,
+)
+
+
+def key(role=Role.SUBMITTER, **more):
+    return AccessKey(key_id="a" * 12, name="ann", role=role, user="ann", **more)
+
+
+def test_every_permission_is_an_admins_and_only_an_admin_manages_keys():
+    assert ROLE_PERMISSIONS[Role.ADMIN] == frozenset(Permission)
+    others = [ROLE_PERMISSIONS[role] for role in Role if role is not Role.ADMIN]
+    assert all(Permission.KEYS_MANAGE not in permissions for permissions in others)
+
+
+def test_a_reader_changes_nothing():
+    assert {p.partition(":")[2] for p in ROLE_PERMISSIONS[Role.READER]} == {"read"}
+
+
+def test_scopes_narrow_a_role_and_never_widen_it():
+    narrow = key(Role.READER, scopes=(Permission.TASKS_READ, Permission.KEYS_MANAGE))
+    assert narrow.permissions == {Permission.TASKS_READ}
+    assert key(Role.READER).permissions == ROLE_PERMISSIONS[Role.READER]
+
+
+@pytest.mark.parametrize(
+    ("facts", "valid"),
+    [
+        ({}, True),
+        ({"expires_ns": 100}, False),
+        ({"expires_ns": 101}, True),
+        ({"revoked_ns": 100}, False),
+        ({"revoked_ns": 1, "expires_ns": 500}, False),
+    ],
+)
+def test_a_key_ends_at_its_time_or_when_it_is_revoked(facts, valid):
+    assert key(**facts).is_valid(100) is valid
+
+
+def test_a_key_of_some_projects_sees_no_other():
+    assert key().sees("any")
+    assert key().sees("")
+    assert [p for p in ("a", "b", "") if key(projects=("a",)).sees(p)] == ["a"]
+
+
+def test_a_submitter_cancels_its_own_tasks_and_an_admin_all():
+    assert key().may_cancel("ann")
+    assert not key().may_cancel("bob")
+    assert key(Role.ADMIN).may_cancel("bob")
+
+
+def test_a_workers_key_drains_the_worker_it_is_named_after():
+    assert key(Role.WORKER).may_drain("ann")
+    assert not key(Role.WORKER).may_drain("other")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "sty_", "sty_aaaaaaaaaaaa_short", "STY_" + "a" * 12 + "_" + "b" * 43,
+     "sty_" + "A" * 12 + "_" + "b" * 43, "sty_" + "a" * 12 + "_" + "b" * 44,
+     "sty_" + "a" * 12 + "_" + "b" * 43 + "\n", "sty_" + "a" * 12 + "_" + "b" * 42 + "é"],
+)  # fmt: skip
+def test_what_is_not_shaped_like_a_token_is_none(text):
+    assert parse_token(text) is None
+
+
+def test_a_token_gives_back_what_it_was_made_of():
+    assert parse_token(token_of("a2" * 6, "x_-" + "y" * 40)) == ("a2" * 6, "x_-" + "y" * 40)
+
+
+@pytest.mark.parametrize(
+    ("header", "token"),
+    [("Bearer x", "x"), ("bearer  x ", "x"), ("Basic x", None), ("Bearer", None), ("", None),
+     ("Bearer ", None)],
+)  # fmt: skip
+def test_only_the_scheme_bearer_is_read(header, token):
+    assert bearer_of(header) == token

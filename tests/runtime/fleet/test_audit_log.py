@@ -1,0 +1,57 @@
+import json
+import stat
+
+import pytest
+
+from steelyard.kernel.errors import FileError
+from steelyard.runtime.fleet.audit_log import AuditLog
+
+
+def lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_a_line_is_one_line_whatever_is_in_it_and_only_its_owner_reads_it(tmp_path):
+    path = tmp_path / "deep" / "audit.jsonl"
+    log = AuditLog(path)
+    log.note(path='/v1/"\n{}\x1b[31m', status=401)
+    log.note(path="é", status=200)
+    log.close()
+    assert lines(path) == [{"path": '/v1/"\n{}\x1b[31m', "status": 401},
+                           {"path": "é", "status": 200}]  # fmt: skip
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_it_goes_on_after_what_is_there(tmp_path):
+    path = tmp_path / "audit.jsonl"
+    for number in range(2):
+        log = AuditLog(path)
+        log.note(number=number)
+        log.close()
+    assert lines(path) == [{"number": 0}, {"number": 1}]
+
+
+def test_full_files_are_turned_over_and_the_oldest_forgotten(tmp_path):
+    path = tmp_path / "audit.jsonl"
+    log = AuditLog(path, bytes_max=100, kept=2)
+    for number in range(40):
+        log.note(number=number, text="x" * 20)  # 2 lines a file
+    log.close()
+    names = sorted(p.name for p in tmp_path.iterdir())
+    assert names == ["audit.jsonl", "audit.jsonl.1", "audit.jsonl.2"]
+    kept = [row["number"] for name in reversed(names) for row in lines(tmp_path / name)]
+    assert kept == list(range(40 - len(kept), 40))
+    assert all(p.stat().st_size <= 100 for p in tmp_path.iterdir())
+
+
+def test_a_place_that_can_not_be_written_is_told_at_the_start(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FileError, match="audit log"):
+        AuditLog(tmp_path / "file" / "audit.jsonl")
+
+
+def test_a_link_is_not_followed(tmp_path):
+    (tmp_path / "audit.jsonl").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(FileError):
+        AuditLog(tmp_path / "audit.jsonl")
+    assert not (tmp_path / "elsewhere").exists()

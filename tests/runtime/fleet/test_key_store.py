@@ -1,0 +1,105 @@
+import sqlite3
+
+import pytest
+
+from steelyard.domain.fleet.access import Permission, Role
+from steelyard.kernel.units import NS_PER_S
+from steelyard.runtime.clock import SystemClock
+from steelyard.runtime.fleet.key_store import FRESH_S, KeyStore
+from steelyard.runtime.fleet.ledger_database import Database
+from steelyard.runtime.fleet.ledger_url import ledger_url_for
+
+
+class SetClock:
+    def __init__(self):
+        self.now_ns = 1_800_000_000 * NS_PER_S
+
+    def mono_ns(self):
+        return self.now_ns
+
+    wall_ns = mono_ns
+
+
+@pytest.fixture
+def clock():
+    return SetClock()
+
+
+@pytest.fixture
+def database(tmp_path):
+    database = Database(ledger_url_for(tmp_path / "fleet.sqlite"), SystemClock())
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def store(database, clock):
+    return KeyStore(database, clock)
+
+
+def test_a_key_is_recognised_by_its_token_and_by_nothing_else(store):
+    key, token = store.create("ann", Role.SUBMITTER, projects=["p"], scopes=[Permission.TASKS_READ])
+    assert (key.user, key.projects, key.scopes) == ("ann", ("p",), (Permission.TASKS_READ,))
+    other = token[:-1] + ("a" if token[-1] != "a" else "b")
+    for _ in range(2):  # the second time from memory
+        assert store.recognise(token) == key
+        assert store.recognise(other) is None
+    assert store.recognise(f"sty_{'a' * 12}_{token[-43:]}") is None
+    assert store.recognise("") is None
+
+
+def test_the_database_has_no_token_in_it(store, database, tmp_path):
+    _, token = store.create("ann", Role.ADMIN)
+    database.close()
+    content = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert b"fleet_keys" in content
+    assert token.encode() not in content
+    assert token[-43:].encode() not in content
+    with sqlite3.connect(tmp_path / "fleet.sqlite") as connection:
+        assert len(connection.execute("SELECT hash FROM fleet_keys").fetchone()[0]) == 32
+
+
+def test_a_revoked_key_is_refused_at_once_and_stays_listed(store):
+    key, token = store.create("ann", Role.READER)
+    assert store.recognise(token) is not None
+    assert store.revoke(key.key_id).revoked_ns > 0
+    assert store.recognise(token) is None
+    assert [k.revoked_ns > 0 for k in store.keys()] == [True]
+    first = store.revoke(key.key_id).revoked_ns
+    assert store.revoke(key.key_id).revoked_ns == first
+
+
+def test_a_key_that_nobody_made_can_not_be_revoked(store):
+    with pytest.raises(KeyError):
+        store.revoke("a" * 12)
+
+
+def test_a_key_ends_with_its_days(store, clock):
+    _, token = store.create("ann", Role.READER, days=1)
+    clock.now_ns += 86_399 * NS_PER_S
+    assert store.recognise(token) is not None
+    clock.now_ns += NS_PER_S
+    assert store.recognise(token) is None
+
+
+def test_another_coordinators_revocation_is_heard_of_soon(store, database, clock):
+    other = KeyStore(database, clock)
+    key, token = store.create("ann", Role.READER)
+    assert other.recognise(token) is not None
+    store.revoke(key.key_id)
+    clock.now_ns += int(FRESH_S * NS_PER_S)
+    assert other.recognise(token) is None
+
+
+def test_a_token_that_was_right_once_costs_no_hash(store, monkeypatch):
+    _, token = store.create("ann", Role.READER)
+    assert not store.is_quick(token)
+    assert store.recognise(token) is not None
+    assert store.is_quick(token)
+    monkeypatch.setattr("steelyard.runtime.fleet.key_store._hash", None)
+    assert store.recognise(token) is not None
+
+
+def test_keys_outlive_the_process(store, database, clock):
+    key, token = store.create("ann", Role.READER)
+    assert KeyStore(database, clock).recognise(token) == key
