@@ -45,7 +45,7 @@ def test_the_table_lists_kind_name_origin_and_state(steelyard):
     code, out, _ = steelyard("plugins")
     assert code == 0
     header, *lines = out.splitlines()
-    assert header.split() == ["KIND", "NAME", "ORIGIN", "STATE"]
+    assert header.split() == ["KIND", "NAME", "ORIGIN", "STATE", "NOTE"]
     assert not [line for line in lines if line != line.rstrip()]
     assert ["endpoint", "chat", "builtin", "discovered"] in [line.split() for line in lines]
 

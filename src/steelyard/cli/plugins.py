@@ -38,7 +38,7 @@ def _directories(given: tuple[str, ...]) -> tuple[str, ...]:
 def list_plugins(
     *, kind: KindFlag = None, plugin_dir: DirsFlag = (), as_json: JsonFlag = False
 ) -> None:
-    """List every plugin: kind, name, origin, state, why not, and what to install.
+    """List every plugin: kind, name, origin, state, what to know of it, and what to install.
 
     Nothing is imported for this: a plugin is only tried by `steelyard plugins doctor`.
     """
@@ -152,7 +152,7 @@ def _table(rows: list[Any]) -> Any:
     has_reasons = any(row.why or row.notes for row in rows)
     has_installs = any(row.install for row in rows)
     if has_reasons:
-        table.add_column("WHY NOT", overflow="fold")
+        table.add_column("NOTE", overflow="fold")
     if has_installs:
         table.add_column("INSTALL", overflow="fold")
     for row in rows:
