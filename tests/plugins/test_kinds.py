@@ -5,12 +5,13 @@ import inspect
 import pytest
 
 from steelyard.domain.bench import ports
+from steelyard.domain.fleet import ports as fleet_ports
 from steelyard.domain.track import ports as track_ports
 from steelyard.plugins.kinds import PORTS, Port, class_problems, port_for, split_method
 from steelyard.plugins.spec import KINDS, PluginSpec
 from steelyard.runtime import exchange
 
-_MODULES = (ports, track_ports, exchange)
+_MODULES = (ports, fleet_ports, track_ports, exchange)
 _PROTOCOLS = {
     kind: [
         word for word in port.protocol.partition(":")[2].replace(",", " ").split() if word != "or"

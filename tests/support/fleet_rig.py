@@ -60,10 +60,13 @@ class FirstCome:
     def removed(self, task_id):
         self.queue.pop(task_id, None)
 
-    def ended(self, task, worker_id, outcome):
+    def leased(self, task):
+        self.removed(task.spec.task_id)
+
+    def ended(self, task, attempt):
         """No history."""
 
-    def propose(self, free, now_ns):
+    def propose(self, free, workers, now_ns):
         slots = [(f.worker, n) for f in free for n in range(f.worker.free_slots)]
         for task in list(self.queue.values()):
             needs = task.spec.requirements

@@ -87,6 +87,19 @@ PORTS: dict[str, Port] = {
         "steelyard.domain.track.ports:Backend",
         (("open(run)", "log(items)", "flush()", "close(end)"),),
     ),
+    "scheduler": Port(
+        "steelyard.domain.fleet.ports:Scheduler",
+        (
+            (
+                "added(task)",
+                "removed(task_id)",
+                "leased(task)",
+                "ended(task, attempt)",
+                "propose(free, workers, now_ns)",
+                "metrics()",
+            ),
+        ),
+    ),
     "framework": Port(
         "steelyard.domain.track.ports:Framework",
         (("install(module, patches)",),),

@@ -14,7 +14,8 @@ from steelyard.plugins.spec import KINDS
 
 CORE = [
     "arrival", "backend", "collector", "console", "custom", "dataset", "endpoint", "exporter",
-    "framework", "metric", "phase_hook", "post_processor", "ramp", "tokenizer", "ui", "integration",
+    "framework", "metric", "phase_hook", "post_processor", "ramp", "scheduler", "tokenizer", "ui",
+    "integration",
 ]  # fmt: skip
 STYLED = [
     ("scheduler", "distributed_testing"),

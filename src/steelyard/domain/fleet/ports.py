@@ -5,7 +5,15 @@ from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
-from steelyard.domain.fleet.model import Lease, Outcome, Proposal, Task, TaskSpec, Worker
+from steelyard.domain.fleet.model import (
+    Attempt,
+    Lease,
+    Outcome,
+    Proposal,
+    Task,
+    TaskSpec,
+    Worker,
+)
 from steelyard.domain.fleet.requirements import Capabilities, Room
 
 
@@ -21,22 +29,33 @@ class Scheduler(Protocol):
     """Chooses who does what next, from the whole queue. Made with its options as keywords.
 
     It is told of changes as they come, so that a pass need not look at ten thousand tasks again;
-    all calls come from one thread.
+    all calls come from one thread. One that comes into use is first told of all leases that hold
+    and of all ready tasks, and may be told of attempts that ended long ago.
     """
 
     def added(self, task: Task) -> None:
-        """Take note of a task that became ready."""
+        """Take note of a task that became ready, at `task.ready_ns`."""
 
     def removed(self, task_id: str) -> None:
-        """Take note of one that no longer is: leased, cancelled, or held back."""
+        """Take note of one that is ready no longer, and has no lease: cancelled, or held back."""
 
-    def ended(self, task: Task, worker_id: str, outcome: Outcome) -> None:
+    def leased(self, task: Task) -> None:
+        """Take note that `task.worker_id` holds a task, by whatever scheduler's choice."""
+
+    def ended(self, task: Task, attempt: Attempt) -> None:
         """Take note of how an attempt ended; what a history is made of."""
 
-    def propose(self, free: Sequence[Free], now_ns: int) -> Iterable[Proposal]:
+    def propose(
+        self, free: Sequence[Free], workers: Mapping[str, Worker], now_ns: int
+    ) -> Iterable[Proposal]:
         """Return leases for the free slots, the first first; each worker no more than it has room.
 
         A proposal that does not hold is refused and may be made again.
+
+        Args:
+            free: workers that take more now, maybe none.
+            workers: all workers by id, the busy and the lost ones too; not to be changed.
+            now_ns: Unix time.
         """
         ...
 

@@ -19,7 +19,6 @@ from steelyard.domain.fleet.events import (
     Dispatch,
     Event,
     Fire,
-    Proposed,
     Refused,
     Reschedule,
     Revoke,
@@ -33,8 +32,9 @@ from steelyard.domain.fleet.events import (
     WorkerRegistered,
 )
 from steelyard.domain.fleet.machine import Fleet
-from steelyard.domain.fleet.model import Ending, Lease, Outcome, Proposal
-from steelyard.domain.fleet.ports import Engine, EngineEvent, Free, Scheduler
+from steelyard.domain.fleet.model import Ending, Lease, Outcome
+from steelyard.domain.fleet.ports import Engine, EngineEvent, Scheduler
+from steelyard.domain.fleet.scheduling.desk import Desk
 from steelyard.kernel.clock import Clock
 from steelyard.kernel.errors import SteelyardError
 from steelyard.kernel.units import NS_PER_S
@@ -88,7 +88,7 @@ class FleetDriver:
         self.fleet = fleet
         self.scheduler_name = scheduler_name
         self._ledger = ledger
-        self._scheduler = scheduler
+        self._desk = Desk(fleet, scheduler)
         self._engines = dict(engines)
         self._engine_of: dict[str, str] = {}
         self._listener = listener
@@ -96,7 +96,6 @@ class FleetDriver:
         self._offset_ns = clock.wall_ns() - clock.mono_ns()
         self._inbox: asyncio.Queue[_Ask] = asyncio.Queue()
         self._told: asyncio.Queue[Happened | None] = asyncio.Queue()
-        self._known: dict[str, object] = {}
         self._wake: asyncio.TimerHandle | None = None
         self._tasks: list[asyncio.Task[Any]] = []
         self._reschedule = True
@@ -140,9 +139,9 @@ class FleetDriver:
         self._inbox.put_nowait(_Ask(event))
 
     def use_scheduler(self, scheduler: Scheduler, name: str) -> None:
-        """Go on with another scheduler; it is told of the whole queue at once."""
-        self._scheduler, self.scheduler_name = scheduler, name
-        self._known.clear()
+        """Go on with another scheduler; it is told of the queue and of all leases."""
+        self.scheduler_name = name
+        self._desk.use(scheduler)
         self._reschedule = True
         self.tell_later(Ticked())
 
@@ -220,53 +219,23 @@ class FleetDriver:
             self.fleet.recall(found, self.now_ns())
 
     def _handle(self, event: Event) -> list[Action]:
-        if not isinstance(event, AttemptEnded):
-            return self.fleet.handle(event, self.now_ns())
-        task = self.fleet.book.tasks.get(event.task_id)
-        is_current = task is not None and task.token == event.token
-        worker_id = task.worker_id if task is not None else ""
         actions = self.fleet.handle(event, self.now_ns())
-        if task is not None and is_current:
-            self._scheduler.ended(task, worker_id, event.outcome)
+        self._desk.watch(actions)
         return actions
 
     def _schedule(self, decisions: list[Decision]) -> list[Action]:
-        """Have the scheduler propose until it has nothing more; note what became of it."""
-        book = self.fleet.book
-        ready = book.ready
-        for name in [name for name in self._known if name not in ready]:
-            del self._known[name]
-            self._scheduler.removed(name)
-        for name, task in ready.items():
-            if name not in self._known:
-                self._known[name] = task
-                self._scheduler.added(task)
+        """Have the scheduler propose; note what became of it."""
         now_ns = self.now_ns()
-        free = [
-            Free(worker, book.room(worker))
-            for worker in book.workers.values()
-            if worker.takes_more
-            and worker.free_slots
-            and book.breaker(worker.worker_id).allows(now_ns)
-        ]
-        if not free or not self._known:
-            return []
-        proposals = tuple(self._scheduler.propose(free, now_ns))
-        actions = self.fleet.handle(Proposed(proposals), now_ns)
-        refused = {a.task_id: a.reason for a in actions if isinstance(a, Refused)}
-        for proposal in proposals:
-            decisions.append(self._decision(proposal, refused.get(proposal.task_id, ""), now_ns))
-            if proposal.task_id not in refused:
-                self._known.pop(proposal.task_id, None)
-                self._scheduler.removed(proposal.task_id)
+        actions, decided = self._desk.turn(now_ns)
+        decisions += [
+            Decision(
+                at_ns=now_ns, scheduler=self.scheduler_name, task_id=each.proposal.task_id,
+                worker_id=each.proposal.worker_id, taken=not each.refused,
+                reasons=(each.refused,) if each.refused else each.proposal.reasons,
+            )
+            for each in decided
+        ]  # fmt: skip
         return actions
-
-    def _decision(self, proposal: Proposal, refused: str, now_ns: int) -> Decision:
-        return Decision(
-            at_ns=now_ns, scheduler=self.scheduler_name, task_id=proposal.task_id,
-            worker_id=proposal.worker_id, taken=not refused,
-            reasons=(refused,) if refused else proposal.reasons,
-        )  # fmt: skip
 
     def _happened(
         self, event: Event | Happened | None, actions: Sequence[Action]

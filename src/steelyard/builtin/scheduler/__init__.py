@@ -1,0 +1,1 @@
+"""Schedulers: who does what next."""

@@ -1,0 +1,108 @@
+"""Between a fleet's machine and its scheduler: tells the one of the other, change by change."""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from steelyard.domain.fleet.events import Action, AttemptOver, Proposed, Refused
+from steelyard.domain.fleet.machine import Fleet
+from steelyard.domain.fleet.model import Proposal
+from steelyard.domain.fleet.ports import Free, Scheduler
+from steelyard.domain.fleet.states import TASK_HELD
+
+ROUNDS_MAX = 3
+"""How often a scheduler is asked again at once because some of what it proposed did not hold."""
+
+
+class Decided(msgspec.Struct, frozen=True):
+    """A proposal, and why it was refused; it was taken where that is empty."""
+
+    proposal: Proposal
+    refused: str = ""
+
+
+class Desk:
+    """Asks a scheduler for leases whenever something changed.
+
+    It is told of ready tasks, leases and ends as they come, so that a pass over a long queue costs
+    what changed. Whoever drives the fleet hands over all actions of its machine to `watch`.
+
+    Args:
+        fleet: the machine.
+        scheduler: of whom it is told everything that stands.
+    """
+
+    def __init__(self, fleet: Fleet, scheduler: Scheduler) -> None:
+        self._fleet = fleet
+        self._scheduler = scheduler
+        self._known: set[str] = set()
+        self.use(scheduler)
+
+    def use(self, scheduler: Scheduler) -> None:
+        """Go on with another scheduler; it is told of the whole queue and of all leases."""
+        self._scheduler = scheduler
+        book = self._fleet.book
+        book.ready_changes.clear()
+        self._known = set(book.ready)
+        for task in book.tasks.values():
+            if task.state in TASK_HELD:
+                scheduler.leased(task)
+        for task in book.ready.values():
+            scheduler.added(task)
+
+    def watch(self, actions: Iterable[Action]) -> None:
+        """Tell the scheduler of the attempts that are over."""
+        for action in actions:
+            if isinstance(action, AttemptOver):
+                attempt = action.attempt
+                self._scheduler.ended(self._fleet.book.tasks[attempt.task_id], attempt)
+
+    def turn(self, now_ns: int) -> tuple[list[Action], list[Decided]]:
+        """Have the scheduler propose; return what the machine wants then, and what was decided."""
+        actions: list[Action] = []
+        decided: list[Decided] = []
+        for _ in range(ROUNDS_MAX):
+            self.tell()
+            proposals = tuple(
+                self._scheduler.propose(self.free(now_ns), self._fleet.book.workers, now_ns)
+            )
+            if not proposals:
+                break
+            wanted = self._fleet.handle(Proposed(proposals), now_ns)
+            self.watch(wanted)
+            actions += wanted
+            refused = {a.task_id: a.reason for a in wanted if isinstance(a, Refused)}
+            decided += [Decided(p, refused.get(p.task_id, "")) for p in proposals]
+            if not refused:
+                break
+        self.tell()
+        return actions, decided
+
+    def free(self, now_ns: int) -> list[Free]:
+        """Return the workers that take more now."""
+        book = self._fleet.book
+        return [
+            Free(worker, book.room(worker))
+            for worker in book.workers.values()
+            if worker.takes_more
+            and worker.free_slots
+            and book.breaker(worker.worker_id).allows(now_ns)
+        ]
+
+    def tell(self) -> None:
+        """Tell the scheduler which tasks became ready, and which no longer are."""
+        book = self._fleet.book
+        changes = dict(book.ready_changes)
+        book.ready_changes.clear()
+        for name in changes:
+            task = book.ready.get(name)
+            if name in self._known:
+                self._known.discard(name)
+                held = book.tasks[name]
+                if task is None and held.state in TASK_HELD:
+                    self._scheduler.leased(held)
+                    continue
+                self._scheduler.removed(name)
+            if task is not None:
+                self._known.add(name)
+                self._scheduler.added(task)

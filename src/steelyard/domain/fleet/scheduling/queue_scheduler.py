@@ -1,0 +1,185 @@
+"""What the schedulers of the whole queue share; a strategy says what it does otherwise."""
+
+import logging
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, ClassVar
+
+from steelyard.domain.fleet.model import Attempt, Proposal, Task, Worker
+from steelyard.domain.fleet.ports import Free
+from steelyard.domain.fleet.scheduling.history import History, type_of
+from steelyard.domain.fleet.scheduling.outlook import Outlook
+from steelyard.domain.fleet.scheduling.passes import Pass, Score
+from steelyard.domain.fleet.scheduling.places import Place
+from steelyard.domain.fleet.scheduling.queue import Order, Queue
+from steelyard.kernel.units import NS_PER_S
+
+_log = logging.getLogger("steelyard.fleet.scheduler")
+
+
+class QueueScheduler:
+    """Serves tasks as they came, by the first worker that fits; strategies override what differs.
+
+    Args:
+        max_tasks_per_worker: leases that a worker holds at most, 0 for as many as it has slots.
+        history_window_size: attempts that are remembered of each type of task on each worker.
+        detailed_logging: log every proposal with its reasons.
+        keep_after_s: a task that fits a worker, but has found no room for so long, has one kept
+            for it until there is.
+    """
+
+    strategy: ClassVar[str] = "first_come"
+
+    def __init__(
+        self,
+        *,
+        max_tasks_per_worker: int = 0,
+        history_window_size: int = 100,
+        detailed_logging: bool = False,
+        keep_after_s: float = 300.0,
+    ) -> None:
+        self.queue = Queue()
+        self.history = History(history_window_size)
+        self.max_tasks_per_worker = max_tasks_per_worker
+        self.detailed_logging = detailed_logging
+        self.keep_after_s = keep_after_s
+        self.workers: Mapping[str, Worker] = {}
+        self.current: Pass | None = None
+        self.now_ns = 0
+        self._kept: dict[str, str] = {}
+        self._outlooks: dict[tuple[int, str, str], Outlook] = {}
+        self._counts = {"scheduled": 0, "completed": 0, "passes": 0, "left_waiting": 0}
+
+    # What a strategy may have otherwise
+
+    def order(self, task: Task) -> Order:
+        """Return a task's place in the queue of its party; of equals the first to come is first."""
+        return ()
+
+    def sort(self, task: Task) -> str:
+        """Return what is scored apart; tasks of one sort that ask for the same suit alike."""
+        return ""
+
+    def party(self, task: Task) -> Hashable:
+        """Return who is served with a task."""
+        return ""
+
+    def rank(self, party: Hashable, task: Task) -> float:
+        """Return when a party is served, the smallest first; see `passes.Strategy`."""
+        return 0.0
+
+    def is_held(self, party: Hashable, task: Task) -> bool:
+        """Tell whether a party lets others go first, if there are any."""
+        return False
+
+    def is_over(self, party: Hashable, task: Task) -> bool:
+        """Tell whether a party may have nothing more now."""
+        return False
+
+    def later(self, task: Task, order: Order) -> Order | None:
+        """Return a task's new place in the queue, None where it keeps its place."""
+        return None
+
+    def score(self, task: Task, place: Place) -> Score | None:
+        """Return how well a place suits a task, None where it had better wait for another."""
+        return ()
+
+    def gave(self, party: Hashable, task: Task, place: Place, score: Score) -> None:
+        """Take note that a task is proposed for a place."""
+
+    def begin(self) -> None:
+        """Get ready for a pass; `now_ns`, `workers` and `current` are set."""
+
+    def why(self, task: Task, place: Place, score: Score) -> tuple[str, ...]:
+        """Return the reasons of a proposal, a sentence each."""
+        return ("It was the next in the queue.",)
+
+    # The port
+
+    def added(self, task: Task) -> None:
+        """Take note of a task that became ready."""
+        self.queue.put(task, self.party(task), self.order(task), self.sort(task))
+
+    def removed(self, task_id: str) -> None:
+        """Take note of one that is ready no longer."""
+        self.queue.drop(task_id)
+        self._kept.pop(task_id, None)
+
+    def leased(self, task: Task) -> None:
+        """Take note of a lease."""
+        self._counts["scheduled"] += 1
+        self.removed(task.spec.task_id)
+
+    def ended(self, task: Task, attempt: Attempt) -> None:
+        """Take note of how an attempt ended."""
+        self._counts["completed"] += 1
+        self.history.note(task.spec, attempt, self.workers.get(attempt.worker_id))
+
+    def propose(
+        self, free: Sequence[Free], workers: Mapping[str, Worker], now_ns: int
+    ) -> list[Proposal]:
+        """Return leases for the free slots."""
+        self.workers, self.now_ns = workers, now_ns
+        self._counts["passes"] += 1
+        queue = self.queue
+        if not free or not queue.waiting:
+            return []
+        if queue.profiles.are_stale(workers):
+            queue.forget_profiles()
+        bit = queue.profiles.bit
+        limit = self.max_tasks_per_worker
+        places = [Place(each, bit(each.worker), limit) for each in free]
+        places = [place for place in places if place.left]
+        queue.fit()
+        found: list[Proposal] = []
+
+        def propose(task: Task, place: Place, score: Score) -> None:
+            reasons = (*self.why(task, place, score), self._waited(task))
+            found.append(
+                Proposal(task_id=task.spec.task_id, worker_id=place.worker_id, reasons=reasons)
+            )
+
+        self.current = Pass(queue, places, workers, now_ns, self._kept, self.keep_after_s)
+        self._outlooks = {}
+        self.begin()
+        try:
+            self.current.run(self, propose)
+        finally:
+            queue.restore()
+        self._counts["left_waiting"] += self.current.waits
+        if self.detailed_logging:
+            for each in found:
+                _log.info("%s: %s -> %s: %s", self.strategy, each.task_id, each.worker_id,
+                          " ".join(each.reasons))  # fmt: skip
+        return found
+
+    def metrics(self) -> Mapping[str, Any]:
+        """Return counts, plain values."""
+        return {
+            "strategy": self.strategy,
+            "queued": len(self.queue),
+            **self._counts,
+            "kept_workers": dict(self._kept),
+            "history_pairs": len(self.history),
+        }
+
+    # For strategies
+
+    def able(self, task: Task) -> list[Worker]:
+        """Return the workers, busy ones too, that would do for a waiting task."""
+        return self.current.able(task) if self.current is not None else []
+
+    def outlook(self, task: Task) -> Outlook:
+        """Return what a waiting task can hope for."""
+        kind = type_of(task.spec)
+        key = (*(self.current.fits(task) if self.current is not None else (0, "")), kind)
+        found = self._outlooks.get(key)
+        if found is None:
+            found = self._outlooks[key] = Outlook(kind, self.able(task), self.history)
+        return found
+
+    def waited_s(self, task: Task) -> float:
+        """Return how long a task has been ready."""
+        return max(self.now_ns - task.ready_ns, 0) / NS_PER_S
+
+    def _waited(self, task: Task) -> str:
+        return f"It had been ready for {self.waited_s(task):.1f} s."
