@@ -128,11 +128,11 @@ def _make_file(path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
-    except FileExistsError:
+    except OSError as error:
         if path.is_file():
             return
-        raise FileError(f"Can't use the ledger {path}: it is no file") from None
-    except OSError as error:
+        if path.exists():
+            raise FileError(f"Can't use the ledger {path}: it is no file") from error
         text = f"Can't make the ledger {path}: {reason_of(error)}"
         raise FileError(text, next_step=next_step_of(error)) from error
 

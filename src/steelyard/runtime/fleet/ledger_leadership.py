@@ -26,6 +26,7 @@ TTL_S = 6.0
 
 RENEWALS_PER_TTL = 3
 _LOOKS_PER_TTL = 12
+_LOOK_MAX_S = 0.5
 _MS_PER_S = 1_000
 
 
@@ -109,7 +110,7 @@ class Candidate:
     @property
     def look_s(self) -> float:
         """How long to wait between two tries."""
-        return self.ttl_s / _LOOKS_PER_TTL
+        return min(self.ttl_s / _LOOKS_PER_TTL, _LOOK_MAX_S)
 
     def try_lead(self) -> Leadership | None:
         """Take the lease if it is free; None while another coordinator lives.
