@@ -42,12 +42,13 @@ class Handler(msgspec.Struct, frozen=True):
 
 
 class Counts(msgspec.Struct):
-    """How a plugin's handlers have done so far."""
+    """How a plugin's handlers have done so far; `seconds` is what they took, waits included."""
 
     calls: int = 0
     failures: int = 0
     timeouts: int = 0
     failures_in_a_row: int = 0
+    seconds: float = 0.0
     last_error: str = ""
     quarantined: bool = False
 
@@ -168,6 +169,15 @@ class HookTable:
                 f"Unknown event '{event}'", next_step=did_you_mean(event, self._events) or None
             )
         return tuple(h for h in self._handlers[event] if not self.counts[h.plugin].quarantined)
+
+    def took(self, handler: Handler, seconds: float) -> None:
+        """Note how long a call took, however it ended."""
+        self.counts[handler.plugin].seconds += seconds
+
+    def quarantine(self, plugin: str, why: str) -> None:
+        """Call nothing of `plugin` until it is released."""
+        counts = self.counts.setdefault(plugin, Counts())
+        counts.quarantined, counts.last_error = True, why
 
     def succeeded(self, handler: Handler) -> None:
         """Note a call that returned."""

@@ -66,6 +66,8 @@ class HookRunner:
         started_s = loop.time()
         task = asyncio.ensure_future(self._call(handler, args, kwargs))
         done, _ = await asyncio.wait({task}, timeout=self.timeout_s)
+        took_s = loop.time() - started_s
+        self.table.took(handler, took_s)
         if not done:
             task.cancel()
             self._abandoned.add(task)
@@ -76,7 +78,6 @@ class HookRunner:
         error = task.exception()
         if error is not None:
             return self._failed(handler, str(error))
-        took_s = loop.time() - started_s
         if took_s > self.timeout_s:  # it never let the loop look at the clock
             return self._failed(handler, f"held the event loop for {took_s:.1f} s", timeout=True)
         self.table.succeeded(handler)

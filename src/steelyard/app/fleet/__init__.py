@@ -1,0 +1,1 @@
+"""A fleet as a whole: one coordinator over ledger, scheduler, engines and plugins."""

@@ -1,0 +1,102 @@
+"""The plugins that a coordinator is composed of, made by name."""
+
+import inspect
+from typing import Any
+
+import msgspec
+
+from steelyard.app.fleet.settings import FleetSettings
+from steelyard.domain.fleet.ports import Engine, Scheduler, TaskKind
+from steelyard.kernel.errors import SteelyardError, did_you_mean
+from steelyard.runtime.plugin_host import PluginHost
+
+
+class SchedulerInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A scheduler that can be chosen.
+
+    Attributes:
+        active: it is the one that chooses now; `options` are then its own.
+        problem: why it can't be used; empty when it can, as far as is known.
+    """
+
+    name: str
+    description: str = ""
+    active: bool = False
+    options: dict[str, Any] = {}
+    problem: str = ""
+
+
+class Parts:
+    """Makes schedulers, engines and task kinds.
+
+    Args:
+        host: knows the plugins.
+        settings: their options.
+    """
+
+    def __init__(self, host: PluginHost, settings: FleetSettings) -> None:
+        self.host = host
+        self._settings = settings
+        self._kinds: dict[str, TaskKind] = {}
+
+    def scheduler(self, name: str, options: dict[str, Any]) -> Scheduler:
+        """Return a new scheduler.
+
+        Raises:
+            PluginError: there is none of that name, or it can't be used.
+            ConfigError: its options are wrong.
+        """
+        made: Scheduler = self.host.create("scheduler", name, **options)
+        return made
+
+    def schedulers(self, active: str, options: dict[str, Any]) -> tuple[SchedulerInfo, ...]:
+        """Return all that can be chosen."""
+        return tuple(
+            SchedulerInfo(
+                name=spec.name,
+                description=spec.description,
+                active=spec.name == active,
+                options=options if spec.name == active else {},
+                problem=self.host.why(spec.kind, spec.name),
+            )
+            for spec in self.host.specs("scheduler")
+        )
+
+    def engines(self) -> dict[str, Engine]:
+        """Return new engines; those that keep files are told the fleet's directory.
+
+        Raises:
+            PluginError: there is none of a name, or it can't be used.
+            ConfigError: its options are wrong.
+        """
+        made: dict[str, Engine] = {}
+        for name, options in self._settings.engines.items():
+            cls = self.host.load("engine", name)
+            given = dict(options)
+            if "directory" in inspect.signature(cls).parameters:
+                given.setdefault("directory", self._settings.directory)
+            made[name] = self.host.create("engine", name, **given)
+        return made
+
+    def task_kind(self, name: str) -> TaskKind:
+        """Return the task kind of a name, always the same.
+
+        Raises:
+            PluginError: there is none of that name, or it can't be used.
+        """
+        if name not in self._kinds:
+            options = self._settings.task_kinds.get(name, {})
+            self._kinds[name] = self.host.create("task_kind", name, **options)
+        return self._kinds[name]
+
+    def why_no_kind(self, name: str) -> str:
+        """Return why there are no tasks of a kind, or nothing."""
+        known = self.host.names("task_kind")
+        if name not in known:
+            hint = did_you_mean(name, known)
+            return f"there is no task kind {name!r}; installed: {', '.join(known)}. {hint}".strip()
+        try:
+            self.task_kind(name)
+        except SteelyardError as error:
+            return str(error)
+        return ""
