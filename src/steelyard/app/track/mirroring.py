@@ -214,7 +214,8 @@ class Mirroring:
                     "Mirror '%s' is not done%s. See: steelyard track sync --help", label, why
                 )
             elif place.dropped:
-                _log.warning("Mirror '%s' refused %d: %s", label, place.dropped, place.why_dropped)
+                reasons = "; ".join(place.why_dropped)
+                _log.warning("Mirror '%s' refused %d: %s", label, place.dropped, reasons)
         return places
 
 

@@ -76,7 +76,7 @@ class LocalBackend:
     def close(self, end: RunEnded | None) -> None:
         """Write how the run ended, where it did; closing brings the journal to the disk."""
         writer, self._writer = self._writer, None
-        self._time.now_ns = 0
+        self._time.now_ns = end.ended_ns if end is not None else 0
         if writer is None:
             return
         if end is not None:

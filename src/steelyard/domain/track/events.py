@@ -68,12 +68,14 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class RunEnded(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A run ended as its script wanted (`finished`) or by an exception (`failed`).
 
-    `unwritten` counts what could not be journalled, such as on a full disk.
+    `unwritten` counts what could not be journalled, such as on a full disk. `ended_ns` is Unix time
+    and told to mirrors, which may hear of the end days later; the journal has it with the event.
     """
 
     status: str
     failure: Failure | None = None
     unwritten: int = 0
+    ended_ns: int = 0
 
 
 Fact = RunStarted | MetricsLogged | ParamsLogged | TagsSet | ArtifactLogged | RunEnded

@@ -82,6 +82,7 @@ class Feed:
         self.started: RunStarted | None = None
         self.started_ns = 0
         self.host_id = ""
+        self.last_ns = 0
         self.end: RunEnded | None = None
         self._place = place
         self._blobs = blobs
@@ -112,12 +113,13 @@ class Feed:
 
     def _queue(self, event: Event, courier: Courier) -> None:
         fact = read_fact(event)
+        self.last_ns = max(self.last_ns, event.wall_ns)
         if isinstance(fact, RunStarted):
             self.started, self.end = fact, None
             self.started_ns = self.started_ns or event.wall_ns
             self.host_id = event.host_id
         elif isinstance(fact, RunEnded):
-            self.end = fact
+            self.end = msgspec.structs.replace(fact, ended_ns=event.wall_ns)
         if not courier.needs(event.stream_id, event.seq):
             return
         items: Sequence[Logged] = ()
@@ -276,7 +278,7 @@ class Mirror:
         # Its process may have ended it between our last look at the journal and this one.
         if self._feed.fill(self._courier):
             return None
-        return RunEnded(status=Status.KILLED)
+        return RunEnded(status=Status.KILLED, ended_ns=self._feed.last_ns)
 
     def _facts(self) -> RunFacts:
         started = self._feed.started

@@ -133,7 +133,11 @@ class MlflowBackend:
                 text = failure.traceback or f"{failure.type}: {failure.message}"
                 # The end of a traceback says most.
                 client.set_tag(self._run_id, FAILURE_TAG, text[-TAG_MAX:])
-            client.set_terminated(self._run_id, status=_STATUSES.get(end.status, "FAILED"))
+            client.set_terminated(
+                self._run_id,
+                status=_STATUSES.get(end.status, "FAILED"),
+                end_time=end.ended_ns // NS_PER_MS or None,
+            )
 
     def _connect(self, place: str) -> None:
         for name, value in SETTINGS.items():
