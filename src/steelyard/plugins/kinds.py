@@ -32,6 +32,7 @@ class Port(msgspec.Struct, frozen=True):
 
 
 _BENCH = "steelyard.domain.bench.ports:"
+_FLEET = "steelyard.domain.fleet.ports:"
 _METRIC_FACTS = ("tag", "header", "unit", "larger_is_better", "definition", "source")
 
 PORTS: dict[str, Port] = {
@@ -109,6 +110,14 @@ PORTS: dict[str, Port] = {
         "steelyard.domain.track.ports:Collector",
         optional=("validate_environment()", "start()", "facts()", "collect()", "stop()"),
         at_least_one=True,
+    ),
+    "engine": Port(
+        _FLEET + "Engine",
+        (("start()", "submit(lease, spec)", "cancel(lease)", "next_event()", "stop()"),),
+    ),
+    "task_kind": Port(
+        _FLEET + "TaskKind",
+        (("prepare(spec, earlier)", "work(spec, directory)", "outcome(spec, ran)"),),
     ),
 }
 """Kinds with a port. A kind that is not here yet accepts any class."""

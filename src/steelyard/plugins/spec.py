@@ -10,9 +10,9 @@ KINDS = (
     "endpoint", "transport", "dataset", "tokenizer", "arrival", "ramp", "timing", "phase_hook",
     "post_processor", "metric", "accumulator", "exporter", "console", "plot", "ui",
     "telemetry_collector", "accuracy_benchmark", "grader", "search_planner", "convergence",
-    "service", "scheduler", "task_executor", "engine", "reporter", "notification", "monitoring",
-    "integration", "security", "ci_provider", "browser", "collector", "backend", "framework",
-    "custom",
+    "service", "scheduler", "task_executor", "engine", "task_kind", "reporter", "notification",
+    "monitoring", "integration", "security", "ci_provider", "browser", "collector", "backend",
+    "framework", "custom",
 )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
+from steelyard.domain.fleet.attempts import Ran, Work
 from steelyard.domain.fleet.model import (
     Attempt,
     Lease,
@@ -104,3 +105,42 @@ class Engine(Protocol):
 
     async def stop(self) -> None:
         """End all attempts and let go of everything."""
+
+
+@runtime_checkable
+class TaskKind(Protocol):
+    """Says what the tasks of a kind run, and what comes of it. Made with its options as keywords.
+
+    `prepare` is called where tasks are submitted; `work` and `outcome` on the worker, in a process
+    of the attempt's own, where what it raises fails the attempt and nothing else.
+    """
+
+    def prepare(self, spec: TaskSpec, earlier: Sequence[Any]) -> Sequence[TaskSpec]:
+        """Return the task as it is submitted, or those that it is split into.
+
+        What the kind knows is filled in where the author left it out (the endpoint, an estimate).
+
+        Args:
+            spec: as its author wrote it.
+            earlier: results of earlier tasks of this kind, name and project, the latest first.
+
+        Raises:
+            UsageError: its payload can't be used.
+        """
+        ...
+
+    def work(self, spec: TaskSpec, directory: str) -> Work:
+        """Return the program of an attempt.
+
+        Args:
+            spec: one that `prepare` returned.
+            directory: the attempt's working directory; it is there, and empty.
+        """
+        ...
+
+    def outcome(self, spec: TaskSpec, ran: Ran) -> Outcome:
+        """Return what it came to; called when the program ended by itself, not when it was ended.
+
+        Its files are still there.
+        """
+        ...

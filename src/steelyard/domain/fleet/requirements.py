@@ -111,7 +111,7 @@ def unmet(needs: Requirements, worker_id: str, has: Capabilities) -> tuple[str, 
         if wanted > there:
             found.append(f"needs {wanted:g} {unit}, has {there:g}")
     if needs.gpus:
-        fitting = sum(_fits(needs, gpu) for gpu in has.gpus)
+        fitting = sum(fits(needs, gpu) for gpu in has.gpus)
         if fitting < needs.gpus:
             found.append(f"needs {_gpus(needs)}, has {fitting} such")
     for name, noun in (
@@ -134,7 +134,8 @@ def preferred(needs: Requirements, has: Capabilities) -> int:
     return sum(has.labels.get(label) == value for label, value in needs.prefers.items())
 
 
-def _fits(needs: Requirements, gpu: Gpu) -> bool:
+def fits(needs: Requirements, gpu: Gpu) -> bool:
+    """Tell whether a GPU is such a one as a task needs."""
     pattern = needs.gpu_model.lower()
     named = not pattern or fnmatchcase(gpu.model.lower(), pattern)
     return named and gpu.memory_gb >= needs.gpu_memory_gb

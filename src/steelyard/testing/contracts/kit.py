@@ -37,11 +37,17 @@ class Contract:
         require(not problems, f"{subject.cls.__name__} {'; '.join(problems)}")
 
 
-def rejections(kit: type[Contract], subject: Any) -> dict[str, str]:
-    """Return the tests of `kit` that `subject` fails, with what they say; empty when none."""
+def rejections(kit: type[Contract], subject: Any, only: str = "") -> dict[str, str]:
+    """Return the tests of `kit` that `subject` fails, with what they say; empty when none.
+
+    Args:
+        kit: the contract.
+        subject: what is under test.
+        only: the one test to try, all without it.
+    """
     border = PluginBorder()
     found: dict[str, str] = {}
-    for name in sorted(n for n in dir(kit) if n.startswith("test_")):
+    for name in [only] if only else sorted(n for n in dir(kit) if n.startswith("test_")):
         try:
             with border.crossing(subject.cls.__name__, name):
                 getattr(kit(), name)(subject)

@@ -1,0 +1,288 @@
+"""Carries one attempt out, in a process of its own that outlives everything the attempt starts.
+
+The process forks the attempt's program into a session and process group of its own, adopts what
+that leaves behind, and ends only when all of it is gone. It is told to stop by a byte in a pipe,
+or by that pipe's end: then whoever made it is dead.
+"""
+
+import os
+import select
+import signal
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import msgspec
+
+from steelyard.domain.fleet.attempts import RESULT_MAX, Ran, Work
+from steelyard.domain.fleet.model import Ending, Lease, Outcome, TaskSpec
+from steelyard.domain.fleet.ports import TaskKind
+from steelyard.kernel.errors import SteelyardError
+from steelyard.kernel.units import NS_PER_S
+from steelyard.runtime.fleet.attempt_logs import LogSink, attempt_directory, log_path
+from steelyard.runtime.fleet.local_messages import Ended, FromWorker, Setup, Started
+from steelyard.runtime.fleet.local_processes import (
+    MARK,
+    ProcessLimits,
+    adopt_orphans,
+    apply_limits,
+    die_with_thread,
+    end_orphans,
+    go_first_when_memory_ends,
+    signal_group,
+    signal_name,
+)
+from steelyard.runtime.pipe_frames import frame_of
+from steelyard.runtime.plugin_border import PluginBorder
+
+_CHUNK = 1 << 16
+_EXIT_NO_PROGRAM = 127
+_RESTORED = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM)
+_GB = 1_000_000_000
+
+
+class Attempt(msgspec.Struct, frozen=True):
+    """What is to be carried out.
+
+    Attributes:
+        kind: of the task, made.
+        env: variables that the worker lets through, and those that show GPUs.
+    """
+
+    setup: Setup
+    lease: Lease
+    spec: TaskSpec
+    kind: TaskKind
+    env: dict[str, str]
+
+    @property
+    def directory(self) -> Path:
+        """Where its files are."""
+        lease = self.lease
+        root = Path(self.setup.directory)
+        return attempt_directory(root, lease.task_id, lease.attempt, lease.token)
+
+
+class _Watch:
+    """Looks after a program until it ends, by itself or because it has to.
+
+    Attributes:
+        ending: why it was ended, None when it ended by itself.
+    """
+
+    def __init__(
+        self, attempt: Attempt, pid: int, control_fd: int, outputs: dict[int, LogSink]
+    ) -> None:
+        self.ending: Ending | None = None
+        self._grace_s = attempt.setup.grace_s
+        self._pid = pid
+        self._control_fd = control_fd
+        self._outputs = outputs
+        self._end_s = time.monotonic() + attempt.spec.timeout_s
+        self._poll = select.poll()
+        self._pidfd = os.pidfd_open(pid)
+        for fd in (self._pidfd, control_fd, *outputs):
+            self._poll.register(fd, select.POLLIN)
+
+    def run(self) -> int:
+        """Return the status of the program, as waitpid(2) has it, when nothing of it is left."""
+        while not self._step():
+            if time.monotonic() >= self._end_s:
+                if self.ending is None:
+                    self._stop(Ending.TIMED_OUT)
+                else:
+                    signal_group(self._pid, signal.SIGKILL)
+                    self._end_s = float("inf")
+        signal_group(self._pid, signal.SIGKILL)  # its id is not given anew until it is waited for
+        status = os.waitpid(self._pid, 0)[1]
+        end_orphans()
+        for fd in list(self._outputs):
+            while self._read(fd):
+                continue
+        os.close(self._pidfd)
+        return status
+
+    def _step(self) -> bool:
+        """Wait for something to happen; return True when the program has ended."""
+        left_s = max(self._end_s - time.monotonic(), 0.0)
+        timeout_ms = None if left_s == float("inf") else left_s * 1000
+        happened = [fd for fd, _ in self._poll.poll(timeout_ms)]
+        for fd in happened:
+            if fd == self._control_fd:
+                os.read(fd, 1)
+                self._poll.unregister(fd)
+                self._stop(Ending.CANCELLED)
+            elif fd in self._outputs:
+                self._read(fd)
+        return self._pidfd in happened
+
+    def _stop(self, ending: Ending) -> None:
+        self.ending = self.ending or ending
+        signal_group(self._pid, signal.SIGTERM)
+        self._end_s = time.monotonic() + self._grace_s
+
+    def _read(self, fd: int) -> bool:
+        data = os.read(fd, _CHUNK)
+        if data:
+            self._outputs[fd].write(data)
+            return True
+        self._poll.unregister(fd)
+        del self._outputs[fd]
+        os.close(fd)
+        return False
+
+
+def carry_out(attempt: Attempt, control_fd: int, say: Callable[[FromWorker], None]) -> Outcome:
+    """Carry an attempt out, and return what it came to; nothing that it started is left.
+
+    Args:
+        attempt: what, and where.
+        control_fd: readable when it is to end.
+        say: is told that it started.
+    """
+    adopt_orphans()
+    label = f"task_kind/{attempt.spec.kind}"
+    place = attempt.directory / "work"
+    try:
+        place.mkdir(mode=0o700, parents=True)
+        with PluginBorder().crossing(label, "say what to run"):
+            work = attempt.kind.work(attempt.spec, str(place))
+        _write_files(place, work)
+        sinks = [
+            LogSink(log_path(attempt.directory, stream), attempt.setup.log_bytes_max)
+            for stream in ("stdout", "stderr")
+        ]
+    except OSError as error:
+        text = f"the attempt's directory can't be made: {(error.strerror or str(error)).lower()}"
+        return Outcome(ending=Ending.REFUSED, error=text)
+    except SteelyardError as error:
+        return Outcome(ending=Ending.FAILED, error=str(error))
+    begun_ns = time.monotonic_ns()
+    try:
+        pid, outputs = _spawn(attempt, work, place, sinks)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        return Outcome(ending=Ending.FAILED, error=f"{work.argv[0]} can't be run: {reason}")
+    say(Started(attempt.lease.token, pid))
+    watch = _Watch(attempt, pid, control_fd, outputs)
+    code = os.waitstatus_to_exitcode(watch.run())
+    for sink in sinks:
+        sink.close()
+    ran = Ran(
+        directory=str(place),
+        exit_code=code,
+        signal=signal_name(-code) if code < 0 else "",
+        seconds=(time.monotonic_ns() - begun_ns) / NS_PER_S,
+        stdout=sinks[0].tail(),
+        stderr=sinks[1].tail(),
+    )
+    return _judged(attempt, ran, watch.ending, label)
+
+
+def _judged(attempt: Attempt, ran: Ran, ending: Ending | None, label: str) -> Outcome:
+    if ending is not None:
+        text = "cancelled"
+        if ending is Ending.TIMED_OUT:
+            text = f"ran longer than its {attempt.spec.timeout_s:g} s"
+        return Outcome(ending=ending, error=text, exit_code=ran.exit_code, seconds=ran.seconds)
+    try:
+        with PluginBorder().crossing(label, "tell what an attempt came to"):
+            outcome = attempt.kind.outcome(attempt.spec, ran)
+            size = len(frame_of(Ended(attempt.lease.token, outcome)))
+    except SteelyardError as error:
+        return _failed(ran, str(error))
+    if size > RESULT_MAX:
+        return _failed(ran, f"its result has {size} bytes, more than {RESULT_MAX}")
+    return outcome
+
+
+def _failed(ran: Ran, text: str) -> Outcome:
+    return Outcome(
+        ending=Ending.FAILED, error=text, exit_code=ran.exit_code, seconds=ran.seconds
+    )  # fmt: skip
+
+
+def _write_files(place: Path, work: Work) -> None:
+    for name, data in work.files.items():
+        path = place / name
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.write_bytes(data)
+
+
+def _spawn(
+    attempt: Attempt, work: Work, place: Path, sinks: list[LogSink]
+) -> tuple[int, dict[int, LogSink]]:
+    """Fork the program; return its process, and the reading ends of its outputs.
+
+    Raises:
+        OSError: it can't be run there.
+    """
+    lease = attempt.lease
+    env = {
+        **attempt.env,
+        "STEELYARD_FLEET_TASK": lease.task_id,
+        "STEELYARD_FLEET_ATTEMPT": str(lease.attempt),
+        "STEELYARD_FLEET_WORKER": lease.worker_id,
+        **work.env,
+        MARK: attempt.setup.mark,
+    }
+    limits = limits_of(attempt.setup.limits, attempt.spec)
+    outputs = [os.pipe2(os.O_CLOEXEC) for _ in sinks]
+    failed_read, failed_write = os.pipe2(os.O_CLOEXEC)
+    pid = os.fork()
+    if pid == 0:
+        _become(work, env, str(place / work.cwd), limits, [w for _, w in outputs], failed_write)
+    for fd in (failed_write, *(write for _, write in outputs)):
+        os.close(fd)
+    said = os.read(failed_read, 16)
+    os.close(failed_read)
+    if said:
+        os.waitpid(pid, 0)
+        number = int(said)
+        raise OSError(number, os.strerror(number))
+    return pid, {read: sink for (read, _), sink in zip(outputs, sinks, strict=True)}
+
+
+def _become(
+    work: Work,
+    env: Mapping[str, str],
+    cwd: str,
+    limits: ProcessLimits,
+    outputs: list[int],
+    failed_fd: int,
+) -> None:
+    """Be the program; say through `failed_fd` why not. Never returns."""
+    parent = os.getppid()
+    try:
+        os.setsid()
+        die_with_thread(signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(_EXIT_NO_PROGRAM)
+        null = os.open(os.devnull, os.O_RDONLY)
+        for number, fd in enumerate((null, *outputs)):
+            os.dup2(fd, number)
+        for number in _RESTORED:
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        go_first_when_memory_ends()
+        os.chdir(cwd)
+        apply_limits(limits)
+        os.execvpe(work.argv[0], work.argv, env)  # noqa: S606  a shell is asked for by name
+    except OSError as error:
+        os.write(failed_fd, str(error.errno).encode())
+    finally:
+        os._exit(_EXIT_NO_PROGRAM)
+
+
+def limits_of(general: ProcessLimits, spec: TaskSpec) -> ProcessLimits:
+    """Return the limits of an attempt: what its task asked for is what it gets."""
+    needs = spec.requirements
+    return msgspec.structs.replace(
+        general,
+        memory_bytes=_lower(general.memory_bytes, int(needs.memory_gb * _GB)),
+        file_bytes=_lower(general.file_bytes, int(needs.disk_gb * _GB)),
+    )
+
+
+def _lower(one: int, other: int) -> int:
+    return min(one, other) if one and other else one or other

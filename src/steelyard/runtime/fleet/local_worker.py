@@ -1,0 +1,288 @@
+"""A local worker: a process that forks one more for each attempt, and looks after those.
+
+Started by a coordinator, it takes messages on its standard input and answers on its output. When
+the coordinator is gone it ends all attempts, and itself. It has one thread, as it forks.
+"""
+
+import contextlib
+import gc
+import os
+import selectors
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+
+from steelyard.domain.fleet.gpus import Device, choose, share, variables
+from steelyard.domain.fleet.model import Ending, Lease, Outcome, TaskSpec
+from steelyard.domain.fleet.ports import TaskKind
+from steelyard.kernel.errors import SteelyardError
+from steelyard.runtime.fleet import capabilities
+from steelyard.runtime.fleet.attempt_run import Attempt, carry_out
+from steelyard.runtime.fleet.local_messages import (
+    Cancel,
+    Ended,
+    FromWorker,
+    Heard,
+    Joined,
+    Setup,
+    Start,
+    ToWorker,
+    passed_on,
+)
+from steelyard.runtime.fleet.local_processes import (
+    adopt_orphans,
+    die_with_thread,
+    end_orphans,
+    signal_name,
+)
+from steelyard.runtime.pipe_frames import Frames, frame_of
+from steelyard.runtime.plugin_host import PluginHost
+
+_CHUNK = 1 << 16
+_HARD_S = 0.3
+"""How long after its grace an attempt's own process may take before it is killed itself."""
+
+
+class _Runner:
+    """The process of one attempt, as its worker sees it.
+
+    Attributes:
+        kill_s: when it is killed, on the monotonic clock.
+    """
+
+    def __init__(self, lease: Lease, pid: int, control_fd: int, gpus: tuple[Device, ...]) -> None:
+        self.lease = lease
+        self.pid = pid
+        self.control_fd = control_fd
+        self.gpus = gpus
+        self.frames = Frames(FromWorker)
+        self.outcome: Outcome | None = None
+        self.kill_s = float("inf")
+
+
+class LocalWorker:
+    """The worker's loop.
+
+    Args:
+        setup: how it works.
+        host: has the kinds of tasks.
+        incoming, outgoing: descriptors of the coordinator's pipes.
+        frames: what of the first was read already.
+    """
+
+    def __init__(
+        self, setup: Setup, host: PluginHost, incoming: int, outgoing: int, frames: Frames
+    ) -> None:
+        self._setup = setup
+        self._host = host
+        self._incoming, self._outgoing = incoming, outgoing
+        self._frames = frames
+        self._kinds: dict[str, TaskKind] = {}
+        self._runners: dict[int, _Runner] = {}
+        self._devices: tuple[Device, ...] = ()
+        self._selector = selectors.DefaultSelector()
+        self._over = False
+        self._speak_s = 0.0
+
+    def run(self) -> None:
+        """Work until the coordinator is gone or a signal comes; then end all attempts."""
+        adopt_orphans()
+        self._join()
+        self._selector.register(self._incoming, selectors.EVENT_READ, self._hear)
+        woken = _wake_on_signals(self._selector, self._end)
+        while not self._over:
+            self._turn()
+        for runner in self._runners.values():
+            self._cancel(runner)
+        while self._runners:
+            self._turn()
+        end_orphans()
+        for end in woken:
+            end.close()
+
+    def _turn(self) -> None:
+        now_s = time.monotonic()
+        if now_s >= self._speak_s and not self._over:
+            self._speak_s = now_s + self._setup.heartbeat_s
+            self._say(Heard(tuple(self._runners)))
+        for runner in self._runners.values():
+            if now_s >= runner.kill_s:
+                runner.kill_s = float("inf")
+                os.kill(runner.pid, signal.SIGKILL)
+        next_s = min([self._speak_s, *(r.kill_s for r in self._runners.values())])
+        for key, _ in self._selector.select(max(next_s - now_s, 0.0)):
+            key.data()
+
+    def _join(self) -> None:
+        found = capabilities.detect(
+            self._setup.directory, labels=self._setup.labels, programs=self._setup.detect
+        )
+        place, count = self._setup.place, self._setup.count
+        has = share(found.capabilities, place, count)
+        self._devices = found.devices[place::count]
+        slots = self._setup.slots or max(int(has.cpu_cores), 1)
+        gc.collect()
+        gc.freeze()  # forks share what is there now
+        self._say(Joined(has, slots))
+
+    def _say(self, message: FromWorker) -> None:
+        view = memoryview(frame_of(message))
+        try:
+            while view:
+                view = view[os.write(self._outgoing, view) :]
+        except BrokenPipeError:
+            self._over = True
+
+    def _end(self) -> None:
+        self._over = True
+
+    def _hear(self) -> None:
+        data = os.read(self._incoming, _CHUNK)
+        if not data:
+            self._selector.unregister(self._incoming)
+            self._over = True
+        for message in self._frames.feed(data):
+            if isinstance(message, Start):
+                self._start(message.lease, message.spec)
+            elif isinstance(message, Cancel) and message.token in self._runners:
+                self._cancel(self._runners[message.token])
+
+    def _cancel(self, runner: _Runner) -> None:
+        if runner.kill_s == float("inf"):
+            runner.kill_s = time.monotonic() + self._setup.grace_s + _HARD_S
+            # Its end may be on the way already.
+            with contextlib.suppress(BrokenPipeError):
+                os.write(runner.control_fd, b"c")
+
+    # Attempts
+
+    def _start(self, lease: Lease, spec: TaskSpec) -> None:
+        taken = [device.name for runner in self._runners.values() for device in runner.gpus]
+        gpus = choose(spec.requirements, self._devices, taken)
+        if gpus is None:
+            outcome = Outcome(ending=Ending.REFUSED, error="no such GPUs are free on this worker")
+            self._say(Ended(lease.token, outcome))
+            return
+        try:
+            env = passed_on(dict(os.environ), self._setup.environment)
+            env |= variables(gpus, self._devices)
+            kind = self._kind(spec.kind)
+            self._fork(Attempt(self._setup, lease, spec, kind, env), gpus)
+        except (SteelyardError, OSError) as error:
+            self._say(Ended(lease.token, Outcome(ending=Ending.REFUSED, error=str(error))))
+
+    def _kind(self, name: str) -> TaskKind:
+        if name not in self._kinds:
+            self._kinds[name] = self._host.create("task_kind", name)
+        return self._kinds[name]
+
+    def _fork(self, attempt: Attempt, gpus: tuple[Device, ...]) -> None:
+        control_read, control_write = os.pipe2(os.O_CLOEXEC)
+        report_read, report_write = os.pipe2(os.O_CLOEXEC)
+        pid = os.fork()
+        if pid == 0:
+            _be_runner(attempt, control_read, report_write)
+        os.close(control_read)
+        os.close(report_write)
+        runner = _Runner(attempt.lease, pid, control_write, gpus)
+        self._runners[attempt.lease.token] = runner
+        read = partial(self._read, runner, report_read)
+        self._selector.register(report_read, selectors.EVENT_READ, read)
+
+    def _read(self, runner: _Runner, fd: int) -> None:
+        data = os.read(fd, _CHUNK)
+        for message in runner.frames.feed(data):
+            if isinstance(message, Ended):
+                runner.outcome = message.outcome
+            else:
+                self._say(message)
+        if not data:
+            self._selector.unregister(fd)
+            os.close(fd)
+            self._ended(runner)
+
+    def _ended(self, runner: _Runner) -> None:
+        os.close(runner.control_fd)
+        code = os.waitstatus_to_exitcode(os.waitpid(runner.pid, 0)[1])
+        token = runner.lease.token
+        del self._runners[token]
+        end_orphans([other.pid for other in self._runners.values()])
+        outcome = runner.outcome
+        if outcome is None:
+            how = f"killed by {signal_name(-code)}" if code < 0 else f"exit code {code}"
+            outcome = Outcome(ending=Ending.LOST, error=f"the attempt's own process ended: {how}")
+        self._say(Ended(token, outcome))
+
+
+def _be_runner(attempt: Attempt, control_fd: int, report_fd: int) -> None:
+    """Carry an attempt out in this fork of the worker. Never returns."""
+    code = 1
+    try:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        os.setpgid(0, 0)
+        _close_all_but(control_fd, report_fd)
+        report: Callable[[FromWorker], None] = partial(_report, report_fd)
+        report(Ended(attempt.lease.token, carry_out(attempt, control_fd, report)))
+        code = 0
+    finally:
+        # It must not run on in the worker's code; a traceback is in the worker's log.
+        error = sys.exc_info()[1]
+        if error is not None:
+            sys.excepthook(type(error), error, error.__traceback__)
+        os._exit(code)
+
+
+def _report(fd: int, message: FromWorker) -> None:
+    view = memoryview(frame_of(message))
+    with contextlib.suppress(BrokenPipeError):  # the worker is dead, and what it ran is ended
+        while view:
+            view = view[os.write(fd, view) :]
+
+
+def _close_all_but(*kept: int) -> None:
+    """Close what else the worker has open: a pipe's end must mean that its other side is dead."""
+    low, high = sorted(kept)
+    most = os.sysconf("SC_OPEN_MAX")
+    os.closerange(3, low)
+    os.closerange(low + 1, high)
+    os.closerange(high + 1, most)
+
+
+def _wake_on_signals(
+    selector: selectors.BaseSelector, end: Callable[[], None]
+) -> tuple[socket.socket, socket.socket]:
+    """Have SIGTERM end the loop's wait, and call `end`."""
+    ours, kernels = socket.socketpair()
+    for each in (ours, kernels):
+        each.setblocking(False)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the coordinator decides
+    signal.signal(signal.SIGTERM, lambda *_: end())
+    signal.set_wakeup_fd(kernels.fileno())
+    selector.register(ours, selectors.EVENT_READ, partial(ours.recv, _CHUNK))
+    return ours, kernels
+
+
+def main(parent_pid: int) -> None:
+    """Be a local worker of the coordinator with this process id."""
+    incoming, outgoing = os.dup(0), os.dup(1)
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)
+    os.dup2(2, 1)  # what a plugin prints is no message
+    die_with_thread(signal.SIGTERM)
+    frames = Frames(ToWorker)
+    while data := os.read(incoming, _CHUNK):
+        said = list(frames.feed(data))
+        if said:
+            (setup,) = said
+            host = PluginHost.standard(setup.plugin_dirs)
+            if os.getppid() == parent_pid:
+                LocalWorker(setup, host, incoming, outgoing, frames).run()
+            return
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
