@@ -78,6 +78,7 @@ class Announcer:
         self._runner = HookRunner(table, border, timeout_s=timeout_s, on_quarantine=_quarantined)
         self._listeners: list[Listener] = []
         self._waiting: deque[Happened] = deque()
+        self._patience = 0  # events to be told before another plugin can be the slowest
         self._there = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -133,8 +134,9 @@ class Announcer:
                 self._idle.set()
                 self._there.clear()
                 await self._there.wait()
-            if len(self._waiting) > WAITING_MAX:
+            if len(self._waiting) > WAITING_MAX and self._patience <= 0:
                 self._quarantine_slowest()
+            self._patience -= 1
             await self._tell(self._waiting.popleft())
 
     async def _tell(self, item: Happened) -> None:
@@ -168,6 +170,7 @@ class Announcer:
         if not candidates:
             return
         slowest = max(candidates, key=lambda name: candidates[name])
+        self._patience = WAITING_MAX
         why = f"held {len(self._waiting)} events up, {candidates[slowest]:.1f} s in all"
         self.table.quarantine(slowest, why)
         _quarantined(slowest, why)

@@ -27,7 +27,7 @@ EARLIER_LOOKED_AT = 200
 
 
 class FleetReader:
-    """Answers from the machine where this coordinator leads, and from the ledger where not.
+    """Answers from the ledger; reasons and workers from the machine where this coordinator leads.
 
     Raises:
         FileError, LedgerGoneError: from every method, when the ledger can't be read.
@@ -57,11 +57,8 @@ class FleetReader:
         ]
 
     async def task(self, task_id: str) -> Task:
-        """Return a task as it stands."""
-        reign = self._office.reign
-        task = reign.driver.fleet.book.tasks.get(task_id) if reign is not None else None
-        if task is None:
-            task = await asyncio.to_thread(self.queries.task, task_id)
+        """Return a task as the ledger has it: what is told to anybody outlives this process."""
+        task = await asyncio.to_thread(self.queries.task, task_id)
         if task is None:
             raise UnknownTaskError("There is no such task", got=task_id)
         return task
