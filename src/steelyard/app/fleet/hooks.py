@@ -170,7 +170,7 @@ class Announcer:
         if not candidates:
             return
         slowest = max(candidates, key=lambda name: candidates[name])
-        self._patience = WAITING_MAX
+        self._patience = len(self._waiting)
         why = f"held {len(self._waiting)} events up, {candidates[slowest]:.1f} s in all"
         self.table.quarantine(slowest, why)
         _quarantined(slowest, why)
