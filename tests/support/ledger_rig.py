@@ -1,7 +1,5 @@
 """What a coordinator would commit."""
 
-import os
-
 from postgres_server import postgres_server
 
 from steelyard.domain.fleet.model import Attempt, Ending, Outcome, Task, TaskSpec
@@ -66,8 +64,3 @@ def step(number, width=3):
         happened=tuple(happened(name) for name in names),
         next_token=number + 1,
     )
-
-
-def kills(default):
-    """Return how often a test kills; `STEELYARD_LEDGER_KILLS` asks for more or fewer."""
-    return int(os.environ.get("STEELYARD_LEDGER_KILLS") or default)
