@@ -1,12 +1,16 @@
 """What a mirror missed is delivered later, from where it stopped."""
 
+import fcntl
 import json
+import threading
 
 import pytest
 
 from steelyard.app.track.experiment import Experiment
 from steelyard.app.track.syncing import sync
 from steelyard.kernel.errors import PluginError, UsageError
+from steelyard.runtime.track.layout import RunPlace
+from steelyard.runtime.track.mirror import mirror_path
 
 
 def lines(directory):
@@ -47,6 +51,23 @@ def test_a_run_of_another_store_is_named_by_its_directory(ended, tmp_path, monke
     (synced,) = sync(directory, {"jsonl": {"directory": str(tmp_path / "out")}})
     assert synced.done
     assert (tmp_path / "out" / "mine" / "artifacts" / "model.bin").is_file()
+
+
+def test_a_sync_waits_for_the_mirror_that_is_still_at_it(ended, tmp_path, caplog):
+    """As a script's own is for a while after its end; what that one delivers is not sent again."""
+    target = {"jsonl": {"directory": str(tmp_path / "out")}}
+    lock = mirror_path(RunPlace(ended.directory), "jsonl").with_suffix(".lock")
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(UsageError, match="by another process"):
+            sync("mine", target, timeout_s=0.3)
+        waiting = threading.Timer(0.5, fcntl.flock, (held, fcntl.LOCK_UN))
+        waiting.start()
+        (synced,) = sync("mine", target)
+        waiting.join()
+    assert (synced.done, synced.place.delivered) == (True, 12)
+    assert "'jsonl' is still at it: waiting" in caplog.text
 
 
 def test_a_sync_tells_what_the_run_was_to_tell(tmp_path):

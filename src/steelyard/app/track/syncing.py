@@ -1,8 +1,10 @@
 """Replays to a backend what it missed of a run, or follows a run that goes on."""
 
+import logging
 import math
 import os
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,10 +18,12 @@ from steelyard.domain.track.courier import Place
 from steelyard.domain.track.routing import Rule
 from steelyard.kernel.errors import UsageError
 from steelyard.runtime.track.layout import RunPlace, Store
-from steelyard.runtime.track.mirror import Mirror, MirrorFile, mirrors_of
+from steelyard.runtime.track.mirror import Mirror, MirrorFile, is_driven, mirrors_of
 from steelyard.runtime.track.reader import has_writer
 
 SYNC_S = 60.0
+POLL_S = 0.2
+_log = logging.getLogger("steelyard.track")
 
 
 class Synced(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,8 +61,8 @@ def sync(
         environ: the environment.
 
     Raises:
-        UsageError: there is no such run, it has no mirrors, another process is at it, or the time
-            is none.
+        UsageError: there is no such run, it has no mirrors, another process is at it all the
+            time, or that is none.
         PluginError: a backend can't be used.
     """
     if not (math.isfinite(timeout_s) and timeout_s >= 0):
@@ -67,12 +71,26 @@ def sync(
     asked = _asked(place, backend)
     found = []
     for spec, rules in asked:
+        left_s = timeout_s if follow else _after_others(place, spec.label, timeout_s)
         mirror = mirror_of(store, place, spec, rules)
-        done_one = deliver(place, mirror, timeout_s, follow=follow)
+        done_one = deliver(place, mirror, left_s, follow=follow)
         found.append(
             Synced(run_id=place.path.name, label=spec.label, done=done_one, place=mirror.place)
         )
     return found
+
+
+def _after_others(place: RunPlace, label: str, timeout_s: float) -> float:
+    """Wait for whoever drives the mirror, as a script's own does for a while; return what is left.
+
+    What that one delivers meanwhile is not sent again: the mirror is made afterwards.
+    """
+    begun = time.monotonic()
+    if is_driven(place, label):
+        _log.warning("The run's own mirror '%s' is still at it: waiting for its end", label)
+    while is_driven(place, label) and time.monotonic() - begun < timeout_s:
+        time.sleep(POLL_S)
+    return max(timeout_s - (time.monotonic() - begun), 0.0)
 
 
 def deliver(place: RunPlace, mirror: Mirror, timeout_s: float, *, follow: bool) -> bool:

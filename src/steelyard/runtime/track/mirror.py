@@ -75,6 +75,29 @@ def mirrors_of(place: RunPlace) -> dict[str, MirrorFile]:
     return {label: found for label in labels if (found := read_mirror(place, label)) is not None}
 
 
+def is_driven(run: RunPlace, label: str) -> bool:
+    """Tell whether some process drives this mirror now."""
+    with _lock(run, label) as is_ours:
+        return not is_ours
+
+
+@contextlib.contextmanager
+def _lock(run: RunPlace, label: str) -> Iterator[bool]:
+    """Hold the right to drive a mirror; False when another has it."""
+    path = mirror_path(run, label).with_suffix(".lock")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(fd)
+
+
 class Feed:
     """What a run's journal holds that a mirror has not queued yet, stream by stream."""
 
@@ -223,21 +246,14 @@ class Mirror:
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
-        path = mirror_path(self._run_place, self.label).with_suffix(".lock")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        try:
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
+        with _lock(self._run_place, self.label) as is_ours:
+            if not is_ours:
                 self.finished.set()
                 raise UsageError(
                     f"The run is being mirrored to '{self.label}' by another process",
                     next_step="Wait for its end.",
-                ) from error
+                )
             yield
-        finally:
-            os.close(fd)
 
     def _out_of_time(self) -> bool:
         return self._deadline_ns is not None and self._clock.mono_ns() >= self._deadline_ns
