@@ -78,8 +78,10 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     # as Python does would take 40 ms.
     gc.set_threshold(100_000, 50, 100)
     words = list(sys.argv[1:] if argv is None else argv)
-    debug = "--debug" in words
-    words = [word for word in words if word != "--debug"]
+    # What is behind `--` belongs to a command that is handed on.
+    ours = words.index("--") if "--" in words else len(words)
+    debug = "--debug" in words[:ours]
+    words = [word for word in words[:ours] if word != "--debug"] + words[ours:]
     try:
         code = run(words)
     except SteelyardError as error:

@@ -56,11 +56,16 @@ def _parameters(app: "App") -> Iterator[str]:
     takes_plans = generated <= {name for argument in arguments for name in argument.names}
     if not takes_plans:
         generated = set()
-    own = [argument for argument in arguments if not generated & set(argument.names)]
+    # `*` is the group that a flag stands in, no argument itself.
+    own = [
+        argument
+        for argument in arguments
+        if not generated & set(argument.names) and tuple(argument.names) != ("*",)
+    ]
     if own:
         yield from table(("Argument", "Meaning"), (_row(argument) for argument in own))
         yield ""
-    if len(own) == len(arguments):
+    if not generated:
         return
     if app.name[0] != "profile":
         yield "It takes the flags of `steelyard profile` that describe a run."

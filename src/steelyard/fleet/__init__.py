@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from steelyard.app.fleet.client import Client
     from steelyard.app.fleet.coordinator import Coordinator
     from steelyard.app.fleet.errors import RefusedError, UnknownTaskError, UnknownWorkerError
     from steelyard.app.fleet.metrics import FleetMetrics, prometheus
@@ -46,6 +47,7 @@ _HOMES = {
     "Attempt": "steelyard.domain.fleet.model",
     "Backoff": "steelyard.domain.fleet.model",
     "Capabilities": "steelyard.domain.fleet.requirements",
+    "Client": "steelyard.app.fleet.client",
     "Coordinator": "steelyard.app.fleet.coordinator",
     "Decision": "steelyard.runtime.fleet.ports",
     "Ending": "steelyard.domain.fleet.model",
@@ -85,6 +87,7 @@ __all__ = [
     "Attempt",
     "Backoff",
     "Capabilities",
+    "Client",
     "Coordinator",
     "Decision",
     "Ending",

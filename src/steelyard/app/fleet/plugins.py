@@ -33,6 +33,8 @@ class FleetPlugins:
             for spec in sorted(self._host.specs(), key=lambda spec: spec.priority)
             if spec.authoring_style == STYLE
         }
+        if not specs:
+            return {}  # to be asked to start none is to the lifecycle to be asked for all
         failed = await self._lifecycle.start_all({key: {} for key in specs})
         for key, spec in specs.items():
             if key not in failed:

@@ -112,7 +112,7 @@ class KeyStore:
         self._forget()
         return key, token_of(key.key_id, secret)
 
-    def keys(self) -> tuple[AccessKey, ...]:
+    def all_keys(self) -> tuple[AccessKey, ...]:
         """Return all keys, revoked ones too, the oldest first."""
         found = (kept.key for kept in self._all(fresh_s=0).values())
         return tuple(sorted(found, key=lambda key: (key.created_ns, key.key_id)))
@@ -151,6 +151,11 @@ class KeyStore:
                 self._recognised.clear()
             self._recognised[digest] = key_id
         return kept.key
+
+    def is_valid(self, key_id: str) -> bool:
+        """Tell whether a key is there and neither revoked nor past its time."""
+        kept = self._all().get(key_id)
+        return kept is not None and kept.key.is_valid(self._clock.wall_ns())
 
     def is_quick(self, token: str) -> bool:
         """Tell whether `recognise` answers without a hash and without the database."""

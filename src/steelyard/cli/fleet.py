@@ -1,0 +1,241 @@
+"""`steelyard fleet`: serve a fleet; submit tasks to it, look at them, and steer it."""
+
+import sys
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+
+from steelyard.cli.fleet_pages import (
+    coloured,
+    decisions_page,
+    schedulers_page,
+    task_page,
+    tasks_page,
+    workers_page,
+)
+from steelyard.cli.fleet_reach import JsonFlag, Reach, pairs, print_json, reached, say
+from steelyard.kernel.errors import UsageError
+
+_HELP = """Run tasks on machines that fit them: benchmarks, test suites, programs, functions.
+
+A first session, in two terminals:
+
+  steelyard fleet serve                        this machine is coordinator and worker
+
+  steelyard fleet submit -- echo hello         a task; prints its id
+
+  steelyard fleet list                         what became of it
+
+  steelyard fleet logs -f ID                   what it writes, as it does
+
+  steelyard fleet why ID                       what it waits for
+
+`serve` prints a key once and keeps it in .steelyard/fleet/client.json, which only you can read;
+commands in the same directory use it. Elsewhere, set STEELYARD_FLEET_URL and STEELYARD_FLEET_KEY.
+"""
+
+app = App(name="fleet", help=_HELP, help_format="plaintext")
+app.command("steelyard.cli.fleet_serve:serve", name="serve")
+app.command("steelyard.cli.fleet_submit:submit", name="submit")
+app.command("steelyard.cli.fleet_keys:app", name="keys")
+TaskWord = Annotated[str, Parameter(name="TASK")]
+
+
+@app.command(name="list")
+def list_tasks(  # noqa: PLR0913  each is a flag
+    *,
+    state: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = (),
+    user: str | None = None,
+    project: str | None = None,
+    kind: str | None = None,
+    worker: str | None = None,
+    limit: int = 50,
+    after: str | None = None,
+    as_json: JsonFlag = False,
+    reach: Reach | None = None,
+) -> None:
+    """List tasks, the latest first.
+
+    Args:
+        state: Only pending, leased, running, completed, failed, cancelled or dead-letter ones. May
+            be repeated.
+        user: Only this user's.
+        project: Only this project's.
+        kind: Only this kind, such as command.
+        worker: Only what this worker holds or held last.
+        limit: At most so many.
+        after: Go on after a page, with the word that it ended with.
+        as_json: Print JSON.
+        reach: Where the service is.
+    """
+    with reached(reach).client() as client:
+        found, following = client.tasks(
+            limit=limit, after=after or "", state=state, user=user, project=project, kind=kind,
+            worker_id=worker,
+        )  # fmt: skip
+    if as_json:
+        print_json({"items": list(found), "next": following})
+        return
+    print(tasks_page(found))
+    if following:
+        say(f"There are more: --after {following}")
+
+
+@app.command
+def show(task_id: TaskWord, /, *, as_json: JsonFlag = False, reach: Reach | None = None) -> None:
+    """Show all that is known of TASK: what it is, how it stands, its result, its attempts.
+
+    Args:
+        task_id: Its id.
+        as_json: Print JSON.
+        reach: Where the service is.
+    """
+    with reached(reach).client() as client:
+        task, attempts = client.task(task_id), client.attempts(task_id)
+    if as_json:
+        print_json({**task, "attempts": list(attempts)})
+    else:
+        print(task_page(task, attempts))
+
+
+@app.command
+def why(task_id: TaskWord, /, *, as_json: JsonFlag = False, reach: Reach | None = None) -> None:
+    """Say why TASK is where it is: what it waits for, or what each worker lacks; and who decided.
+
+    Args:
+        task_id: Its id.
+        as_json: Print JSON.
+        reach: Where the service is.
+    """
+    with reached(reach).client() as client:
+        task = client.task(task_id)
+        reasons, decisions = client.why(task_id), client.decisions(task_id)
+    if as_json:
+        state = {"task_id": task_id, "state": task["state"]}
+        print_json({**state, "reasons": list(reasons), "decisions": list(decisions)})
+        return
+    print(f"{task_id} is {coloured(task['state'])}.")
+    for reason in reasons:
+        print(f"  {reason}")
+    if decisions:
+        print(f"\n{decisions_page(decisions)}")
+
+
+@app.command
+def logs(
+    task_id: TaskWord,
+    /,
+    *,
+    follow: Annotated[bool, Parameter(name=("--follow", "-f"), negative="")] = False,
+    stderr: Annotated[bool, Parameter(negative="")] = False,
+    attempt: int = 0,
+    reach: Reach | None = None,
+) -> None:
+    """Print what TASK wrote.
+
+    Args:
+        task_id: Its id.
+        follow: Go on until it has ended, over all its attempts.
+        stderr: What it wrote to stderr, not stdout.
+        attempt: Of this attempt, from 1; the last without it.
+        reach: Where the service is.
+    """
+    stream = "stderr" if stderr else "stdout"
+    with reached(reach).client() as client:
+        for text in client.logs(task_id, stream, attempt=attempt, follow=follow):
+            sys.stdout.write(text)
+            sys.stdout.flush()
+
+
+@app.command
+def cancel(*task_ids: TaskWord, reason: str = "", reach: Reach | None = None) -> None:
+    """End tasks, wherever they stand.
+
+    Args:
+        task_ids: Their ids.
+        reason: What is remembered with them.
+        reach: Where the service is.
+    """
+    if not task_ids:
+        raise UsageError("Say which task", next_step="See: steelyard fleet list")
+    with reached(reach).client() as client:
+        for task_id in task_ids:
+            client.cancel(task_id, reason)
+            print(f"Cancelled {task_id}")
+
+
+@app.command
+def workers(*, as_json: JsonFlag = False, reach: Reach | None = None) -> None:
+    """List workers: what they have, what they hold, when they were heard.
+
+    Args:
+        as_json: Print JSON.
+        reach: Where the service is.
+    """
+    with reached(reach).client() as client:
+        found = client.workers()
+    if as_json:
+        print_json(list(found))
+    else:
+        print(workers_page(found))
+
+
+@app.command
+def drain(
+    worker_id: Annotated[str, Parameter(name="WORKER")],
+    /,
+    *,
+    undo: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+    reach: Reach | None = None,
+) -> None:
+    """Have WORKER finish what it has and take nothing more.
+
+    Args:
+        worker_id: Its id, as `workers` shows it.
+        undo: Have it take tasks again.
+        reach: Where the service is.
+    """
+    with reached(reach).client() as client:
+        client.drain(worker_id, on=not undo)
+    print(f"{worker_id} takes tasks again" if undo else f"{worker_id} takes nothing more")
+
+
+@app.command
+def schedulers(
+    *,
+    use: str | None = None,
+    option: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = (),
+    as_json: JsonFlag = False,
+    reach: Reach | None = None,
+) -> None:
+    """List schedulers; choose another, which takes over at once.
+
+    Args:
+        use: Name of the scheduler that is to choose from now on.
+        option: An option of it: KEY=VALUE, the value in JSON or a text. May be repeated.
+        as_json: Print JSON.
+        reach: Where the service is.
+    """
+    if option and use is None:
+        raise UsageError("--option needs --use", got=" ".join(option))
+    with reached(reach).client() as client:
+        if use is not None:
+            client.use_scheduler(use, **json_values(pairs(option, "--option")))
+        found = client.schedulers()
+    if as_json:
+        print_json(list(found))
+    else:
+        print(schedulers_page(found))
+
+
+def json_values(texts: dict[str, str]) -> dict[str, Any]:
+    """Return texts as the JSON values that they are, or as texts."""
+    import json
+
+    values: dict[str, Any] = {}
+    for name, text in texts.items():
+        try:
+            values[name] = json.loads(text)
+        except ValueError:
+            values[name] = text
+    return values

@@ -1,0 +1,144 @@
+"""`steelyard fleet serve`: coordinator, local workers and HTTP service in one process."""
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from steelyard.app.fleet.client import DEFAULT_DIRECTORY
+from steelyard.cli.fleet_reach import pairs, say
+from steelyard.kernel.errors import EXIT_OK, UsageError
+
+if TYPE_CHECKING:
+    from steelyard.web.server import Served, ServeSettings
+
+_PORT = 7600
+Several = tuple[str, ...]
+
+
+def _flag(name: str, text: str, *, default: bool = False) -> Any:
+    return Parameter(name=name, negative="", show_default=default, help=text)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Place:
+    """Where it listens."""
+
+    host: Annotated[
+        str, _flag("--host", "Address; others than loopback take TLS.", default=True)
+    ] = "127.0.0.1"
+    port: Annotated[int, _flag("--port", "0 takes a free one.", default=True)] = _PORT
+    certfile: Annotated[str, _flag("--certfile", "Certificate chain for TLS, PEM.")] = ""
+    keyfile: Annotated[str, _flag("--keyfile", "Its private key, PEM.")] = ""
+    insecure_http: Annotated[
+        bool, _flag("--insecure-http", "Listen beyond this machine without TLS: whoever is on the "
+                    "way reads the keys.")
+    ] = False  # fmt: skip
+    rate: Annotated[float, _flag("--rate", "Requests a second of one key.", default=True)] = 100.0
+    body_max_mb: Annotated[
+        float, _flag("--body-max-mb", "Longest body of a request.", default=True)
+    ] = 8.0
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Local:
+    """The workers of this machine."""
+
+    no_local: Annotated[bool, _flag("--no-local", "This machine works for nobody.")] = False
+    workers: Annotated[int, _flag("--workers", "Workers that share it; 1 without it.")] = 1
+    slots: Annotated[int, _flag("--slots", "Attempts at once of each; one a core without it.")] = 0
+    label: Annotated[Several, _flag("--label", "KEY=VALUE of its workers. May be repeated.")] = ()
+    pass_env: Annotated[
+        Several, _flag("--pass-env", "Name of a variable that attempts see. May be repeated.")
+    ] = ()
+
+    def options(self) -> dict[str, Any]:
+        """Return the options of the local engine."""
+        given = {
+            "workers": self.workers, "slots": self.slots, "labels": pairs(self.label, "--label"),
+            "environment": list(self.pass_env),
+        }  # fmt: skip
+        return {name: value for name, value in given.items() if value}
+
+
+def serve(  # noqa: PLR0913  each is a flag or a group of them
+    *,
+    directory: Annotated[str, Parameter(name="--dir")] = DEFAULT_DIRECTORY,
+    ledger: Annotated[str, Parameter(show_default=False)] = "",
+    scheduler: Annotated[str, Parameter(show_default=False)] = "",
+    plugin_dir: Annotated[Several, Parameter(negative="", show_default=False)] = (),
+    stand_by: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+    new_admin_key: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+    drain_s: float = 10.0,
+    place: Place | None = None,
+    local: Local | None = None,
+) -> int:
+    """Serve a fleet until Ctrl-C; this machine works for it too.
+
+    Tasks are remembered in a ledger: stop it, or kill it, and the next `serve` goes on. The first
+    start prints an admin's key, once, and keeps it in DIR/client.json, which only you can read.
+
+    Ctrl-C lets attempts end for a while, and ends them then; a second one ends them at once.
+
+    Args:
+        directory: Outputs, journal, audit log and client.json.
+        ledger: File of the ledger, or postgresql://user@host/database; DIR.ledger.sqlite.
+        scheduler: Who chooses what runs next and where; see `steelyard fleet schedulers`.
+        plugin_dir: Look for plugins here too. May be repeated.
+        stand_by: Where another coordinator leads on this ledger, wait for its end.
+        new_admin_key: Make another admin's key, for who lost theirs.
+        drain_s: How long attempts may go on after Ctrl-C.
+        place: Where it listens.
+        local: The workers of this machine.
+    """
+    from steelyard.web.server import check_address
+    from steelyard.web.server import serve as serve_fleet
+
+    settings = _settings(
+        place or Place(), local or Local(), directory=directory, ledger=ledger,
+        scheduler=scheduler, plugin_dirs=plugin_dir, stand_by=stand_by,
+        new_admin_key=new_admin_key, drain_s=drain_s,
+    )  # fmt: skip
+    check_address(settings)
+    asyncio.run(serve_fleet(settings, _started, say))
+    say("Stopped.")
+    return EXIT_OK
+
+
+def _settings(place: Place, local: Local, **given: Any) -> "ServeSettings":
+    from steelyard.app.fleet.settings import FleetSettings
+    from steelyard.web.guard import Bounds
+    from steelyard.web.server import ServeSettings
+
+    if not 0 <= place.port <= 65_535:
+        raise UsageError("There is no such port", got=place.port, expected="0 to 65535")
+    if place.rate <= 0 or place.body_max_mb <= 0:
+        raise UsageError("--rate and --body-max-mb must be above 0")
+    directory = given["directory"]
+    chosen = {"scheduler": given["scheduler"]} if given["scheduler"] else {}
+    fleet = FleetSettings(
+        ledger=given["ledger"] or f"{Path(directory)}.ledger.sqlite",
+        directory=directory, engines={} if local.no_local else {"local": local.options()},
+        plugin_dirs=tuple(given["plugin_dirs"]), stand_by=given["stand_by"], **chosen,
+    )  # fmt: skip
+    return ServeSettings(
+        fleet=fleet, host=place.host, port=place.port, certfile=place.certfile,
+        keyfile=place.keyfile, insecure_http=place.insecure_http,
+        new_admin_key=given["new_admin_key"], drain_s=max(given["drain_s"], 0.0),
+        bounds=Bounds(
+            rate_per_s=place.rate, burst=max(int(place.rate * 3), 1),
+            body_max_bytes=int(place.body_max_mb * 1e6),
+        ),
+    )  # fmt: skip
+
+
+def _started(served: "Served") -> None:
+    print(f"The fleet is at {served.url}", flush=True)
+    if served.token:
+        say(f"Your key, shown this once: {served.token}")
+    say(f"Commands in this directory find both in {served.connection_file}.")
+    say("Try: steelyard fleet submit -- echo hello     Ctrl-C ends it.")

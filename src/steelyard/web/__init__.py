@@ -1,0 +1,1 @@
+"""The fleet's service: HTTP, WebSocket, keys. Everything is refused that no rule allows."""

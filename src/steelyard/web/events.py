@@ -1,0 +1,100 @@
+"""/v1/events: what happens, as it does, over a WebSocket.
+
+Each client reads the ledger at its own pace, so a slow one falls behind and holds nobody up; one
+that takes nothing for `SEND_S` is let go, and goes on where it was with `after`.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import msgspec
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from steelyard.domain.fleet.access import AccessKey, Permission
+from steelyard.runtime.fleet.ledger_queries import Told
+from steelyard.web.models import INTEGER_MAX
+from steelyard.web.parts import parts_of
+
+SEND_S = 30.0
+CLIENTS_MAX = 200
+_POLICY, _TRY_AGAIN = 1008, 1013
+
+
+async def events(socket: WebSocket) -> None:
+    """Hold a WebSocket: `after` begins after the event of that number, `task_id` is only of one."""
+    key: AccessKey | None = socket.state.key
+    place = socket.query_params.get("after", "")
+    refusal = _refusal(key, place)
+    if refusal or key is None:
+        await socket.close(_POLICY, refusal)
+        return
+    count: list[int] = socket.app.state.event_clients
+    if count[0] >= CLIENTS_MAX:
+        await socket.close(_TRY_AGAIN, "too many clients follow events")
+        return
+    count[0] += 1
+    try:
+        await _hold(socket, key, int(place) if place else None)
+    finally:
+        count[0] -= 1
+
+
+def _refusal(key: AccessKey | None, place: str) -> str:
+    if key is None or Permission.EVENTS_READ not in key.permissions:
+        return f"your key does not allow {Permission.EVENTS_READ}"
+    if key.projects:
+        return "events are of all projects, and your key is for some"
+    if place and not (place.isascii() and place.isdecimal() and int(place[:30]) <= INTEGER_MAX):
+        return "after is the number of an event"
+    return ""
+
+
+async def _hold(socket: WebSocket, key: AccessKey, after: int | None) -> None:
+    await socket.accept()
+    told = parts_of(socket).coordinator.follow(after, socket.query_params.get("task_id", ""))
+    jobs = {
+        asyncio.create_task(_tell(socket, told), name="events-out"),
+        asyncio.create_task(_hear(socket), name="events-in"),
+        asyncio.create_task(_watch(socket, key), name="events-key"),
+    }
+    try:
+        done, _ = await asyncio.wait(jobs, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for job in jobs:
+            job.cancel()
+        await asyncio.gather(*jobs, return_exceptions=True)
+    for job in done:
+        job.result()
+
+
+async def _tell(socket: WebSocket, told: AsyncIterator[Told]) -> None:
+    with contextlib.suppress(WebSocketDisconnect, RuntimeError):  # it went while we sent
+        async for event in told:
+            text = msgspec.json.encode(event).decode()
+            try:
+                await asyncio.wait_for(socket.send_text(text), SEND_S)
+            except TimeoutError:
+                await socket.close(_TRY_AGAIN, "too slow; go on with after")
+                return
+
+
+async def _hear(socket: WebSocket) -> None:
+    """A client has nothing to say but goodbye."""
+    with contextlib.suppress(WebSocketDisconnect):
+        while True:
+            await socket.receive_text()
+
+
+async def _watch(socket: WebSocket, key: AccessKey) -> None:
+    """A key that is revoked or past its time is shown no more."""
+    parts = parts_of(socket)
+    while True:
+        await asyncio.sleep(_LOOK_S)
+        if not await asyncio.to_thread(parts.keys.is_valid, key.key_id):
+            with contextlib.suppress(RuntimeError):
+                await socket.close(_POLICY, "the key is no longer valid")
+            return
+
+
+_LOOK_S = 5.0

@@ -1,0 +1,109 @@
+"""/v1/workers, /v1/schedulers, /v1/keys, /v1/health, /v1/metrics: the fleet beside its tasks."""
+
+import asyncio
+from typing import Any
+
+from fastapi import Request, Response
+
+from steelyard import __version__
+from steelyard.app.fleet.errors import UnknownWorkerError
+from steelyard.app.fleet.metrics import prometheus
+from steelyard.domain.fleet.access import Permission
+from steelyard.web.answers import json_of
+from steelyard.web.models import DrainIn, KeyIn, KeyMade, SchedulerIn, body_of
+from steelyard.web.parts import Given, Key
+from steelyard.web.problems import RequestError
+from steelyard.web.routes import allows, listed, router
+
+routes = router("fleet")
+PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
+_ANY = {"type": "object"}
+
+
+@routes.get("/workers", **allows(Permission.WORKERS_READ, answer=listed("Worker")))
+async def workers(given: Given) -> Response:
+    """List all workers there ever were, by id."""
+    return json_of({"items": await given.coordinator.workers()})
+
+
+@routes.post(
+    "/workers/{worker_id}/drain", **allows(Permission.WORKERS_DRAIN, body="DrainIn", answer=_ANY)
+)
+async def drain(worker_id: str, request: Request, given: Given, key: Key) -> Response:
+    """Have a worker finish what it has and take nothing more; `on` false takes that back."""
+    body = await body_of(request, DrainIn)
+    if not worker_id.isprintable():
+        raise UnknownWorkerError("There is no such worker", got=worker_id[:100])
+    if not key.may_drain(worker_id):
+        raise RequestError(
+            403, "Your key drains no other worker than its own", got=worker_id, expected=key.name
+        )
+    await given.coordinator.drain(worker_id, on=body.on)
+    return json_of({"worker_id": worker_id, "draining": body.on})
+
+
+@routes.get("/schedulers", **allows(Permission.SCHEDULERS_READ, answer=listed("SchedulerInfo")))
+async def schedulers(given: Given) -> Response:
+    """List the schedulers there are; one is active."""
+    return json_of({"items": given.coordinator.schedulers()})
+
+
+@routes.post(
+    "/schedulers",
+    **allows(Permission.SCHEDULERS_SET, body="SchedulerIn", answer=listed("SchedulerInfo")),
+)
+async def use_scheduler(request: Request, given: Given) -> Response:
+    """Have another scheduler go on, at once."""
+    body = await body_of(request, SchedulerIn)
+    await given.coordinator.use_scheduler(body.name, body.options)
+    return json_of({"items": given.coordinator.schedulers()})
+
+
+@routes.get("/keys", **allows(Permission.KEYS_MANAGE, answer=listed("AccessKey")))
+async def keys(given: Given) -> Response:
+    """List all keys, revoked ones too; never their secrets."""
+    return json_of({"items": await asyncio.to_thread(given.keys.all_keys)})
+
+
+@routes.post("/keys", **allows(Permission.KEYS_MANAGE, body="KeyIn", answer="KeyMade", status=201))
+async def create_key(request: Request, given: Given) -> Response:
+    """Make a key; its token is in this answer and nowhere else."""
+    body = await body_of(request, KeyIn)
+    key, token = await asyncio.to_thread(
+        given.keys.create, body.name, body.role, user=body.user, scopes=body.scopes,
+        projects=body.projects, days=body.days,
+    )  # fmt: skip
+    return json_of(KeyMade(key=key, token=token), 201)
+
+
+@routes.delete("/keys/{key_id}", **allows(Permission.KEYS_MANAGE, answer="AccessKey"))
+async def revoke_key(key_id: str, given: Given) -> Response:
+    """Have a key be refused from now on."""
+    try:
+        return json_of(await asyncio.to_thread(given.keys.revoke, key_id))
+    except KeyError:
+        raise RequestError(404, "There is no such key", got=key_id[:100]) from None
+
+
+@routes.get("/health", **allows(None, answer=_ANY))
+async def health() -> dict[str, Any]:
+    """Tell that the service is there; all that strangers are told."""
+    return {"status": "ok"}
+
+
+@routes.get("/metrics", **allows(Permission.METRICS_READ, answer="FleetMetrics"))
+async def metrics(given: Given) -> Response:
+    """Return what the coordinator measures of itself."""
+    return json_of(given.coordinator.metrics())
+
+
+@routes.get("/version", **allows(Permission.METRICS_READ, answer=_ANY))
+async def version(given: Given) -> dict[str, Any]:
+    """Return the version, and who coordinates."""
+    return {"version": __version__, "coordinator": given.coordinator.name,
+            "leads": given.coordinator.leads}  # fmt: skip
+
+
+async def prometheus_metrics(given: Given) -> Response:
+    """Return the metrics in Prometheus' text format."""
+    return Response(prometheus(given.coordinator.metrics()), media_type=PROMETHEUS)
