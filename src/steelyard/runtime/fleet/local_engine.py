@@ -12,6 +12,7 @@ import secrets
 import sys
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -60,6 +61,7 @@ class LocalEngine:
         heartbeat_s: how often workers speak.
         detect: look for runtimes and browsers.
         plugin_dirs: where workers find further kinds of tasks.
+        task_kinds: options of kinds of tasks, by name; the others are made without.
     """
 
     def __init__(  # noqa: PLR0913  the options of a plugin are keywords
@@ -79,6 +81,7 @@ class LocalEngine:
         heartbeat_s: float = 2.0,
         detect: bool = True,
         plugin_dirs: Sequence[str] = (),
+        task_kinds: dict[str, dict[str, Any]] | None = None,
     ) -> None:
         if workers < 1 or slots < 0:
             raise UsageError("A local engine needs a worker", got=workers, expected="1 or more")
@@ -88,7 +91,7 @@ class LocalEngine:
             heartbeat_s=heartbeat_s, grace_s=grace_s, environment=tuple(environment),
             log_bytes_max=int(log_mb * 1e6), labels=labels or {}, detect=detect,
             limits=ProcessLimits(memory_bytes=int(memory_gb * _GB), cpu_s=cpu_s, files=files),
-            plugin_dirs=tuple(plugin_dirs),
+            plugin_dirs=tuple(plugin_dirs), task_kinds=task_kinds or {},
         )  # fmt: skip
         self._workers: dict[str, _Worker] = {}
         self._events: asyncio.Queue[EngineEvent] = asyncio.Queue()

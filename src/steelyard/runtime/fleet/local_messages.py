@@ -32,6 +32,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True, tag=True):
         labels: of the worker.
         detect: look for programs and devices; otherwise only CPU, memory and disk.
         plugin_dirs: where further kinds of tasks are found.
+        task_kinds: options of kinds of tasks, by name.
     """
 
     worker_id: str
@@ -48,6 +49,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     labels: dict[str, str] = {}
     detect: bool = True
     plugin_dirs: tuple[str, ...] = ()
+    task_kinds: dict[str, dict[str, Any]] = {}
 
 
 class Start(msgspec.Struct, frozen=True, tag=True):

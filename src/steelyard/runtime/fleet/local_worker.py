@@ -176,7 +176,8 @@ class LocalWorker:
 
     def _kind(self, name: str) -> TaskKind:
         if name not in self._kinds:
-            self._kinds[name] = self._host.create("task_kind", name)
+            options = self._setup.task_kinds.get(name, {})
+            self._kinds[name] = self._host.create("task_kind", name, **options)
         return self._kinds[name]
 
     def _fork(self, attempt: Attempt, gpus: tuple[Device, ...]) -> None:
