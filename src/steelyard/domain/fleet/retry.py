@@ -1,5 +1,6 @@
 """How long to wait before trying again, and when to stop trying for a while."""
 
+import math
 from hashlib import blake2b
 
 import msgspec
@@ -8,6 +9,8 @@ from steelyard.domain.fleet.model import Backoff, seconds
 
 OPENS_AFTER = 3
 """Failures in a row after which a breaker opens."""
+LONGEST_LOG10 = 15
+"""A first wait that grew by more powers of ten than this has grown long enough."""
 FIRST_S = 10.0
 MAX_S = 600.0
 
@@ -18,7 +21,11 @@ def wait_ns(backoff: Backoff, tries: int, name: str) -> int:
     The drawn share comes from `name` and `tries`, so that a replay waits as long, and tasks that
     failed together are not tried again together.
     """
-    whole_s = min(backoff.first_s * backoff.factor ** max(tries - 1, 0), backoff.max_s)
+    steps = max(tries - 1, 0)
+    is_long = steps * math.log10(max(backoff.factor, 1.0)) > LONGEST_LOG10
+    whole_s = backoff.max_s
+    if not is_long:  # the power of a float that is too large is an error
+        whole_s = min(backoff.first_s * backoff.factor**steps, backoff.max_s)
     digest = blake2b(f"{name}/{tries}".encode(), digest_size=8).digest()
     share = int.from_bytes(digest, "big") / 2**64
     return seconds(whole_s * (1 - backoff.jitter * share))
