@@ -14,7 +14,7 @@ ON_TIME, NO_DEADLINE, LATE = 0.0, 1.0, 2.0
 
 
 class DeadlineScheduler(QueueScheduler):
-    """The earliest deadline first; a deadline that can't be met any more takes nobody else's time.
+    """The latest start first that still makes a deadline; a lost one takes nobody else's time.
 
     Tasks without a deadline come after those that can still make theirs, and before those that
     can't. A worker that is too slow for a deadline is left alone while a quicker one could make it.
@@ -23,9 +23,11 @@ class DeadlineScheduler(QueueScheduler):
     strategy: ClassVar[str] = "deadline_driven"
 
     def order(self, task: Task) -> Order:
-        """Return the deadline, the earliest first."""
+        """Return the latest start that should still make the deadline, the earliest first."""
         deadline_ns = task.spec.deadline_ns
-        return (ON_TIME, deadline_ns) if deadline_ns else (NO_DEADLINE, 0)
+        if not deadline_ns:
+            return (NO_DEADLINE, 0)
+        return (ON_TIME, deadline_ns - self.history.expected_s(task.spec) * NS_PER_S)
 
     def sort(self, task: Task) -> str:
         """Types of tasks are scored apart, and so are those with a deadline."""
@@ -58,7 +60,7 @@ class DeadlineScheduler(QueueScheduler):
         if not task.spec.deadline_ns:
             first = "It has no deadline, and no task with one that can be met fits here."
         elif taken_s <= self._left_s(task):
-            first = f"Its deadline is in {self._left_s(task):.0f} s, the first of all that fit."
+            first = f"Its deadline is in {self._left_s(task):.0f} s, the tightest of all that fit."
         else:
             first = "Its deadline can't be met any more, and none that can fits here."
         return (first, f"Worker {place.worker_id} should take {taken_s:.1f} s.")

@@ -1,5 +1,6 @@
 """Scheduler `performance_based`: by what earlier attempts took, so that all is done soonest."""
 
+from math import frexp
 from typing import ClassVar
 
 from steelyard.domain.fleet.model import Task
@@ -12,31 +13,82 @@ from steelyard.domain.fleet.scheduling.queue_scheduler import QueueScheduler
 CLEARLY = 1.2
 """By how much a worker must be quicker to be waited for."""
 
+LONG = 1.5
+"""Times the mean of all that wait from which on a task is a long one."""
+
 
 class PerformanceScheduler(QueueScheduler):
     """The longest task first, on the worker that was the quickest with its like.
 
-    A worker gets no task that a quicker one would end sooner, the wait for it included: what is
-    left at the end must not hang on a slow one. The wait is thought to be as long as the tasks in
-    the queue take when the quicker workers share them.
+    No task goes to a worker that would still be at it when all the others could be done, while a
+    quicker one exists: long tasks wait for quick workers, slow workers get short ones. Nor does a
+    task go to a slow worker when a quicker one would end it sooner, the wait for that included. A
+    worker that has not done a type yet is tried with a short task of it, never with a long one
+    while short ones wait.
     """
 
     strategy: ClassVar[str] = "performance_based"
+
+    def __init__(
+        self,
+        *,
+        max_tasks_per_worker: int = 0,
+        history_window_size: int = 100,
+        detailed_logging: bool = False,
+    ) -> None:
+        super().__init__(
+            max_tasks_per_worker=max_tasks_per_worker,
+            history_window_size=history_window_size,
+            detailed_logging=detailed_logging,
+        )
+        self._work_s: dict[str, float] = {}
+        self._waiting_s = 0.0
+        self._whole_s = 0.0
+        self._mean_s = 0.0
 
     def order(self, task: Task) -> Order:
         """Put the longest first."""
         return (-self.history.expected_s(task.spec),)
 
     def sort(self, task: Task) -> str:
-        """Types of tasks are scored apart."""
-        return type_of(task.spec)
+        """Types of tasks are scored apart, and so are long and short ones."""
+        return f"{frexp(self.history.expected_s(task.spec))[1]} {type_of(task.spec)}"
+
+    def added(self, task: Task) -> None:
+        """Count the work that waits."""
+        super().added(task)
+        name = task.spec.task_id
+        self._work_s[name] = expected_s = self.history.expected_s(task.spec)
+        self._waiting_s += expected_s
+
+    def removed(self, task_id: str) -> None:
+        """Count the work that waits."""
+        super().removed(task_id)
+        self._waiting_s -= self._work_s.pop(task_id, 0.0)
+        if not self._work_s:
+            self._waiting_s = 0.0
+
+    def begin(self) -> None:
+        """Find how long the whole queue takes when all workers share it."""
+        speed = sum(
+            worker.capabilities.speed * worker.slots
+            for worker in self.workers.values()
+            if worker.takes_more
+        )
+        self._whole_s = self._waiting_s / speed if speed else 0.0
+        self._mean_s = self._waiting_s / max(len(self.queue), 1)
 
     def score(self, task: Task, place: Place) -> Score | None:
         """Return how much slower a worker is with this type than the quickest."""
-        outlook = self.outlook(task)
-        share = self.history.share(type_of(task.spec), place.worker).share
+        outlook, size_s = self.outlook(task), self.history.size_s(task.spec)
+        known = self.history.share(type_of(task.spec), place.worker)
+        share = known.share
+        if not known.seen and self._work_s[task.spec.task_id] > LONG * self._mean_s:
+            return None
         slots, mean = outlook.quicker(share / CLEARLY)
         if slots:
+            if share * size_s > self._whole_s + outlook.quickest * size_s:
+                return None
             waves = len(self.queue) / slots + 0.5
             if outlook.quickest + waves * mean < share:
                 return None
