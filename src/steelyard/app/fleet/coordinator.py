@@ -21,8 +21,9 @@ from steelyard.app.fleet.plugins import FleetPlugins
 from steelyard.app.fleet.reading import FleetReader
 from steelyard.app.fleet.settings import FleetSettings
 from steelyard.app.fleet.submitting import Submission
-from steelyard.domain.fleet.events import CancelAsked, DrainAsked, Submitted
+from steelyard.domain.fleet.events import CancelAsked, DrainAsked, Submitted, WorkerLeft
 from steelyard.domain.fleet.model import Attempt, Task, TaskSpec, Worker
+from steelyard.domain.fleet.ports import Engine
 from steelyard.domain.fleet.states import TASK_ENDS, TaskState
 from steelyard.kernel.errors import UsageError
 from steelyard.plugins.hooks import Event, HookTable
@@ -47,6 +48,7 @@ class Coordinator:
     Args:
         settings: ledger, engines, scheduler, plugins.
         host: the plugin host; this process's own by default.
+        engines: engines of your own, by name, beside those that the settings name.
 
     Attributes:
         name: names it to people and in the ledger.
@@ -54,14 +56,18 @@ class Coordinator:
     """
 
     def __init__(
-        self, settings: FleetSettings | None = None, *, host: PluginHost | None = None
+        self,
+        settings: FleetSettings | None = None,
+        *,
+        host: PluginHost | None = None,
+        engines: Mapping[str, Engine] | None = None,
     ) -> None:
         self.settings = settings or FleetSettings()
         self.name = self.settings.name or home_of_this_process()
         self.host = host if host is not None else standard_host(self.settings.plugin_dirs)
         self.hooks = HookTable()
         self._clock = SystemClock()
-        self._parts = Parts(self.host, self.settings)
+        self._parts = Parts(self.host, self.settings, engines or {})
         self._announcer = Announcer(
             self, self.hooks, self.host.border, self.settings.hook_timeout_s
         )
@@ -91,6 +97,12 @@ class Coordinator:
     def leads(self) -> bool:
         """True while this coordinator leads."""
         return self._office.reign is not None
+
+    @property
+    def engines(self) -> dict[str, Engine]:
+        """The engines at work, by name; none while this coordinator does not lead."""
+        reign = self._office.reign
+        return dict(reign.engines) if reign is not None else {}
 
     async def start(self) -> None:
         """Lead, or stand by; returns when engines have begun and plugins listen.
@@ -268,6 +280,18 @@ class Coordinator:
         if await self._office.tell(DrainAsked(worker_id, on)):
             raise UnknownWorkerError("There is no such worker", got=worker_id)
 
+    async def dismiss(self, worker_id: str, reason: str = "dismissed") -> None:
+        """Say goodbye for a worker: what it holds goes back without blame.
+
+        It may come again; its engine is to end it.
+
+        Raises:
+            UnknownWorkerError: there is none.
+            LostLeadershipError: another coordinator leads.
+        """
+        if await self._office.driver.tell(WorkerLeft(worker_id, reason)):
+            raise UnknownWorkerError("There is no such worker", got=worker_id)
+
     # Schedulers
 
     def schedulers(self) -> tuple[SchedulerInfo, ...]:
@@ -322,6 +346,8 @@ class Coordinator:
 
     async def hooks_settled(self) -> None:
         """Wait until plugins were told of all that happened so far."""
+        if self._office.reign is not None:
+            await self._office.reign.driver.heard()
         await self._announcer.settled()
 
     async def events(

@@ -1,6 +1,7 @@
 """The plugins that a coordinator is composed of, made by name."""
 
 import inspect
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -32,10 +33,14 @@ class Parts:
     Args:
         host: knows the plugins.
         settings: their options.
+        engines: made by the caller, by name; used in every reign.
     """
 
-    def __init__(self, host: PluginHost, settings: FleetSettings) -> None:
+    def __init__(
+        self, host: PluginHost, settings: FleetSettings, engines: Mapping[str, Engine]
+    ) -> None:
         self.host = host
+        self._given = dict(engines)
         self._settings = settings
         self._kinds: dict[str, TaskKind] = {}
 
@@ -69,7 +74,7 @@ class Parts:
             PluginError: there is none of a name, or it can't be used.
             ConfigError: its options are wrong.
         """
-        made: dict[str, Engine] = {}
+        made = dict(self._given)
         for name, options in self._settings.engines.items():
             cls = self.host.load("engine", name)
             given = dict(options)

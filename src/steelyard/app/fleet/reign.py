@@ -35,10 +35,16 @@ class Reign:
 
     Attributes:
         driver: the loop; `driver.fleet.book` is who is where.
+        engines: by name.
     """
 
-    def __init__(self, driver: FleetDriver, jobs: list[Coroutine[Any, Any, None]]) -> None:
-        self.driver = driver
+    def __init__(
+        self,
+        driver: FleetDriver,
+        engines: dict[str, Engine],
+        jobs: list[Coroutine[Any, Any, None]],
+    ) -> None:
+        self.driver, self.engines = driver, engines
         self._jobs = [asyncio.create_task(job) for job in (driver.run(), *jobs)]
 
     async def begins(self, owner: str) -> None:
@@ -55,7 +61,7 @@ class Reign:
             await self.lasts()
 
     async def _begin(self, owner: str) -> None:
-        await self.driver.note(FleetHook.COORDINATOR_STARTUP, {"coordinator": owner})
+        await self.driver.note(str(FleetHook.COORDINATOR_STARTUP), {"coordinator": owner})
         await self.driver.ready.wait()
 
     async def lasts(self) -> None:
@@ -75,7 +81,7 @@ class Reign:
     async def abdicate(self) -> None:
         """Say what is about to happen, and send the workers home: their tasks go back unblamed."""
         book = self.driver.fleet.book
-        await self.driver.note(FleetHook.COORDINATOR_SHUTDOWN, {"coordinator": ""})
+        await self.driver.note(str(FleetHook.COORDINATOR_SHUTDOWN), {"coordinator": ""})
         living = [w.worker_id for w in book.workers.values() if w.state is WorkerState.ALIVE]
         for worker_id in living:  # all in one turn: what one gives back, no other is to take
             self.driver.tell_later(WorkerLeft(worker_id, STOPPING))
@@ -115,7 +121,7 @@ async def begin(
     ]
     if settings.journal:
         jobs.append(_publish(settings, ledger, clock))
-    reign = Reign(driver, jobs)
+    reign = Reign(driver, engines, jobs)
     await reign.begins(leadership.owner)
     return reign
 

@@ -134,6 +134,10 @@ class FleetDriver:
         self._inbox.put_nowait(_Ask(event, answer))
         return await answer
 
+    async def heard(self) -> None:
+        """Wait until the listener was told of all that is in the ledger so far."""
+        await self._told.join()
+
     def tell_later(self, event: Event) -> None:
         """Tell the machine, and wait for nothing."""
         self._inbox.put_nowait(_Ask(event))
@@ -340,6 +344,7 @@ class FleetDriver:
     async def _announce(self) -> None:
         while (item := await self._told.get()) is not None:
             await self._listener(item)
+            self._told.task_done()
 
     async def _end(self) -> None:
         self._has_ended = True
