@@ -234,3 +234,11 @@ def test_a_cancelled_task_keeps_its_slot_until_its_attempt_has_ended(rig):
     rig.tell(ev.WorkerHeard("w"), after_s=2)
     assert rig.fleet.book.workers["w"].free_slots == 2
     assert refusals(rig.tell(ev.CancelAsked("t"))) == ["it is cancelled"]
+
+
+@pytest.mark.parametrize("name", ["", "a\nb", "a\0", "a\ud800"])
+def test_an_id_that_nobody_can_read_is_refused(rig, name):
+    assert refusals(rig.tell(ev.Submitted((spec(name), spec("fine"))))) == [
+        "its id is empty, or holds what can't be printed"
+    ]
+    assert set(rig.fleet.book.tasks) == {"fine"}

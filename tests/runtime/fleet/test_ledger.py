@@ -15,7 +15,7 @@ from steelyard.kernel.errors import FileError, SteelyardError
 from steelyard.runtime.clock import SystemClock
 from steelyard.runtime.fleet.driver import FleetDriver
 from steelyard.runtime.fleet.ledger import ASKED_MAX, SqlLedger
-from steelyard.runtime.fleet.ledger_queries import LedgerQueries
+from steelyard.runtime.fleet.ledger_queries import LedgerQueries, TaskFilter
 from steelyard.runtime.fleet.ports import Change, LostLeadershipError
 
 
@@ -136,9 +136,17 @@ def test_an_odd_result_stops_nobody(ledger, result, kept):
     assert LedgerQueries(ledger.database).task("t").outcome.result == kept
 
 
-def test_text_that_a_column_can_t_hold_is_kept_in_the_task(ledger):
-    ledger.commit(Change(tasks=(task("t", user="a\0b", priority=2**70 % 2**63),), next_token=1))
-    assert ledger.load().tasks[0].spec.user == "a\0b"
+@pytest.mark.parametrize("odd", ["a\0b", "a\ud800b", "a'; --", "%s :x ?", "é\u202e"])
+def test_any_text_can_be_kept_and_looked_for(ledger, odd):
+    kept = task("t", user=odd, idempotency_key=odd, project=odd, priority=2**63 - 1)
+    ledger.commit(Change(tasks=(kept,), happened=(happened(odd),), decisions=(decision(odd),)))
+    ask = LedgerQueries(ledger.database)
+    assert [t.spec.user for t in ask.tasks(TaskFilter(user=odd, project=odd)).tasks] == [
+        odd.encode(errors="backslashreplace").decode()
+    ]
+    assert len(ledger.recall([odd], [(odd, odd)])) == 1
+    assert ask.task(odd) is None
+    assert (len(ask.events(task_id=odd)), len(ask.decisions(odd))) == (1, 1)
 
 
 class Running:

@@ -48,7 +48,7 @@ def test_a_page_goes_on_where_it_ended_although_tasks_came(ledger, ask):
 
 
 def test_a_page_that_never_was_is_refused(ask):
-    for after in ("x", "12", ":a"):
+    for after in ("x", "12", ":a", "-5:a", f"{'9' * 5000}:a"):
         with pytest.raises(UsageError, match="No page"):
             ask.tasks(after=after)
 
@@ -141,3 +141,13 @@ def test_everybody_can_read_who_leads(place):
     first.leadership.resign()
     assert ask.leader().owner == ""
     first.close()
+
+
+def test_numbers_beyond_all_columns_are_answered(ledger, ask):
+    ledger.commit(step(1))
+    far = 10**30
+    assert ask.events(after=far) == ()
+    assert len(ask.events(after=-far, limit=far)) == 3
+    assert ask.tasks(TaskFilter(priority_min=far)).tasks == ()
+    assert len(ask.tasks(TaskFilter(submitted_before_ns=far), limit=-far).tasks) == 1
+    assert len(ask.tasks(after="99999999999999999999:t").tasks) == 4

@@ -66,6 +66,8 @@ def submit(book: Book, event: Submitted, now_ns: int) -> None:
 
 
 def _why_not(book: Book, spec: TaskSpec) -> str:
+    if not spec.task_id or not spec.task_id.isprintable():
+        return "its id is empty, or holds what can't be printed"
     if spec.task_id in book.tasks:
         return "there is a task of that id"
     if spec.idempotency_key:

@@ -18,6 +18,7 @@ from steelyard.runtime.fleet.ledger_rows import (
     TASK_DECODER,
     WORKER_DECODER,
     attempt_row,
+    column,
     decision_row,
     event_row,
     task_row,
@@ -104,7 +105,9 @@ class SqlLedger:
             found = _tasks_named(connection, list(task_ids))
             for part in _parts(list(keys)):
                 # The key is not '' is said again: it is what the index is made with.
-                named = tuple_(TASKS.c.user_name, TASKS.c.idempotency_key).in_(part)
+                named = tuple_(TASKS.c.user_name, TASKS.c.idempotency_key).in_(
+                    (column(user), column(key)) for user, key in part
+                )
                 asked = select(TASKS.c.data).where(named, TASKS.c.idempotency_key != "")
                 found += map(TASK_DECODER.decode, connection.execute(asked).scalars())
             return tuple({task.spec.task_id: task for task in found}.values())
@@ -202,7 +205,7 @@ def _load(connection: Connection) -> Remembered:
 def _tasks_named(connection: Connection, names: list[str]) -> list[Task]:
     found: list[Task] = []
     for part in _parts(names):
-        asked = select(TASKS.c.data).where(TASKS.c.task_id.in_(part))
+        asked = select(TASKS.c.data).where(TASKS.c.task_id.in_(map(column, part)))
         found += map(TASK_DECODER.decode, connection.execute(asked).scalars())
     return found
 

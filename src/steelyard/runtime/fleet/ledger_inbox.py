@@ -14,7 +14,7 @@ from sqlalchemy import Connection, func, insert, select, update
 from steelyard.domain.fleet.events import CancelAsked, DrainAsked, Refused, Submitted
 from steelyard.runtime.fleet.driver import FleetDriver
 from steelyard.runtime.fleet.ledger import SqlLedger
-from steelyard.runtime.fleet.ledger_rows import packed
+from steelyard.runtime.fleet.ledger_rows import column, packed
 from steelyard.runtime.fleet.ledger_tables import INBOX
 from steelyard.runtime.fleet.ports import LostLeadershipError
 
@@ -51,10 +51,10 @@ class Inbox:
     def post(self, message_id: str, message: Message) -> bool:
         """Leave a message; False when there was one of that id, and it stays as it was."""
         row = {
-            "message_id": message_id, "at_ns": self._now_ns(), "kind": _NAMES[type(message)],
-            "data": packed(message),
+            "message_id": column(message_id), "at_ns": self._now_ns(),
+            "kind": _NAMES[type(message)], "data": packed(message),
         }  # fmt: skip
-        there = select(func.count()).where(INBOX.c.message_id == message_id)
+        there = select(func.count()).where(INBOX.c.message_id == column(message_id))
 
         def put(connection: Connection) -> bool:
             if connection.execute(there).scalar_one():
@@ -96,7 +96,7 @@ class Inbox:
 
     def answer_to(self, message_id: str) -> tuple[Refused, ...] | None:
         """Return what was refused of a message; None as long as no leader took it."""
-        asked = select(INBOX.c.answer).where(INBOX.c.message_id == message_id)
+        asked = select(INBOX.c.answer).where(INBOX.c.message_id == column(message_id))
         data = self._database.read(lambda c: c.execute(asked).scalar_one_or_none())
         return None if data is None else msgspec.msgpack.decode(data, type=tuple[Refused, ...])
 

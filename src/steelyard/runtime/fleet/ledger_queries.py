@@ -16,6 +16,8 @@ from steelyard.runtime.fleet.ledger_rows import (
     DECISION_DECODER,
     TASK_DECODER,
     WORKER_DECODER,
+    column,
+    whole,
 )
 from steelyard.runtime.fleet.ledger_tables import (
     ATTEMPTS,
@@ -29,6 +31,7 @@ from steelyard.runtime.fleet.ports import Decision
 
 PAGE = 100
 PAGE_MAX = 10_000
+_DIGITS_MAX = 20
 
 
 class TaskFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,7 +91,7 @@ class LedgerQueries:
 
     def task(self, task_id: str) -> Task | None:
         """Return a task, None when there is none of that id."""
-        asked = select(TASKS.c.data).where(TASKS.c.task_id == task_id)
+        asked = select(TASKS.c.data).where(TASKS.c.task_id == column(task_id))
         data = self._database.read(lambda c: c.execute(asked).scalar_one_or_none())
         return None if data is None else TASK_DECODER.decode(data)
 
@@ -109,7 +112,7 @@ class LedgerQueries:
         asked = _filtered(select(TASKS.c.submitted_ns, TASKS.c.task_id, TASKS.c.data), wanted)
         if after:
             at_ns, name = _place(after)
-            earlier = and_(TASKS.c.submitted_ns == at_ns, TASKS.c.task_id < name)
+            earlier = and_(TASKS.c.submitted_ns == at_ns, TASKS.c.task_id < column(name))
             asked = asked.where(or_(TASKS.c.submitted_ns < at_ns, earlier))
         asked = asked.order_by(TASKS.c.submitted_ns.desc(), TASKS.c.task_id.desc())
         rows = self._database.read(lambda c: c.execute(asked.limit(limit + 1)).all())
@@ -135,9 +138,9 @@ class LedgerQueries:
 
     def attempts(self, task_id: str) -> tuple[Attempt, ...]:
         """Return the history of a task's attempts; the last may be under way."""
-        asked = select(ATTEMPTS.c.data).where(ATTEMPTS.c.task_id == task_id)
+        asked = select(ATTEMPTS.c.data).where(ATTEMPTS.c.task_id == column(task_id))
         asked = asked.order_by(ATTEMPTS.c.attempt)
-        current = select(TASKS.c.data).where(TASKS.c.task_id == task_id)
+        current = select(TASKS.c.data).where(TASKS.c.task_id == column(task_id))
 
         def look(connection: Connection) -> tuple[Sequence[bytes], bytes | None]:
             over = connection.execute(asked).scalars().all()
@@ -152,9 +155,9 @@ class LedgerQueries:
 
     def events(self, after: int = 0, limit: int = PAGE, task_id: str = "") -> tuple[Told, ...]:
         """Return what happened after the event of that number, in order; of one task if named."""
-        asked = select(EVENTS).where(EVENTS.c.seq > after)
+        asked = select(EVENTS).where(EVENTS.c.seq > whole(after))
         if task_id:
-            asked = asked.where(EVENTS.c.task_id == task_id)
+            asked = asked.where(EVENTS.c.task_id == column(task_id))
         asked = asked.order_by(EVENTS.c.seq).limit(max(1, min(limit, PAGE_MAX)))
         return tuple(_told(row) for row in self._all(asked))
 
@@ -171,37 +174,37 @@ class LedgerQueries:
         return self._database.read(lambda connection: connection.execute(asked).all())
 
     def _last(self, table: Table, task_id: str, limit: int) -> list[Any]:
-        asked = select(table).where(table.c.task_id == task_id).order_by(table.c.seq.desc())
+        asked = select(table).where(table.c.task_id == column(task_id)).order_by(table.c.seq.desc())
         return [*reversed(self._all(asked.limit(max(1, min(limit, PAGE_MAX)))))]
 
 
 def _filtered(asked: Select[Any], wanted: TaskFilter | None) -> Select[Any]:
     if wanted is None:
         return asked
-    for column, value in (
+    for where, value in (
         (TASKS.c.user_name, wanted.user),
         (TASKS.c.project, wanted.project),
         (TASKS.c.kind, wanted.kind),
         (TASKS.c.worker_id, wanted.worker_id),
     ):
         if value:
-            asked = asked.where(column == value)
+            asked = asked.where(where == column(value))
     if wanted.states:
         asked = asked.where(TASKS.c.state.in_([str(state) for state in wanted.states]))
     if wanted.priority_min is not None:
-        asked = asked.where(TASKS.c.priority >= wanted.priority_min)
+        asked = asked.where(TASKS.c.priority >= whole(wanted.priority_min))
     if wanted.submitted_from_ns:
-        asked = asked.where(TASKS.c.submitted_ns >= wanted.submitted_from_ns)
+        asked = asked.where(TASKS.c.submitted_ns >= whole(wanted.submitted_from_ns))
     if wanted.submitted_before_ns:
-        asked = asked.where(TASKS.c.submitted_ns < wanted.submitted_before_ns)
+        asked = asked.where(TASKS.c.submitted_ns < whole(wanted.submitted_before_ns))
     return asked
 
 
 def _place(after: str) -> tuple[int, str]:
     at_ns, colon, name = after.partition(":")
-    if not colon or not at_ns.lstrip("-").isdecimal():
+    if not colon or len(at_ns) > _DIGITS_MAX or not at_ns.isdecimal():
         raise UsageError("No page of tasks begins there", got=after, expected="`next` of a page")
-    return int(at_ns), name
+    return whole(int(at_ns)), name
 
 
 def _under_way(task: Task) -> Attempt:

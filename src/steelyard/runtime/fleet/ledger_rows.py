@@ -45,12 +45,13 @@ def _plain(value: Any) -> Any:
             return value
 
 
-def _column(value: str) -> str:
-    """Return text as every database takes it; the whole stays in `data`."""
+def column(value: str) -> str:
+    """Return text as every database takes it, to be kept or looked for; `data` has it as it is."""
     return value.replace("\0", "\ufffd").encode(errors="replace").decode()
 
 
-def _number(value: int) -> int:
+def whole(value: int) -> int:
+    """Return the nearest number that a column holds."""
     return max(-_INT_MAX, min(value, _INT_MAX))
 
 
@@ -58,11 +59,11 @@ def task_row(task: Task, now_ns: int) -> dict[str, Any]:
     """Return the row of a task; one that nobody dated was submitted now."""
     spec = task.spec
     return {
-        "task_id": _column(spec.task_id), "state": str(task.state),
-        "user_name": _column(spec.user), "project": _column(spec.project),
-        "kind": _column(spec.kind), "priority": _number(spec.priority),
-        "submitted_ns": _number(spec.submitted_ns or now_ns), "ended_ns": task.ended_ns,
-        "idempotency_key": _column(spec.idempotency_key), "worker_id": _column(task.worker_id),
+        "task_id": column(spec.task_id), "state": str(task.state),
+        "user_name": column(spec.user), "project": column(spec.project),
+        "kind": column(spec.kind), "priority": whole(spec.priority),
+        "submitted_ns": whole(spec.submitted_ns or now_ns), "ended_ns": task.ended_ns,
+        "idempotency_key": column(spec.idempotency_key), "worker_id": column(task.worker_id),
         "data": packed(task),
     }  # fmt: skip
 
@@ -70,7 +71,7 @@ def task_row(task: Task, now_ns: int) -> dict[str, Any]:
 def worker_row(worker: Worker) -> dict[str, Any]:
     """Return the row of a worker."""
     return {
-        "worker_id": _column(worker.worker_id), "state": str(worker.state),
+        "worker_id": column(worker.worker_id), "state": str(worker.state),
         "heard_ns": worker.heard_ns, "data": packed(worker),
     }  # fmt: skip
 
@@ -82,8 +83,8 @@ def attempt_row(attempt: Attempt) -> dict[str, Any]:
         kept: Outcome = msgspec.structs.replace(outcome, result=None)
         attempt = msgspec.structs.replace(attempt, outcome=kept)
     return {
-        "task_id": _column(attempt.task_id), "attempt": attempt.attempt,
-        "worker_id": _column(attempt.worker_id), "ended_ns": attempt.ended_ns,
+        "task_id": column(attempt.task_id), "attempt": attempt.attempt,
+        "worker_id": column(attempt.worker_id), "ended_ns": attempt.ended_ns,
         "ending": str(outcome.ending) if outcome is not None else "", "data": packed(attempt),
     }  # fmt: skip
 
@@ -91,14 +92,14 @@ def attempt_row(attempt: Attempt) -> dict[str, Any]:
 def decision_row(decision: Decision) -> dict[str, Any]:
     """Return the row of a scheduler's decision."""
     return {
-        "at_ns": decision.at_ns, "task_id": _column(decision.task_id), "data": packed(decision),
+        "at_ns": decision.at_ns, "task_id": column(decision.task_id), "data": packed(decision),
     }  # fmt: skip
 
 
 def event_row(event: Happened) -> dict[str, Any]:
     """Return the row of an event, not yet published."""
     return {
-        "at_ns": event.at_ns, "name": _column(event.name),
-        "task_id": _column(str(event.arguments.get("task_id", ""))),
+        "at_ns": event.at_ns, "name": column(event.name),
+        "task_id": column(str(event.arguments.get("task_id", ""))),
         "data": packed(event.arguments), "published": 0,
     }  # fmt: skip
