@@ -58,7 +58,7 @@ class TestPytest(TaskKindContract):
         good, bad = tmp_path / "test_good.py", tmp_path / "test_bad.py"
         good.write_text("def test_one(): assert True\n")
         bad.write_text("def test_one(): assert False, 'on purpose'\n")
-        plain = {"args": ["-p", "no:cacheprovider"]}
+        plain = {"args": ["-p", "no:cacheprovider"], "env": {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}}
         return TaskKindSubject(
             load("pytest"),
             "pytest",

@@ -109,15 +109,7 @@ class PytestKind:
                 return outcome
             text = f"{len(result['flaky'])} flaky tests: {flaky}"
             return msgspec.structs.replace(outcome, ending=Ending.FAILED, error=text)
-        if result["failures"]:
-            first = result["failures"][0]
-            count = result["failed"] + result["errors"]
-            text = f"{count} of {result['tests']} tests failed, first {first['name']}"
-            why = first["message"].partition("\n")[0][:200]
-            return msgspec.structs.replace(outcome, error=f"{text}: {why}")
-        if ran.exit_code in _CODES:
-            return msgspec.structs.replace(outcome, error=_CODES[ran.exit_code])
-        return outcome
+        return msgspec.structs.replace(outcome, error=_why(ran, result) or outcome.error)
 
 
 def _payload(spec: TaskSpec) -> PytestPayload:
@@ -133,6 +125,18 @@ def _payload(spec: TaskSpec) -> PytestPayload:
         if not least <= value <= most:
             raise refuse(spec, f"has a wrong {name}", got=value, expected=f"{least} to {most}")
     return payload
+
+
+def _why(ran: Ran, result: dict[str, Any]) -> str:
+    """Return why a suite failed, or nothing when only its process can tell."""
+    text = _CODES.get(ran.exit_code, "")
+    if not result["failures"]:
+        return text
+    count = result["failed"] + result["errors"]
+    first = result["failures"][0]
+    why = first["message"].partition("\n")[0][:200]
+    text = text or f"{count} of {result['tests']} tests failed"
+    return f"{text}, first {first['name']}: {why}"
 
 
 def _shard(

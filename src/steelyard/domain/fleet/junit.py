@@ -62,7 +62,7 @@ class _Reader:
         parser.CharacterDataHandler = self._characters
         try:
             parser.Parse(data, True)
-        except expat.ExpatError as error:
+        except (expat.ExpatError, LookupError, ValueError) as error:  # the last two: encodings
             raise JUnitError(f"The JUnit report is no XML: {error}") from None
         return self.cases
 

@@ -4,8 +4,10 @@
 is the first run's, or 0 when all that failed passed on a rerun.
 """
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -44,12 +46,21 @@ def failed_in(path: Path) -> list[str]:
     return list(found)
 
 
+def _die_alike(number: int) -> None:
+    """End by the signal that ended pytest, so that whoever waits for us is told of it."""
+    with contextlib.suppress(OSError):  # that of SIGKILL can't be set, and needs not
+        signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+
+
 def main() -> int:
     """Return the exit code."""
     said = json.loads(Path("suite.json").read_text(encoding="utf-8"))
     first = run(said, 0, said["selection"])
     if first == EXIT_NONE_COLLECTED and said["selection"]["shards"] > 1:
         return 0  # the other shards have them all
+    if first < 0:
+        _die_alike(-first)
     if first != EXIT_FAILED:
         return first
     left = set(failed_in(Path("junit-0.xml")))

@@ -7,6 +7,7 @@ or by that pipe's end: then whoever made it is dead.
 
 import os
 import select
+import shutil
 import signal
 import time
 from collections.abc import Callable, Mapping
@@ -144,6 +145,9 @@ def carry_out(attempt: Attempt, control_fd: int, say: Callable[[FromWorker], Non
     label = f"task_kind/{attempt.spec.kind}"
     place = attempt.directory / "work"
     try:
+        # Of a ledger that is no more: within one no token comes twice.
+        if attempt.directory.is_dir():
+            shutil.rmtree(attempt.directory)
         place.mkdir(mode=0o700, parents=True)
         with PluginBorder().crossing(label, "say what to run"):
             work = attempt.kind.work(attempt.spec, str(place))

@@ -48,7 +48,7 @@ _ASKED = {
     "docker": ("version", "--format", "{{.Server.Version}}"),  # without its daemon it runs nothing
     "kubectl": ("version", "--client"),
 }
-_VERSION = re.compile(r"(?<![\w.])v?(\d+(?:\.\d+)+)")
+_VERSION = re.compile(r"(?<![\w.])(?:v|go)?(\d+(?:\.\d+)+)")
 
 
 class Program(msgspec.Struct, frozen=True):
