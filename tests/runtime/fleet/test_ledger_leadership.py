@@ -17,7 +17,7 @@ from steelyard.runtime.fleet.ledger_leadership import (
     keep_leading,
 )
 from steelyard.runtime.fleet.ledger_queries import LedgerQueries
-from steelyard.runtime.fleet.ports import Change, LostLeadershipError
+from steelyard.runtime.fleet.ports import Change, LedgerGoneError, LostLeadershipError
 
 _FORK = multiprocessing.get_context("forkserver")
 
@@ -139,6 +139,31 @@ async def test_a_coordinator_that_renews_keeps_leading_and_ends_when_it_is_repla
     assert await asyncio.to_thread(candidate.try_lead) is not None
     with pytest.raises(LostLeadershipError):
         await asyncio.wait_for(renewing, 10)
+
+
+async def test_who_waits_in_a_loop_leads_when_it_can_and_can_be_cancelled(two):
+    first, second = two
+    leadership = first.lead("first", ttl_s=3600)
+    waiting = asyncio.create_task(second.leads("second"))
+    await asyncio.sleep(0.2)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    waiting = asyncio.create_task(second.leads("second"))
+    await asyncio.sleep(0.2)
+    assert not waiting.done()
+    leadership.resign()
+    assert (await asyncio.wait_for(waiting, 10)).epoch == 2
+    second.commit(step(1))
+
+
+def test_who_waits_gives_up_when_its_ledger_is_closed(two):
+    first, second = two
+    first.lead("first", ttl_s=3600)
+    threading.Timer(0.2, second.close).start()
+    with pytest.raises(LedgerGoneError, match="was closed"):
+        second.lead("second")
+    with pytest.raises(LedgerGoneError, match="was closed"):
+        second.load()
 
 
 def test_a_commit_whose_answer_was_lost_counts_once(ledger, monkeypatch):

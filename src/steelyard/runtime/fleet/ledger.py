@@ -92,6 +92,15 @@ class SqlLedger:
         self.leadership = Candidate(self.database, owner, ttl_s).lead(wait_s)
         return self.leadership
 
+    async def leads(self, owner: str, ttl_s: float = TTL_S) -> Leadership:
+        """Wait as `lead` does, for a loop: who is cancelled waits no more.
+
+        Raises:
+            FileError, LedgerGoneError: the ledger can't be written.
+        """
+        self.leadership = await Candidate(self.database, owner, ttl_s).leads()
+        return self.leadership
+
     def load(self) -> Remembered:
         """Return the tasks that have not ended or that a worker still holds, and all workers."""
         return self.database.read(_load)

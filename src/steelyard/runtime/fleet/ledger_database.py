@@ -91,8 +91,18 @@ class Database:
         self._closed.set()
         self._engine.dispose()
 
+    def pause(self, seconds: float) -> None:
+        """Wait; as long as nobody closes it.
+
+        Raises:
+            LedgerGoneError: it was closed.
+        """
+        if self._closed.wait(seconds):
+            raise LedgerGoneError(f"The ledger {self.shown} was closed")
+
     def _run(self, work: Callable[[Connection], T], *, writes: bool) -> T:
         begun_ns, wait_s = self.clock.mono_ns(), FIRST_WAIT_S
+        self.pause(0)
         while True:
             try:
                 return self._once(work, writes=writes)
@@ -101,8 +111,7 @@ class Database:
                 spent_s = (self.clock.mono_ns() - begun_ns) / NS_PER_S
                 if not problem.passes or spent_s + wait_s > self._patience_s:
                     raise self._error(problem, spent_s) from None  # its cause may name a password
-            if self._closed.wait(wait_s):
-                raise LedgerGoneError(f"The ledger {self.shown} was closed")
+            self.pause(wait_s)
             wait_s = min(wait_s * 2, LONGEST_WAIT_S)
 
     def _once(self, work: Callable[[Connection], T], *, writes: bool) -> T:

@@ -9,7 +9,6 @@ ended on the server, so that one stopped amid a transaction holds no lock.
 
 import asyncio
 import os
-import time
 from pathlib import Path
 
 import msgspec
@@ -179,7 +178,19 @@ class Candidate:
                     f"Another coordinator leads the fleet of {self._database.shown}",
                     next_step="Stop it, or leave this one waiting for its end.",
                 )
-            time.sleep(self.look_s)
+            self._database.pause(self.look_s)
+
+    async def leads(self) -> Leadership:
+        """Wait until this coordinator leads, without a thread that outlives who waits.
+
+        Raises:
+            FileError, LedgerGoneError: the ledger can't be read or written.
+        """
+        while True:
+            leadership = await asyncio.to_thread(self.try_lead)
+            if leadership is not None:
+                return leadership
+            await asyncio.sleep(self.look_s)
 
 
 async def keep_leading(leadership: Leadership) -> None:
