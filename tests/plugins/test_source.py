@@ -88,3 +88,14 @@ def test_a_declaration_that_is_not_constant_is_a_problem():
             plugin = make()
     """).problems
     assert "mod.py, line 3: A.plugin: expected a dict of constants" in problem.message
+
+
+def test_the_third_argument_of_a_scheduler_is_its_description():
+    text = (
+        "class Mine(BaseSchedulerPlugin):\n"
+        "    def __init__(self):\n"
+        "        super().__init__('Mine', '1.2.0', 'The last worker')\n"
+    )
+    (spec,) = scan_source(text, module="mine", file="mine.py", origin="test").specs
+    assert (spec.kind, spec.name, spec.version) == ("scheduler", "Mine", "1.2.0")
+    assert spec.description == "The last worker"

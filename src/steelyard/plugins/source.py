@@ -40,6 +40,7 @@ _DECLARED: dict[str, type | tuple[type, ...]] = {
     "capabilities": (list, tuple, set),
 }
 _POSITIONS = ("name", "version", "plugin_type")
+_SCHEDULER_POSITIONS = ("name", "version", "description")
 
 
 class Scan(msgspec.Struct, frozen=True):
@@ -144,7 +145,7 @@ def _styled(
     if not bases or _is_abstract(node):
         return None
     base = bases[0]
-    facts = _constants(node)
+    facts = _constants(node, _SCHEDULER_POSITIONS if base.kind == "scheduler" else _POSITIONS)
     declared = _declarations(node)
     stated = facts.get("plugin_type") or facts.get("type") or ""
     return PluginSpec(
@@ -173,11 +174,11 @@ def _first_line(node: ast.ClassDef) -> str:
     return (ast.get_docstring(node) or "").partition("\n")[0]
 
 
-def _constants(node: ast.ClassDef) -> dict[str, str]:
+def _constants(node: ast.ClassDef, positions: tuple[str, ...]) -> dict[str, str]:
     """Return name, version and type as given to `super().__init__` or `PluginMetadata`."""
     facts: dict[str, str] = {}
     for call in _calls(node):
-        given = list(zip(_POSITIONS, call.args, strict=False))
+        given = list(zip(positions, call.args, strict=False))
         given += [(k.arg, k.value) for k in call.keywords if k.arg]
         for key, value in given:
             text = _text(value)

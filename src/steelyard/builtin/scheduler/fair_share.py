@@ -160,8 +160,6 @@ class FairnessScheduler(QueueScheduler):
 
     def metrics(self) -> Mapping[str, Any]:
         """Return counts, and how even usage is."""
-        self.users.begin()
-        self.projects.begin()
         users = self.users.metrics({task.spec.user for task in self.queue})
         named = {task.spec.project for task in self.queue if task.spec.project}
         projects = self.projects.metrics(named)

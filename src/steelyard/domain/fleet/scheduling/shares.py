@@ -53,7 +53,10 @@ class Shares:
         self._passing: dict[str, tuple[int, float]] = {}
 
     def lease(self, task_id: str, name: str, leased_ns: int, expected_s: float) -> None:
-        """Count a lease."""
+        """Count a lease, and its proposal no longer."""
+        count, proposed_s = self._passing.pop(name, (0, 0.0))
+        if count > 1:
+            self._passing[name] = (count - 1, max(proposed_s - expected_s, 0.0))
         if task_id in self.held:
             return
         self.held[task_id] = Held(name, leased_ns, expected_s)

@@ -1,0 +1,1 @@
+"""Plugins of the coordinator, by the names of reference 003."""

@@ -1,0 +1,1 @@
+"""Schedulers: the names that authors write them with."""
