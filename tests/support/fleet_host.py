@@ -57,10 +57,10 @@ def coordinator(directory, engine=None, host=None, **more):
     return Coordinator(settings, host=host or fleet_host(engine))
 
 
-def spec(name, **more):
+def spec(task_id, **more):
     """Return a task of kind `command`."""
     more = {"kind": "command", "payload": {"argv": ["/bin/true"]}} | more
-    return TaskSpec(task_id=name, **more)
+    return TaskSpec(task_id=task_id, **more)
 
 
 async def until(condition, within_s=10.0):

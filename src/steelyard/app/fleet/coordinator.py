@@ -8,16 +8,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import msgspec
-
 from steelyard.app.composition import standard_host
 from steelyard.app.fleet import submitting
 from steelyard.app.fleet.errors import RefusedError, UnknownWorkerError
-from steelyard.app.fleet.hooks import HOOK_NAMES, Announcer, Listener
+from steelyard.app.fleet.hooks import Announcer, Listener, kept_arguments
 from steelyard.app.fleet.metrics import RATED, FleetMetrics, Rates, of_book
 from steelyard.app.fleet.office import Office
 from steelyard.app.fleet.parts import Parts, SchedulerInfo
-from steelyard.app.fleet.plugins import FleetPlugins
+from steelyard.app.fleet.plugins import FleetPlugins, task_runs
 from steelyard.app.fleet.reading import FleetReader
 from steelyard.app.fleet.settings import FleetSettings
 from steelyard.app.fleet.submitting import Submission
@@ -74,6 +72,7 @@ class Coordinator:
         self._plugins = FleetPlugins(self.host, self, self._announcer)
         self._office = Office(self.settings, self._parts, self.name, self._clock, self._heard)
         self._reader = FleetReader(self._office, self.settings, self._clock)
+        self._runs = task_runs(self.settings, self._reader, self._announcer)
         self._rates = Rates(self._clock.wall_ns())
         self._news = asyncio.Event()
 
@@ -117,6 +116,8 @@ class Coordinator:
         try:
             await self._plugins.start()
             self._announcer.start()
+            if self._runs is not None:
+                self._runs.start()
             await self._office.hold()
         except BaseException:
             await self.stop()
@@ -135,6 +136,8 @@ class Coordinator:
         """End: plugins hear of it, workers are sent home, and what they held goes back."""
         await self._office.leave()
         await self._announcer.stop(self.settings.stop_s)
+        if self._runs is not None:
+            await self._runs.stop(self.settings.stop_s)
         await self._plugins.stop()
         self._office.close()
 
@@ -336,13 +339,7 @@ class Coordinator:
             UsageError: it is one of the fleet's own, or its arguments are no plain values.
             LostLeadershipError: another coordinator leads.
         """
-        if event in HOOK_NAMES or not event:
-            raise UsageError("Only the fleet itself fires its events", got=event)
-        try:
-            plain = msgspec.msgpack.decode(msgspec.msgpack.encode(arguments))
-        except (TypeError, ValueError, OverflowError, RecursionError) as error:
-            raise UsageError(f"The arguments of event {event} can't be kept: {error}") from None
-        await self._office.driver.note(event, plain)
+        await self._office.driver.note(event, kept_arguments(event, arguments))
 
     async def hooks_settled(self) -> None:
         """Wait until plugins were told of all that happened so far."""

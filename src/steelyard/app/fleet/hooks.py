@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from steelyard.domain.fleet.hooks import HOOK_ARGUMENTS, FleetHook
-from steelyard.kernel.errors import SteelyardError
+from steelyard.kernel.errors import SteelyardError, UsageError
 from steelyard.plugins.hooks import Event, HookTable
 from steelyard.runtime.fleet.ports import Happened
 from steelyard.runtime.hook_runner import HookRunner
@@ -50,6 +50,21 @@ _WHEN = {
 def fleet_events() -> list[Event]:
     """Return what plugins of a fleet can hear of, with arguments and when it is told."""
     return [Event(str(hook), HOOK_ARGUMENTS[hook], _WHEN[hook]) for hook in FleetHook]
+
+
+def kept_arguments(event: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a user's own event, as the ledger keeps them.
+
+    Raises:
+        UsageError: the event is one of the fleet's, or an argument is no plain value.
+    """
+    if event in HOOK_NAMES or not event:
+        raise UsageError("Only the fleet itself fires its events", got=event)
+    try:
+        kept: dict[str, Any] = msgspec.msgpack.decode(msgspec.msgpack.encode(arguments))
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise UsageError(f"The arguments of event {event} can't be kept: {error}") from None
+    return kept
 
 
 class Announcer:

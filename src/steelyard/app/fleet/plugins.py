@@ -1,13 +1,18 @@
-"""Coordinator plugins of a fleet's plugin directories: made, told of everything, and shut down."""
+"""Who listens to a fleet: plugins of its directories, and the tracker where that is asked for."""
 
 import logging
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from steelyard.app.fleet.hooks import Announcer, fleet_events
+from steelyard.app.fleet.reading import FleetReader
+from steelyard.app.fleet.settings import FleetSettings
 from steelyard.plugins.spec import PluginSpec
 from steelyard.runtime.plugin_host import PluginHost
 from steelyard.runtime.plugin_lifecycle import Lifecycle
+
+if TYPE_CHECKING:
+    from steelyard.app.fleet.tracking import TaskRuns
 
 STYLE = "distributed_testing"
 _log = logging.getLogger("steelyard.fleet")
@@ -31,7 +36,7 @@ class FleetPlugins:
         specs = {
             (spec.kind, spec.name): spec
             for spec in sorted(self._host.specs(), key=lambda spec: spec.priority)
-            if spec.authoring_style == STYLE
+            if spec.authoring_style == STYLE and spec.kind != "scheduler"  # chosen, not told
         }
         if not specs:
             return {}  # to be asked to start none is to the lifecycle to be asked for all
@@ -57,3 +62,17 @@ class FleetPlugins:
                 plugin=spec.name,
                 priority=spec.priority,
             )
+
+
+def task_runs(
+    settings: FleetSettings, reader: FleetReader, announcer: Announcer
+) -> "TaskRuns | None":
+    """Return what writes a run of the tracker for each task; None where no store is named."""
+    if settings.track is None:
+        return None
+    # The tracker is loaded where it is asked for, and nowhere else.
+    from steelyard.app.fleet.tracking import TaskRuns
+
+    runs = TaskRuns(settings.track, reader)
+    announcer.listen(runs.hear)
+    return runs

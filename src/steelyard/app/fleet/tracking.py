@@ -1,0 +1,182 @@
+"""Every task that ends becomes a run of the tracker: what it was told, how it went, what it wrote.
+
+A run is written in one go, beside the fleet's loop; a tracker that can't be written holds nothing
+up. Its id follows from the task, so that it is there once, whoever writes it.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from steelyard.app.fleet.reading import FleetReader
+from steelyard.app.track.experiment import Experiment
+from steelyard.domain.fleet.hooks import FleetHook
+from steelyard.domain.fleet.model import Attempt, Task, TaskSpec
+from steelyard.domain.fleet.states import TaskState
+from steelyard.domain.track.run import Status
+from steelyard.kernel.errors import SteelyardError
+from steelyard.kernel.ids import make_run_id
+from steelyard.kernel.units import NS_PER_S
+
+PROJECT = "fleet"
+WAITING_MAX = 10_000
+_ENDS = frozenset({FleetHook.TASK_COMPLETED, FleetHook.TASK_FAILED, FleetHook.TASK_CANCELLED})
+_log = logging.getLogger("steelyard.fleet")
+
+
+class TaskEndedBadlyError(SteelyardError):
+    """What the run of a task that did not end well ends with."""
+
+
+class TaskRuns:
+    """Writes the runs of the tasks that end.
+
+    Args:
+        directory: the store.
+        reader: knows the tasks and their logs.
+
+    Attributes:
+        written, unwritten: how many runs there are, and how many could not be.
+    """
+
+    def __init__(self, directory: str, reader: FleetReader) -> None:
+        self.written, self.unwritten = 0, 0
+        self._directory, self._reader = directory, reader
+        self._waiting: asyncio.Queue[str] = asyncio.Queue(WAITING_MAX)
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to write."""
+        self._task = asyncio.create_task(self._write_all(), name="fleet-runs")
+
+    async def hear(self, event: str, arguments: tuple[Any, ...]) -> None:
+        """Take note of a task that ended."""
+        if event not in _ENDS:
+            return
+        try:
+            self._waiting.put_nowait(arguments[0])
+        except asyncio.QueueFull:
+            self.unwritten += 1
+
+    async def stop(self, within_s: float) -> None:
+        """Write what waits, for so long at most, and end."""
+        if self._task is None:
+            return
+        try:
+            await asyncio.wait_for(self._waiting.join(), within_s)
+        except TimeoutError:
+            _log.warning("%d tasks have no run: no time left", self._waiting.qsize())
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _write_all(self) -> None:
+        while True:
+            task_id = await self._waiting.get()
+            try:
+                await self._write(task_id)
+                self.written += 1
+            except (SteelyardError, OSError) as error:
+                self.unwritten += 1
+                _log.error("Task %s has no run: %s", task_id, error)
+            finally:
+                self._waiting.task_done()
+
+    async def _write(self, task_id: str) -> None:
+        task = await self._reader.task(task_id)
+        attempts = await self._reader.attempts(task_id)
+        logs = {each.attempt: await self._reader.log_paths(task_id, each.attempt)
+                for each in attempts}  # fmt: skip
+        await asyncio.to_thread(write_run, self._directory, task, attempts, logs)
+
+
+def run_id_of(task: Task) -> str:
+    """Return the id of a task's run."""
+    digest = blake2b(task.spec.task_id.encode(), digest_size=8).digest()
+    return f"{make_run_id(task.spec.submitted_ns, digest)}{digest[3:].hex()}"
+
+
+def write_run(
+    directory: str,
+    task: Task,
+    attempts: tuple[Attempt, ...],
+    logs: Mapping[int, Mapping[str, Path]],
+) -> None:
+    """Write the run of a task that has ended, unless it is there.
+
+    Args:
+        directory: the store.
+        task: as it ended.
+        attempts: at it.
+        logs: files of outputs by attempt and stream.
+
+    Raises:
+        SteelyardError: the store can't be written.
+    """
+    spec, outcome = task.spec, task.outcome
+    experiment = Experiment(
+        spec.name or spec.kind, spec.project or PROJECT, directory=directory,
+        run_id=run_id_of(task), tags=_tags(task, attempts), params=_params(task),
+    )  # fmt: skip
+    if experiment.directory.exists():
+        return
+    error = None
+    if task.state is not TaskState.COMPLETED:
+        error = TaskEndedBadlyError(f"{task.state}: {task.reason or 'no reason is known'}")
+    status = Status.FINISHED if error is None else Status.FAILED
+    experiment.start()
+    try:
+        experiment.log_metrics(_metrics(task, attempts))
+        for number, paths in logs.items():
+            for stream, path in paths.items():
+                experiment.log_artifact(path, f"attempt-{number}/{stream}.log")
+        if outcome is not None and outcome.result is not None:
+            experiment.log_bytes(msgspec.json.encode(outcome.result), "result.json")
+    finally:
+        experiment.stop(status, error)
+
+
+def _tags(task: Task, attempts: tuple[Attempt, ...]) -> dict[str, str]:
+    spec = task.spec
+    tags = {
+        "fleet.task": spec.task_id, "fleet.kind": spec.kind, "fleet.state": str(task.state),
+        "fleet.user": spec.user, "fleet.worker": attempts[-1].worker_id if attempts else "",
+    }  # fmt: skip
+    return {name: value for name, value in (tags | spec.labels).items() if value}
+
+
+def _params(task: Task) -> dict[str, Any]:
+    """Return what the task was told, without what everybody is told."""
+    told: dict[str, Any] = msgspec.to_builtins(task.spec)
+    usual = msgspec.to_builtins(TaskSpec(task_id="", kind=""))
+    elsewhere = ("task_id", "kind", "name", "user", "project", "labels", "submitted_ns")
+    return {
+        name: value
+        for name, value in told.items()
+        if name not in elsewhere and value != usual[name]
+    }
+
+
+def _metrics(task: Task, attempts: tuple[Attempt, ...]) -> dict[str, float]:
+    found: dict[str, float] = {
+        "fleet/attempts": task.attempt, "fleet/failed_tries": task.tries,
+        "fleet/losses": task.losses,
+    }  # fmt: skip
+    if attempts and attempts[0].leased_ns:
+        found["fleet/queue_s"] = (attempts[0].leased_ns - task.spec.submitted_ns) / NS_PER_S
+    outcome = task.outcome
+    if outcome is not None:
+        found["fleet/seconds"] = outcome.seconds
+        if outcome.exit_code is not None:
+            found["fleet/exit_code"] = outcome.exit_code
+        if isinstance(outcome.result, Mapping):
+            found |= {
+                f"result/{name}": float(value)
+                for name, value in outcome.result.items()
+                if isinstance(value, int | float) and not isinstance(value, bool)
+            }
+    return found
