@@ -1,0 +1,90 @@
+"""What ended long ago can be forgotten, and nothing else is; on every database."""
+
+import msgspec
+import pytest
+from ledger_rig import attempt, decision, happened, leading, task
+from sqlalchemy import func, select, text
+
+from steelyard.domain.fleet.model import Worker
+from steelyard.domain.fleet.requirements import Capabilities
+from steelyard.runtime.fleet.ledger import ASKED_MAX
+from steelyard.runtime.fleet.ledger_forgetting import forget
+from steelyard.runtime.fleet.ledger_queries import LedgerQueries
+from steelyard.runtime.fleet.ledger_tables import ATTEMPTS, DECISIONS, EVENTS, TASKS
+from steelyard.runtime.fleet.ports import Change, Happened, LostLeadershipError
+
+
+def ended(name, at_ns, state="completed"):
+    return msgspec.structs.replace(task(name, state), ended_ns=at_ns)
+
+
+def about(*names):
+    return {
+        "attempts": tuple(attempt(name) for name in names),
+        "decisions": tuple(decision(name) for name in names),
+        "happened": tuple(happened(name) for name in names),
+    }
+
+
+def publish_all(ledger):
+    ledger.database.write(lambda c: c.execute(text("UPDATE fleet_events SET published = 1")))
+
+
+def count(ledger, table):
+    asked = select(func.count()).select_from(table)
+    return ledger.database.read(lambda c: c.execute(asked).scalar_one())
+
+
+def test_what_ended_before_is_forgotten_with_all_about_it(ledger):
+    names = ("old", "held", "new", "waiting")
+    ledger.commit(
+        Change(
+            tasks=(
+                ended("old", 10), ended("held", 10, "cancelled"), ended("new", 30), task("waiting"),
+            ),
+            workers=(
+                Worker(worker_id="w", capabilities=Capabilities(), slots=2, holds={7: "held"}),
+            ),
+            **about(*names),
+        )
+    )  # fmt: skip
+    publish_all(ledger)
+    assert forget(ledger, 20) == 1
+    assert forget(ledger, 20) == 0
+    ask = LedgerQueries(ledger.database)
+    assert {t.spec.task_id for t in ask.tasks().tasks} == {"held", "new", "waiting"}
+    assert (ask.attempts("old"), ask.decisions("old"), ask.events(task_id="old")) == ((), (), ())
+    assert [count(ledger, table) for table in (ATTEMPTS, DECISIONS, EVENTS)] == [3, 3, 3]
+    assert {t.spec.task_id for t in ledger.load().tasks} == {"held", "waiting"}
+
+
+def test_what_no_journal_has_is_kept(ledger):
+    worker_came = Happened(at_ns=1, name="worker_registered", arguments={"worker_id": "w"})
+    ledger.commit(Change(tasks=(ended("old", 10),), happened=(happened("old"), worker_came)))
+    assert forget(ledger, 20) == 1
+    assert count(ledger, EVENTS) == 2
+    last = LedgerQueries(ledger.database).last_event()
+    publish_all(ledger)
+    assert forget(ledger, 20) == 0
+    assert count(ledger, EVENTS) == 0
+    ledger.commit(Change(happened=(happened("next"),)))
+    assert LedgerQueries(ledger.database).last_event() > last
+
+
+def test_many_are_forgotten_part_by_part(ledger):
+    many = tuple(ended(f"t{n}", 10) for n in range(ASKED_MAX + 5))
+    ledger.commit(Change(tasks=many))
+    assert [forget(ledger, 20), forget(ledger, 20), forget(ledger, 20)] == [ASKED_MAX, 5, 0]
+    assert count(ledger, TASKS) == 0
+
+
+def test_only_the_leader_forgets(place):
+    first = leading(place)
+    first.commit(Change(tasks=(ended("old", 10),)))
+    first.leadership.resign()
+    second = leading(place, "second")
+    with pytest.raises(LostLeadershipError):
+        forget(first, 20)
+    assert forget(second, 20) == 1
+    first.close()
+    second.close()
