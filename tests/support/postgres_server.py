@@ -5,7 +5,6 @@ import itertools
 import os
 import signal
 import tempfile
-import time
 import warnings
 from pathlib import Path
 
@@ -49,10 +48,6 @@ class PostgresServer:
         """Start it again, on the same data."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            for _ in range(50):
-                if self._server.get_pid() is None:
-                    break
-                time.sleep(0.1)
             self._server.ensure_postgres_running()
 
 
