@@ -1,10 +1,12 @@
 """`steelyard fleet`: serve a fleet; submit tasks to it, look at them, and steer it."""
 
+import json
 import sys
-from typing import Annotated, Any
+from typing import Annotated
 
 from cyclopts import App, Parameter
 
+from steelyard.cli.fleet_keys import app as keys
 from steelyard.cli.fleet_pages import (
     coloured,
     decisions_page,
@@ -13,7 +15,10 @@ from steelyard.cli.fleet_pages import (
     tasks_page,
     workers_page,
 )
-from steelyard.cli.fleet_reach import JsonFlag, Reach, pairs, print_json, reached, say
+from steelyard.cli.fleet_reach import JsonFlag, Reach, json_values, pairs, print_json, reached, say
+from steelyard.cli.fleet_replay import replay
+from steelyard.cli.fleet_serve import serve
+from steelyard.cli.fleet_submit import app as submit
 from steelyard.kernel.errors import UsageError
 
 _HELP = """Run tasks on machines that fit them: benchmarks, test suites, programs, functions.
@@ -30,14 +35,15 @@ A first session, in two terminals:
 
   steelyard fleet why ID                       what it waits for
 
-`serve` prints a key once and keeps it in .steelyard/fleet/client.json, which only you can read;
+`serve` prints a key once and keeps it in .steelyard/fleet/client.json, which only you can read; \
 commands in the same directory use it. Elsewhere, set STEELYARD_FLEET_URL and STEELYARD_FLEET_KEY.
 """
 
 app = App(name="fleet", help=_HELP, help_format="plaintext")
-app.command("steelyard.cli.fleet_serve:serve", name="serve")
-app.command("steelyard.cli.fleet_submit:submit", name="submit")
-app.command("steelyard.cli.fleet_keys:app", name="keys")
+app.command(serve)
+app.command(submit)
+app.command(keys)
+app.command(replay)
 TaskWord = Annotated[str, Parameter(name="TASK")]
 
 
@@ -228,14 +234,20 @@ def schedulers(
         print(schedulers_page(found))
 
 
-def json_values(texts: dict[str, str]) -> dict[str, Any]:
-    """Return texts as the JSON values that they are, or as texts."""
-    import json
+@app.command
+def events(
+    *,
+    after: int | None = None,
+    task: str = "",
+    reach: Reach | None = None,
+) -> None:
+    """Print what happens, as it does, a line of JSON each, until Ctrl-C.
 
-    values: dict[str, Any] = {}
-    for name, text in texts.items():
-        try:
-            values[name] = json.loads(text)
-        except ValueError:
-            values[name] = text
-    return values
+    Args:
+        after: Begin after the event of this number (`seq`), 0 for all; with what is new without it.
+        task: Only what happens to this task.
+        reach: Where the service is.
+    """
+    with reached(reach).client() as client:
+        for event in client.events(after, task_id=task):
+            print(json.dumps(event, ensure_ascii=False), flush=True)

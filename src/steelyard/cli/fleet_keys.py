@@ -9,12 +9,12 @@ from steelyard.cli.fleet_reach import JsonFlag, Reach, print_json, reached, say
 
 _HELP = """Make, list and revoke the keys of a fleet's service; only an admin may.
 
-A key has a role: `submitter` submits tasks, cancels its own and looks; `reader` looks; `worker`
-drains the worker it is named after; `admin` may do everything. It can be narrowed further, to
-projects, to some permissions, or to a number of days. Its token is shown once, when it is made: the
-service keeps a hash.
+A key has a role: `submitter` submits tasks, cancels its own and looks; `reader` looks; `worker` \
+drains the worker it is named after; `admin` may do everything. It can be narrowed further, to \
+projects, to some permissions, or to a number of days. Its token is shown once, when it is made: \
+the service keeps a hash.
 
-Examples:
+For example:
 
   steelyard fleet keys create ann --role submitter --project speech --days 90
 

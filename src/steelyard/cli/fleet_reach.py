@@ -78,6 +78,17 @@ def pairs(words: Sequence[str], flag: str) -> dict[str, str]:
     return found
 
 
+def json_values(texts: dict[str, str]) -> dict[str, Any]:
+    """Return texts as the JSON values that they are, or as texts."""
+    values: dict[str, Any] = {}
+    for name, text in texts.items():
+        try:
+            values[name] = json.loads(text)
+        except ValueError:
+            values[name] = text
+    return values
+
+
 def say(text: str) -> None:
     """Print what is no output, for a person who waits."""
     print(text, file=sys.stderr, flush=True)

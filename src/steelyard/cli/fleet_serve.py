@@ -1,6 +1,7 @@
 """`steelyard fleet serve`: coordinator, local workers and HTTP service in one process."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from steelyard.app.fleet.client import DEFAULT_DIRECTORY
-from steelyard.cli.fleet_reach import pairs, say
+from steelyard.cli.fleet_reach import json_values, pairs, say
 from steelyard.kernel.errors import EXIT_OK, UsageError
 
 if TYPE_CHECKING:
@@ -70,6 +71,9 @@ def serve(  # noqa: PLR0913  each is a flag or a group of them
     directory: Annotated[str, Parameter(name="--dir")] = DEFAULT_DIRECTORY,
     ledger: Annotated[str, Parameter(show_default=False)] = "",
     scheduler: Annotated[str, Parameter(show_default=False)] = "",
+    track: Annotated[str, Parameter(show_default=False)] = "",
+    engine: Annotated[Several, Parameter(negative="", show_default=False)] = (),
+    engine_option: Annotated[Several, Parameter(negative="", show_default=False)] = (),
     plugin_dir: Annotated[Several, Parameter(negative="", show_default=False)] = (),
     stand_by: Annotated[bool, Parameter(negative="", show_default=False)] = False,
     new_admin_key: Annotated[bool, Parameter(negative="", show_default=False)] = False,
@@ -88,6 +92,10 @@ def serve(  # noqa: PLR0913  each is a flag or a group of them
         directory: Outputs, journal, audit log and client.json.
         ledger: File of the ledger, or postgresql://user@host/database; DIR.ledger.sqlite.
         scheduler: Who chooses what runs next and where; see `steelyard fleet schedulers`.
+        track: Make each task a run in this store of `steelyard track`, such as .steelyard.
+        engine: Another engine beside this machine's workers, such as ray. May be repeated.
+        engine_option: An option of one: ENGINE.KEY=VALUE, the value in JSON or a text. May be
+            repeated.
         plugin_dir: Look for plugins here too. May be repeated.
         stand_by: Where another coordinator leads on this ledger, wait for its end.
         new_admin_key: Make another admin's key, for who lost theirs.
@@ -99,7 +107,8 @@ def serve(  # noqa: PLR0913  each is a flag or a group of them
     from steelyard.web.server import serve as serve_fleet
 
     settings = _settings(
-        place or Place(), local or Local(), directory=directory, ledger=ledger,
+        place or Place(), engines_of(local or Local(), engine, engine_option),
+        directory=directory, ledger=ledger, track=track,
         scheduler=scheduler, plugin_dirs=plugin_dir, stand_by=stand_by,
         new_admin_key=new_admin_key, drain_s=drain_s,
     )  # fmt: skip
@@ -109,7 +118,29 @@ def serve(  # noqa: PLR0913  each is a flag or a group of them
     return EXIT_OK
 
 
-def _settings(place: Place, local: Local, **given: Any) -> "ServeSettings":
+def engines_of(
+    local: Local, names: Sequence[str], options: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    """Return the options of each engine, by its name.
+
+    Raises:
+        UsageError: an option is of an engine that is not used.
+    """
+    engines: dict[str, dict[str, Any]] = {} if local.no_local else {"local": local.options()}
+    engines.update({name: engines.get(name, {}) for name in names})
+    for place, value in json_values(pairs(options, "--engine-option")).items():
+        name, _, option = place.partition(".")
+        if not option or name not in engines:
+            raise UsageError(
+                "--engine-option is of an engine that is used", got=place,
+                expected=" or ".join(f"{engine}.KEY=VALUE" for engine in engines),
+                next_step="Name it with --engine.",
+            )  # fmt: skip
+        engines[name][option] = value
+    return engines
+
+
+def _settings(place: Place, engines: dict[str, dict[str, Any]], **given: Any) -> "ServeSettings":
     from steelyard.app.fleet.settings import FleetSettings
     from steelyard.web.guard import Bounds
     from steelyard.web.server import ServeSettings
@@ -122,8 +153,9 @@ def _settings(place: Place, local: Local, **given: Any) -> "ServeSettings":
     chosen = {"scheduler": given["scheduler"]} if given["scheduler"] else {}
     fleet = FleetSettings(
         ledger=given["ledger"] or f"{Path(directory)}.ledger.sqlite",
-        directory=directory, engines={} if local.no_local else {"local": local.options()},
-        plugin_dirs=tuple(given["plugin_dirs"]), stand_by=given["stand_by"], **chosen,
+        directory=directory, engines=engines,
+        plugin_dirs=tuple(given["plugin_dirs"]), stand_by=given["stand_by"],
+        track=given["track"] or None, **chosen,
     )  # fmt: skip
     return ServeSettings(
         fleet=fleet, host=place.host, port=place.port, certfile=place.certfile,

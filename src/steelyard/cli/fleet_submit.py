@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from cyclopts import Parameter
+from cyclopts import App, Parameter
 
 from steelyard.app.fleet.client import Client
 from steelyard.cli.fleet_pages import clean, coloured
@@ -16,6 +16,28 @@ from steelyard.kernel.errors import EXIT_OK, EXIT_VERDICT, FileError, UsageError
 
 Kind = Literal["command", "pytest", "callable", "benchmark"]
 Several = tuple[str, ...]
+
+_HELP = """Submit tasks and print their ids; with --wait, end with 1 when one does not complete.
+
+For example:
+
+  steelyard fleet submit -- python train.py --epochs 3
+
+  steelyard fleet submit --cores 2 --memory-gb 4 --retries 2 -- make test
+
+  steelyard fleet submit --kind pytest --shards 4 -- tests/unit -k "not slow"
+
+  steelyard fleet submit --kind callable -- mymodule:train 0.1 epochs=3
+
+  steelyard fleet submit --kind benchmark -- -m MODEL -u http://127.0.0.1:8000 --streaming
+
+  steelyard fleet submit --file tasks.yaml --wait
+
+A file is YAML or JSON: a list of tasks, or `tasks:` and `defaults:`. Each has `kind` and \
+`payload`, and may have `name`, `project`, `priority`, `depends_on`, `requirements` and so on.
+"""
+
+app = App(name="submit", help=_HELP, help_format="plaintext")
 
 
 def _flag(name: str, text: str) -> Any:
@@ -90,6 +112,7 @@ class Ways:
     ] = ""
 
 
+@app.default
 def submit(  # noqa: PLR0913  each is a flag or a group of them
     *words: Annotated[str, Parameter(name="COMMAND")],
     kind: Kind = "command",
@@ -104,25 +127,9 @@ def submit(  # noqa: PLR0913  each is a flag or a group of them
 ) -> int:
     """Submit tasks and print their ids; with --wait, end with 1 when one does not complete.
 
-    Examples:
-      steelyard fleet submit -- python train.py --epochs 3
-
-      steelyard fleet submit --cores 2 --memory-gb 4 --retries 2 -- make test
-
-      steelyard fleet submit --kind pytest --shards 4 -- tests/unit -k "not slow"
-
-      steelyard fleet submit --kind callable -- mymodule:train 0.1 epochs=3
-
-      steelyard fleet submit --kind benchmark -- -m MODEL -u http://127.0.0.1:8000 --streaming
-
-      steelyard fleet submit --file tasks.yaml --wait
-
-    A file is YAML or JSON: a list of tasks, or `tasks:` and `defaults:`, each with `kind`,
-    `payload`, and `name`, `project`, `priority`, `depends_on`, `requirements` and so on.
-
     Args:
-        words: What it runs, after `--`: a program with arguments; paths and flags of pytest;
-            module:function with JSON values; flags of `steelyard profile`.
+        words: What it runs, after `--`: a program with its arguments; paths and flags of pytest; a
+            function's path with JSON values; flags of `steelyard profile`.
         kind: What the words are.
         file: Submit the tasks of this file; `-` for the standard input.
         count: Submit it so many times.

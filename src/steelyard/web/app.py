@@ -14,6 +14,7 @@ from steelyard.app.fleet.parts import SchedulerInfo
 from steelyard.app.fleet.submitting import Submission
 from steelyard.domain.fleet.access import AccessKey, Permission
 from steelyard.domain.fleet.model import Attempt, Task, Worker
+from steelyard.domain.fleet.simulation.recording import Recording
 from steelyard.kernel.clock import Clock
 from steelyard.runtime.clock import SystemClock
 from steelyard.runtime.fleet.audit_log import AuditLog
@@ -30,7 +31,7 @@ from steelyard.web.routes import GuardedRoute, allows
 _BODIES = (TasksIn, CancelIn, DrainIn, SchedulerIn, KeyIn)
 _ANSWERS = (
     AccessKey, Attempt, Decision, FleetMetrics, KeyMade, Logs, problems.Problem, SchedulerInfo,
-    Submission, Task, Worker,
+    Recording, Submission, Task, Worker,
 )  # fmt: skip
 _TEXT = {"description": "Prometheus' text format", "content": {"text/plain": {
     "schema": {"type": "string"}}}}  # fmt: skip

@@ -8,6 +8,7 @@ from fastapi import Query, Request, Response
 
 from steelyard.app.fleet.coordinator import Coordinator
 from steelyard.app.fleet.errors import UnknownTaskError
+from steelyard.app.fleet.replaying import RECORDED_MAX, recording_of
 from steelyard.domain.fleet.access import AccessKey, Permission
 from steelyard.domain.fleet.model import Task
 from steelyard.domain.fleet.states import TASK_ENDS, TaskState
@@ -52,20 +53,42 @@ async def tasks(  # noqa: PLR0913, PLR0917  one for each query parameter
     after: Word = "",
 ) -> Response:
     """List tasks, the latest first; `next` asks for those after them."""
-    if key.projects and not project:
-        if len(key.projects) > 1:
-            raise RequestError(
-                422, "Your key is for several projects: say which", expected="project=..."
-            )
-        project = key.projects[0]
-    if not key.sees(project):
-        raise RequestError(403, "Your key is not for this project", got=project)
+    project = _project_of(key, project)
     wanted = TaskFilter(
         states=tuple(state), user=user, project=project, kind=kind, worker_id=worker_id
     )
     _check_place(after)
     page = await given.coordinator.tasks(wanted, limit=limit, after=after)
     return json_of({"items": page.tasks, "next": page.next})
+
+
+@routes.get("/recording", **allows(Permission.TASKS_READ, answer="Recording"))
+async def recording(
+    given: Given,
+    key: Key,
+    project: Word = "",
+    limit: Annotated[int, Query(ge=1, le=RECORDED_MAX)] = 500,
+) -> Response:
+    """Return the latest tasks, without what they were given, and the workers, to be replayed."""
+    found = await recording_of(given.coordinator, _project_of(key, project), limit)
+    return json_of(found)
+
+
+def _project_of(key: AccessKey, project: str) -> str:
+    """Return the project that is looked at: the key's own where it has one and none is named.
+
+    Raises:
+        RequestError: it has several, or it is not for this one.
+    """
+    if key.projects and not project:
+        if len(key.projects) > 1:
+            raise RequestError(
+                422, "Your key is for several projects: say which", expected="project=..."
+            )
+        return key.projects[0]
+    if not key.sees(project):
+        raise RequestError(403, "Your key is not for this project", got=project)
+    return project
 
 
 @routes.post(

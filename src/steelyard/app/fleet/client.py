@@ -203,6 +203,11 @@ class Client:
         """Have another scheduler go on."""
         self._http.call("POST", "/v1/schedulers", body={"name": name, "options": options})
 
+    def recording(self, *, project: str = "", limit: int = 500) -> dict[str, Any]:
+        """Return the latest tasks and the workers as `steelyard fleet replay` plays them."""
+        query = {"project": project, "limit": limit}
+        return dict(self._http.call("GET", "/v1/recording", query=query))
+
     def metrics(self) -> dict[str, Any]:
         """Return what the coordinator measures of itself."""
         return dict(self._http.call("GET", "/v1/metrics"))
