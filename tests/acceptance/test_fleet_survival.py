@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from itertools import pairwise
 
 import psutil
 import pytest
@@ -18,10 +19,11 @@ _COORDINATOR = """
 import asyncio, sys
 from steelyard.fleet import Backoff, Coordinator, FleetSettings, TaskSpec
 
-async def main(place, count, prefix):
+async def main(place, count, prefix, files):
     settings = FleetSettings(
-        ledger=f"{place}/fleet.sqlite", directory=f"{place}/files",
+        ledger=f"{place}/fleet.sqlite", directory=f"{place}/{files}",
         engines={"local": {"workers": 2, "slots": 3, "detect": False}},
+        stand_by=files != "files", leader_ttl_s=2.0,
     )
     async with Coordinator(settings) as fleet:
         specs = [
@@ -37,16 +39,16 @@ async def main(place, count, prefix):
         await fleet.ended([s.task_id for s in submitted])
         print("ended", flush=True)
 
-asyncio.run(main(sys.argv[1], int(sys.argv[2]), sys.argv[3]))
+asyncio.run(main(sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4]))
 """
 
 
 class Life:
     """A coordinator's process."""
 
-    def __init__(self, place, count=TASKS, prefix="t"):
+    def __init__(self, place, count=TASKS, prefix="t", files="files"):
         self.process = subprocess.Popen(
-            [sys.executable, "-c", _COORDINATOR, str(place), str(count), prefix],
+            [sys.executable, "-c", _COORDINATOR, str(place), str(count), prefix, files],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         self.children = []
@@ -118,3 +120,23 @@ def test_what_happened_is_in_the_journal_once_after_a_kill(tmp_path):
     kept = ledger_rows(tmp_path, "SELECT seq FROM fleet_events WHERE published = 1 ORDER BY seq")
     assert told == [seq for (seq,) in kept]
     assert len(told) > TASKS
+
+
+def test_one_that_stands_by_takes_over_from_a_killed_leader(tmp_path):
+    """Both are told of tasks, by two processes; the leader dies, the other ends them all."""
+    leader = Life(tmp_path)
+    leader.submitted()
+    second = Life(tmp_path, prefix="s", count=10, files="others")
+    second.submitted()
+    leader.kill()
+    begun = time.monotonic()
+    second.end()
+    took_s = time.monotonic() - begun
+    states = [state for (state,) in ledger_rows(tmp_path, "SELECT state FROM fleet_tasks")]
+    assert len(states) == TASKS + 10
+    done = events(tmp_path, "task_completed")
+    assert len(done) == len(set(done)), "nothing is accepted twice"
+    assert {f"s{n}" for n in range(10)} <= set(done)
+    assert took_s < 30
+    at_ns = [at for (at,) in ledger_rows(tmp_path, "SELECT at_ns FROM fleet_events ORDER BY seq")]
+    assert max(b - a for a, b in pairwise(at_ns)) < 10e9, "a failover is short"

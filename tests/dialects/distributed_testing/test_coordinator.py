@@ -6,6 +6,9 @@ import pytest
 
 from steelyard.app.fleet.errors import RefusedError, UnknownTaskError, UnknownWorkerError
 from steelyard.dialects.distributed_testing.coordinator import DistributedTestingCoordinator
+from steelyard.dialects.distributed_testing.plugins.scheduler.scheduler_coordinator import (
+    SchedulerCoordinator,
+)
 from steelyard.dialects.distributed_testing.words import (
     capabilities_of,
     in_words,
@@ -144,3 +147,48 @@ async def test_without_plugins_there_is_no_manager(tmp_path):
     await made.create_task("t", "any", {"argv": ["/bin/true"]})
     assert (await made.wait_for_tasks(["t"]))["t"].state == "completed"
     await made.stop()
+
+
+SCHEDULER = """
+from steelyard.dialects.distributed_testing.plugins.scheduler.base_scheduler_plugin import (
+    BaseSchedulerPlugin,
+)
+from steelyard.dialects.distributed_testing.plugins.scheduler.scheduler_plugin_interface import (
+    SchedulingStrategy,
+)
+
+
+class LastByName(BaseSchedulerPlugin):
+    def __init__(self):
+        super().__init__(
+            name="LastByName", version="1.0.0", description="the last worker by name",
+            strategies=[SchedulingStrategy.CUSTOM],
+        )
+
+    async def schedule_task(self, task_id, task_data, available_workers, worker_load):
+        return max(available_workers) if available_workers else None
+"""
+
+
+async def test_a_scheduler_of_the_plugin_directory_takes_over_while_it_runs(tmp_path):
+    plugins = tmp_path / "plugins"
+    plugins.mkdir()
+    (plugins / "recorder.py").write_text(PLUGIN)
+    (plugins / "last.py").write_text(SCHEDULER)
+    made = DistributedTestingCoordinator(tmp_path / "fleet.sqlite", True, [plugins])
+    await made.start()
+    recorder = made.plugin_manager.get_plugin("Recorder-1.0.0")
+    schedulers = SchedulerCoordinator(made)
+    assert "LastByName" in schedulers.get_available_plugins()
+    assert await schedulers.activate_scheduler("LastByName")
+    for name in ("a", "b", "c"):
+        await made.register_worker(name, CAPABILITIES)
+    await made.create_task("t", "any", {"argv": ["/bin/true"]})
+    await made.wait_for_tasks(["t"])
+    (attempt,) = await made.fleet.attempts("t")
+    assert attempt.worker_id == "c"
+    assert await schedulers.activate_scheduler("FairnessScheduler", {"enable_quotas": True})
+    assert schedulers.get_metrics()["fairness"]["active_users"] >= 0
+    assert [s.name for s in made.fleet.schedulers() if s.active] == ["fair_share"]
+    await made.stop()
+    assert recorder.heard.count(("t", "any")) == 1, "a plugin is told once"

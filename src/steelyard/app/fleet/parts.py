@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from steelyard.app.fleet.schedulers import class_name, make_scheduler
 from steelyard.app.fleet.settings import FleetSettings
 from steelyard.domain.fleet.ports import Engine, Scheduler, TaskKind
 from steelyard.kernel.errors import SteelyardError, did_you_mean
@@ -51,8 +52,7 @@ class Parts:
             PluginError: there is none of that name, or it can't be used.
             ConfigError: its options are wrong.
         """
-        made: Scheduler = self.host.create("scheduler", name, **options)
-        return made
+        return make_scheduler(self.host, name, options)
 
     def schedulers(self, active: str, options: dict[str, Any]) -> tuple[SchedulerInfo, ...]:
         """Return all that can be chosen."""
@@ -60,15 +60,15 @@ class Parts:
             SchedulerInfo(
                 name=spec.name,
                 description=spec.description,
-                active=spec.name == active,
-                options=options if spec.name == active else {},
+                active=active in (spec.name, class_name(spec)),
+                options=options if active in (spec.name, class_name(spec)) else {},
                 problem=self.host.why(spec.kind, spec.name),
             )
             for spec in self.host.specs("scheduler")
         )
 
     def engines(self) -> dict[str, Engine]:
-        """Return new engines; those that keep files are told the fleet's directory.
+        """Return new engines; they are told the fleet's directory and where plugins are.
 
         Raises:
             PluginError: there is none of a name, or it can't be used.
@@ -78,8 +78,11 @@ class Parts:
         for name, options in self._settings.engines.items():
             cls = self.host.load("engine", name)
             given = dict(options)
-            if "directory" in inspect.signature(cls).parameters:
+            takes = inspect.signature(cls).parameters
+            if "directory" in takes:
                 given.setdefault("directory", self._settings.directory)
+            if "plugin_dirs" in takes:
+                given.setdefault("plugin_dirs", list(self._settings.plugin_dirs))
             made[name] = self.host.create("engine", name, **given)
         return made
 

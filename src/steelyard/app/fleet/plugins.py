@@ -42,8 +42,9 @@ class FleetPlugins:
             return {}  # to be asked to start none is to the lifecycle to be asked for all
         failed = await self._lifecycle.start_all({key: {} for key in specs})
         for key, spec in specs.items():
-            if key not in failed:
-                self._bridge(spec, self._lifecycle.instance(*key))
+            plugin = self._lifecycle.instance(*key)
+            if key not in failed and plugin is not None:  # somebody else may have started it
+                self._bridge(spec, plugin)
         for (_, name), error in failed.items():
             _log.error("Plugin %s is not used: %s", name, error)
         return {name: error for (_, name), error in failed.items()}

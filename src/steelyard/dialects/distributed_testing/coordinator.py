@@ -7,6 +7,7 @@ from typing import Any
 
 from steelyard.app.fleet.coordinator import Coordinator
 from steelyard.app.fleet.errors import RefusedError
+from steelyard.app.fleet.metrics import FleetMetrics
 from steelyard.app.fleet.settings import DEFAULT_SCHEDULER, FleetSettings
 from steelyard.dialects.distributed_testing.plugin_architecture import HookType, PluginManager
 from steelyard.dialects.distributed_testing.words import (
@@ -39,6 +40,7 @@ class DistributedTestingCoordinator:
 
     Attributes:
         fleet: the coordinator itself.
+        host: knows all plugins, schedulers among them.
         plugin_manager: its plugins; None without `enable_plugins`.
     """
 
@@ -58,10 +60,13 @@ class DistributedTestingCoordinator:
             ledger=str(db_path), directory=str(directory), engines={}, scheduler=scheduler,
             limits=limits,
         )  # fmt: skip
-        self.fleet = Coordinator(
-            settings, host=PluginHost.standard(), engines={ENGINE: self.workers}
+        places = ["plugins"] if plugin_dirs is None else [str(each) for each in plugin_dirs]
+        there = [each for each in places if Path(each).is_dir()]
+        self.host = PluginHost.standard(there if enable_plugins else ())
+        self.fleet = Coordinator(settings, host=self.host, engines={ENGINE: self.workers})
+        self.plugin_manager = (
+            PluginManager(self, places, host=self.host) if enable_plugins else None
         )
-        self.plugin_manager = PluginManager(self, plugin_dirs) if enable_plugins else None
         self.fleet.listen(self._tell_plugins)
 
     async def start(self) -> None:
@@ -168,6 +173,21 @@ class DistributedTestingCoordinator:
         ended = await self.fleet.ended(task_ids)
         await self.fleet.hooks_settled()
         return ended
+
+    # Schedulers
+
+    async def use_scheduler(self, name: str, config: Mapping[str, Any] | None = None) -> None:
+        """Go on with another scheduler, at once.
+
+        Raises:
+            PluginError: there is none of that name, or it can't be used.
+            ConfigError: its options are wrong.
+        """
+        await self.fleet.use_scheduler(name, config)
+
+    def metrics(self) -> FleetMetrics:
+        """Return how the fleet does; what the scheduler measures is among it."""
+        return self.fleet.metrics()
 
     # Hooks
 
