@@ -14,8 +14,8 @@ from steelyard.plugins.spec import KINDS
 
 CORE = [
     "arrival", "backend", "collector", "console", "custom", "dataset", "endpoint", "exporter",
-    "framework", "metric", "phase_hook", "post_processor", "ramp", "scheduler", "tokenizer", "ui",
-    "integration",
+    "engine", "framework", "metric", "phase_hook", "post_processor", "ramp", "scheduler",
+    "task_kind", "tokenizer", "ui", "integration",
 ]  # fmt: skip
 STYLED = [
     ("scheduler", "distributed_testing"),

@@ -294,3 +294,34 @@ async def test_a_stopped_worker_is_silent_and_stop_ends_it(tmp_path):
         await rig.until(lambda: len(rig.said("heard")) > count)
     assert not gone([pid, worker])
     assert end_marked(f"{tmp_path}#") == 0
+
+
+async def test_a_cancel_that_comes_with_its_attempt_is_heeded(tmp_path):
+    """Both are read at once by a process that waits for work."""
+    async with LocalRig(tmp_path) as rig:
+        await rig.run("true")
+        for _ in range(5):
+            lease = await rig.submit(LONG)
+            await rig.engine.cancel(lease)
+            assert (await rig.outcome(lease, within_s=5.0)).ending is Ending.CANCELLED
+        assert (await rig.run("true")).ending is Ending.SUCCEEDED
+
+
+async def test_a_process_that_hangs_when_it_is_to_end_is_ended(tmp_path):
+    async with LocalRig(tmp_path) as rig:
+        lease = await rig.submit(LONG)
+        (pid,) = await rig.pids(lease)
+        kill(parent_of(pid), signal.SIGSTOP)
+        await rig.engine.cancel(lease)
+        assert (await rig.outcome(lease, within_s=5.0)).ending is Ending.CANCELLED
+        assert not gone([pid])
+        assert (await rig.run("echo on")).result["stdout"] == "on\n"
+
+
+async def test_processes_are_used_again_and_replaced_when_they_die_in_between(tmp_path):
+    async with LocalRig(tmp_path, slots=1) as rig:
+        keepers = [int((await rig.run("echo $PPID")).result["stdout"]) for _ in range(3)]
+        assert len(set(keepers)) == 1
+        kill(keepers[0])
+        assert not gone(keepers)
+        assert int((await rig.run("echo $PPID")).result["stdout"]) not in keepers

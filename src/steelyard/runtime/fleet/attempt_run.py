@@ -1,8 +1,8 @@
-"""Carries one attempt out, in a process of its own that outlives everything the attempt starts.
+"""Carries attempts out, one after another, in a process that outlives all that they start.
 
-The process forks the attempt's program into a session and process group of its own, adopts what
-that leaves behind, and ends only when all of it is gone. It is told to stop by a byte in a pipe,
-or by that pipe's end: then whoever made it is dead.
+The process forks an attempt's program into a session and process group of its own, adopts what
+that leaves behind, and is done only when all of it is gone. A pipe tells it what to carry out and
+what to end; at the pipe's end whoever made it is dead.
 """
 
 import os
@@ -10,6 +10,7 @@ import select
 import shutil
 import signal
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -21,11 +22,17 @@ from steelyard.domain.fleet.ports import TaskKind
 from steelyard.kernel.errors import SteelyardError
 from steelyard.kernel.units import NS_PER_S
 from steelyard.runtime.fleet.attempt_logs import LogSink, attempt_directory, log_path
-from steelyard.runtime.fleet.local_messages import Ended, FromWorker, Setup, Started
+from steelyard.runtime.fleet.local_messages import (
+    Begin,
+    Cancel,
+    Ended,
+    FromWorker,
+    Setup,
+    Started,
+)
 from steelyard.runtime.fleet.local_processes import (
     MARK,
     ProcessLimits,
-    adopt_orphans,
     apply_limits,
     die_with_thread,
     end_orphans,
@@ -33,7 +40,7 @@ from steelyard.runtime.fleet.local_processes import (
     signal_group,
     signal_name,
 )
-from steelyard.runtime.pipe_frames import frame_of
+from steelyard.runtime.pipe_frames import Frames, frame_of
 from steelyard.runtime.plugin_border import PluginBorder
 
 _CHUNK = 1 << 16
@@ -64,6 +71,42 @@ class Attempt(msgspec.Struct, frozen=True):
         return attempt_directory(root, lease.task_id, lease.attempt, lease.token)
 
 
+class Control:
+    """What a worker tells a process of its own, by a pipe.
+
+    Attributes:
+        fd: readable when there is something.
+        is_over: the worker is dead.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self.is_over = False
+        self._frames = Frames(Begin | Cancel)
+        self._begun: deque[Begin] = deque()
+        self._cancelled = 0
+
+    def next(self) -> Begin | None:
+        """Wait for an attempt to carry out; None when the worker is dead."""
+        while not self._begun and not self.is_over:
+            self.read()
+        return self._begun.popleft() if self._begun and not self.is_over else None
+
+    def wants_end(self, token: int) -> bool:
+        """Tell whether this attempt is to end, by what was read so far."""
+        return self.is_over or self._cancelled == token
+
+    def read(self) -> None:
+        """Take what is there, or wait for something."""
+        data = os.read(self.fd, _CHUNK)
+        self.is_over = not data
+        for message in self._frames.feed(data):
+            if isinstance(message, Begin):
+                self._begun.append(message)
+            else:
+                self._cancelled = message.token
+
+
 class _Watch:
     """Looks after a program until it ends, by itself or because it has to.
 
@@ -72,21 +115,23 @@ class _Watch:
     """
 
     def __init__(
-        self, attempt: Attempt, pid: int, control_fd: int, outputs: dict[int, LogSink]
+        self, attempt: Attempt, pid: int, control: Control, outputs: dict[int, LogSink]
     ) -> None:
         self.ending: Ending | None = None
         self._grace_s = attempt.setup.grace_s
         self._pid = pid
-        self._control_fd = control_fd
+        self._control = control
+        self._token = attempt.lease.token
         self._outputs = outputs
         self._end_s = time.monotonic() + attempt.spec.timeout_s
         self._poll = select.poll()
         self._pidfd = os.pidfd_open(pid)
-        for fd in (self._pidfd, control_fd, *outputs):
+        for fd in (self._pidfd, control.fd, *outputs):
             self._poll.register(fd, select.POLLIN)
 
     def run(self) -> int:
         """Return the status of the program, as waitpid(2) has it, when nothing of it is left."""
+        self._heed()  # the end may have been asked for together with the beginning
         while not self._step():
             if time.monotonic() >= self._end_s:
                 if self.ending is None:
@@ -109,13 +154,18 @@ class _Watch:
         timeout_ms = None if left_s == float("inf") else left_s * 1000
         happened = [fd for fd, _ in self._poll.poll(timeout_ms)]
         for fd in happened:
-            if fd == self._control_fd:
-                os.read(fd, 1)
-                self._poll.unregister(fd)
-                self._stop(Ending.CANCELLED)
+            if fd == self._control.fd:
+                self._control.read()
+                self._heed()
             elif fd in self._outputs:
                 self._read(fd)
         return self._pidfd in happened
+
+    def _heed(self) -> None:
+        if self.ending is None and self._control.wants_end(self._token):
+            self._stop(Ending.CANCELLED)
+        if self._control.is_over:
+            self._poll.unregister(self._control.fd)
 
     def _stop(self, ending: Ending) -> None:
         self.ending = self.ending or ending
@@ -133,15 +183,14 @@ class _Watch:
         return False
 
 
-def carry_out(attempt: Attempt, control_fd: int, say: Callable[[FromWorker], None]) -> Outcome:
+def carry_out(attempt: Attempt, control: Control, say: Callable[[FromWorker], None]) -> Outcome:
     """Carry an attempt out, and return what it came to; nothing that it started is left.
 
     Args:
         attempt: what, and where.
-        control_fd: readable when it is to end.
+        control: says when it is to end.
         say: is told that it started.
     """
-    adopt_orphans()
     label = f"task_kind/{attempt.spec.kind}"
     place = attempt.directory / "work"
     try:
@@ -168,7 +217,7 @@ def carry_out(attempt: Attempt, control_fd: int, say: Callable[[FromWorker], Non
         reason = (error.strerror or str(error)).lower()
         return Outcome(ending=Ending.FAILED, error=f"{work.argv[0]} can't be run: {reason}")
     say(Started(attempt.lease.token, pid))
-    watch = _Watch(attempt, pid, control_fd, outputs)
+    watch = _Watch(attempt, pid, control, outputs)
     code = os.waitstatus_to_exitcode(watch.run())
     for sink in sinks:
         sink.close()

@@ -59,6 +59,14 @@ class Start(msgspec.Struct, frozen=True, tag=True):
     spec: TaskSpec
 
 
+class Begin(msgspec.Struct, frozen=True, tag=True):
+    """What a worker gives one of its processes; `env` is what the attempt gets of the worker's."""
+
+    lease: Lease
+    spec: TaskSpec
+    env: dict[str, str]
+
+
 class Cancel(msgspec.Struct, frozen=True, tag=True):
     """End an attempt."""
 

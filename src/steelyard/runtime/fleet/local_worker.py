@@ -1,4 +1,4 @@
-"""A local worker: a process that forks one more for each attempt, and looks after those.
+"""A local worker: a process that forks one more for each slot in use, and looks after those.
 
 Started by a coordinator, it takes messages on its standard input and answers on its output. When
 the coordinator is gone it ends all attempts, and itself. It has one thread, as it forks.
@@ -20,8 +20,9 @@ from steelyard.domain.fleet.model import Ending, Lease, Outcome, TaskSpec
 from steelyard.domain.fleet.ports import TaskKind
 from steelyard.kernel.errors import SteelyardError
 from steelyard.runtime.fleet import capabilities
-from steelyard.runtime.fleet.attempt_run import Attempt, carry_out
+from steelyard.runtime.fleet.attempt_run import Attempt, Control, carry_out
 from steelyard.runtime.fleet.local_messages import (
+    Begin,
     Cancel,
     Ended,
     FromWorker,
@@ -42,25 +43,37 @@ from steelyard.runtime.pipe_frames import Frames, frame_of
 from steelyard.runtime.plugin_host import PluginHost
 
 _CHUNK = 1 << 16
+ATTEMPTS_MAX = 1_000
+"""After so many a process is replaced: what kinds of tasks leave in memory is bounded."""
+
 _HARD_S = 0.3
 """How long after its grace an attempt's own process may take before it is killed itself."""
 
 
 class _Runner:
-    """The process of one attempt, as its worker sees it.
+    """A process that carries attempts out, as its worker sees it.
 
     Attributes:
+        lease: what it is at, None while it waits.
         kill_s: when it is killed, on the monotonic clock.
+        left: how many attempts it may still carry out.
     """
 
-    def __init__(self, lease: Lease, pid: int, control_fd: int, gpus: tuple[Device, ...]) -> None:
-        self.lease = lease
+    def __init__(self, pid: int, control_fd: int) -> None:
         self.pid = pid
         self.control_fd = control_fd
-        self.gpus = gpus
         self.frames = Frames(FromWorker)
-        self.outcome: Outcome | None = None
+        self.lease: Lease | None = None
+        self.gpus: tuple[Device, ...] = ()
         self.kill_s = float("inf")
+        self.is_cancelled = False
+        self.left = ATTEMPTS_MAX
+
+    def let_go(self) -> None:
+        """Have it end when it is done with what it is at."""
+        if self.control_fd >= 0:
+            os.close(self.control_fd)
+            self.control_fd = -1
 
 
 class LocalWorker:
@@ -82,6 +95,7 @@ class LocalWorker:
         self._frames = frames
         self._kinds: dict[str, TaskKind] = {}
         self._runners: dict[int, _Runner] = {}
+        self._idle: list[_Runner] = []
         self._devices: tuple[Device, ...] = ()
         self._selector = selectors.DefaultSelector()
         self._over = False
@@ -97,6 +111,9 @@ class LocalWorker:
             self._turn()
         for runner in self._runners.values():
             self._cancel(runner)
+        for runner in self._idle:
+            runner.let_go()
+        self._speak_s = float("inf")
         while self._runners:
             self._turn()
         end_orphans()
@@ -151,11 +168,15 @@ class LocalWorker:
                 self._cancel(self._runners[message.token])
 
     def _cancel(self, runner: _Runner) -> None:
-        if runner.kill_s == float("inf"):
+        if not runner.is_cancelled:
+            runner.is_cancelled = True
             runner.kill_s = time.monotonic() + self._setup.grace_s + _HARD_S
             # Its end may be on the way already.
             with contextlib.suppress(BrokenPipeError):
-                os.write(runner.control_fd, b"c")
+                os.write(runner.control_fd, frame_of(Cancel(self._token_of(runner))))
+
+    def _token_of(self, runner: _Runner) -> int:
+        return runner.lease.token if runner.lease is not None else 0
 
     # Attempts
 
@@ -169,8 +190,8 @@ class LocalWorker:
         try:
             env = passed_on(dict(os.environ), self._setup.environment)
             env |= variables(gpus, self._devices)
-            kind = self._kind(spec.kind)
-            self._fork(Attempt(self._setup, lease, spec, kind, env), gpus)
+            self._kind(spec.kind)  # made here once, its process inherits it
+            self._begin(Begin(lease, spec, env), gpus)
         except (SteelyardError, OSError) as error:
             self._say(Ended(lease.token, Outcome(ending=Ending.REFUSED, error=str(error))))
 
@@ -180,54 +201,90 @@ class LocalWorker:
             self._kinds[name] = self._host.create("task_kind", name, **options)
         return self._kinds[name]
 
-    def _fork(self, attempt: Attempt, gpus: tuple[Device, ...]) -> None:
+    def _begin(self, begin: Begin, gpus: tuple[Device, ...]) -> None:
+        runner = self._idle.pop() if self._idle else self._fork()
+        try:
+            _write(runner.control_fd, begin)
+        except BrokenPipeError:  # it died while it waited
+            runner = self._fork()
+            _write(runner.control_fd, begin)
+        runner.lease, runner.gpus, runner.left = begin.lease, gpus, runner.left - 1
+        self._runners[begin.lease.token] = runner
+
+    def _fork(self) -> _Runner:
         control_read, control_write = os.pipe2(os.O_CLOEXEC)
         report_read, report_write = os.pipe2(os.O_CLOEXEC)
         pid = os.fork()
         if pid == 0:
-            _be_runner(attempt, control_read, report_write)
+            _be_runner(self._setup, self._kind, control_read, report_write)
         os.close(control_read)
         os.close(report_write)
-        runner = _Runner(attempt.lease, pid, control_write, gpus)
-        self._runners[attempt.lease.token] = runner
+        runner = _Runner(pid, control_write)
         read = partial(self._read, runner, report_read)
         self._selector.register(report_read, selectors.EVENT_READ, read)
+        return runner
 
     def _read(self, runner: _Runner, fd: int) -> None:
         data = os.read(fd, _CHUNK)
         for message in runner.frames.feed(data):
             if isinstance(message, Ended):
-                runner.outcome = message.outcome
+                self._ended(runner, message)
             else:
                 self._say(message)
         if not data:
             self._selector.unregister(fd)
             os.close(fd)
-            self._ended(runner)
+            self._died(runner)
 
-    def _ended(self, runner: _Runner) -> None:
-        os.close(runner.control_fd)
+    def _ended(self, runner: _Runner, message: Ended) -> None:
+        self._release(runner)
+        if runner.left and not self._over:
+            self._idle.append(runner)
+        else:
+            runner.let_go()
+        self._say(message)
+
+    def _release(self, runner: _Runner) -> None:
+        self._runners.pop(self._token_of(runner), None)
+        runner.lease, runner.gpus = None, ()
+        runner.kill_s, runner.is_cancelled = float("inf"), False
+
+    def _died(self, runner: _Runner) -> None:
+        """Clean up after a process that ended; what it was at is lost, unless it was to end."""
         code = os.waitstatus_to_exitcode(os.waitpid(runner.pid, 0)[1])
-        token = runner.lease.token
-        del self._runners[token]
-        end_orphans([other.pid for other in self._runners.values()])
-        outcome = runner.outcome
-        if outcome is None:
-            how = f"killed by {signal_name(-code)}" if code < 0 else f"exit code {code}"
-            outcome = Outcome(ending=Ending.LOST, error=f"the attempt's own process ended: {how}")
-        self._say(Ended(token, outcome))
+        lease, is_cancelled = runner.lease, runner.is_cancelled
+        self._release(runner)
+        runner.let_go()
+        if runner in self._idle:
+            self._idle.remove(runner)
+        processes = [*self._runners.values(), *self._idle]
+        end_orphans([other.pid for other in processes])
+        if lease is None:
+            return
+        how = f"killed by {signal_name(-code)}" if code < 0 else f"exit code {code}"
+        outcome = Outcome(ending=Ending.LOST, error=f"the attempt's own process ended: {how}")
+        if is_cancelled:
+            outcome = Outcome(ending=Ending.CANCELLED, error="cancelled")
+        self._say(Ended(lease.token, outcome))
 
 
-def _be_runner(attempt: Attempt, control_fd: int, report_fd: int) -> None:
-    """Carry an attempt out in this fork of the worker. Never returns."""
+def _be_runner(
+    setup: Setup, kind: Callable[[str], TaskKind], control_fd: int, report_fd: int
+) -> None:
+    """Carry attempts out in this fork of the worker, until it closes the pipe. Never returns."""
     code = 1
     try:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         os.setpgid(0, 0)
         _close_all_but(control_fd, report_fd)
-        report: Callable[[FromWorker], None] = partial(_report, report_fd)
-        report(Ended(attempt.lease.token, carry_out(attempt, control_fd, report)))
+        adopt_orphans()
+        report = partial(_report, report_fd)
+        control = Control(control_fd)
+        while (begin := control.next()) is not None:
+            lease = begin.lease
+            attempt = Attempt(setup, lease, begin.spec, kind(begin.spec.kind), begin.env)
+            report(Ended(lease.token, carry_out(attempt, control, report)))
         code = 0
     finally:
         # It must not run on in the worker's code; a traceback is in the worker's log.
@@ -238,10 +295,14 @@ def _be_runner(attempt: Attempt, control_fd: int, report_fd: int) -> None:
 
 
 def _report(fd: int, message: FromWorker) -> None:
-    view = memoryview(frame_of(message))
     with contextlib.suppress(BrokenPipeError):  # the worker is dead, and what it ran is ended
-        while view:
-            view = view[os.write(fd, view) :]
+        _write(fd, message)
+
+
+def _write(fd: int, message: object) -> None:
+    view = memoryview(frame_of(message))
+    while view:
+        view = view[os.write(fd, view) :]
 
 
 def _close_all_but(*kept: int) -> None:
