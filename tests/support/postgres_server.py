@@ -5,6 +5,7 @@ import itertools
 import os
 import signal
 import tempfile
+import time
 import warnings
 from pathlib import Path
 
@@ -45,10 +46,21 @@ class PostgresServer:
         psutil.wait_procs(everybody, timeout=20)
 
     def start(self):
-        """Start it again, on the same data."""
+        """Start it again, on the same data; return once it answers."""
+        import psycopg
+
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             self._server.ensure_postgres_running()
+        # It accepts connections only when it has gone through its log.
+        url = self._server.get_uri()
+        while True:
+            try:
+                psycopg.connect(url).close()
+            except psycopg.OperationalError:
+                time.sleep(0.05)
+            else:
+                return
 
 
 @functools.cache
