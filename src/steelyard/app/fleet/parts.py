@@ -83,6 +83,8 @@ class Parts:
                 given.setdefault("directory", self._settings.directory)
             if "plugin_dirs" in takes:
                 given.setdefault("plugin_dirs", list(self._settings.plugin_dirs))
+            if "task_kinds" in takes:
+                given.setdefault("task_kinds", dict(self._settings.task_kinds))
             made[name] = self.host.create("engine", name, **given)
         return made
 
