@@ -10,6 +10,7 @@ from steelyard.domain.fleet.machine import Fleet
 from steelyard.domain.fleet.model import Backoff, Ending, Outcome, TaskSpec
 from steelyard.kernel.errors import SteelyardError
 from steelyard.runtime.clock import SystemClock
+from steelyard.runtime.fleet import driver as driver_module
 from steelyard.runtime.fleet.driver import FleetDriver
 from steelyard.runtime.fleet.ports import LostLeadershipError, Remembered
 
@@ -199,3 +200,18 @@ async def test_a_loop_that_has_ended_says_so_to_who_asks():
         await run.driver.tell(Submitted((spec("t"),)))
     with pytest.raises(SteelyardError, match="has stopped"):
         await run.driver.tell(Submitted((spec("u"),)))
+
+
+async def test_a_scheduler_that_holds_back_is_asked_again_though_nothing_happens(monkeypatch):
+    class Patient(FirstCome):
+        asked = 0
+
+        def propose(self, free, workers, now_ns):
+            self.asked += 1
+            return super().propose(free, workers, now_ns) if self.asked > 8 else ()
+
+    monkeypatch.setattr(driver_module, "LOOK_AGAIN_S", 0.02)
+    async with Running() as run:
+        run.driver.use_scheduler(Patient(), "patient")
+        await run.driver.tell(Submitted((spec("t"),)))
+        await run.until(lambda: run.heard.count("task_completed") == 1)

@@ -16,6 +16,9 @@ CLEARLY = 1.2
 LONG = 1.5
 """Times the mean of all that wait from which on a task is a long one."""
 
+TRY_S = 300.0
+"""How long a long task waits for a worker to be tried with a short one."""
+
 
 class PerformanceScheduler(QueueScheduler):
     """The longest task first, on the worker that was the quickest with its like.
@@ -23,8 +26,8 @@ class PerformanceScheduler(QueueScheduler):
     No task goes to a worker that would still be at it when all the others could be done, while a
     quicker one exists: long tasks wait for quick workers, slow workers get short ones. Nor does a
     task go to a slow worker when a quicker one would end it sooner, the wait for that included. A
-    worker that has not done a type yet is tried with a short task of it, never with a long one
-    while short ones wait.
+    worker that has not done a type yet is tried with a short task of it; a long one waits for that
+    to happen, for `TRY_S` at most.
     """
 
     strategy: ClassVar[str] = "performance_based"
@@ -83,7 +86,8 @@ class PerformanceScheduler(QueueScheduler):
         outlook, size_s = self.outlook(task), self.history.size_s(task.spec)
         known = self.history.share(type_of(task.spec), place.worker)
         share = known.share
-        if not known.seen and self._work_s[task.spec.task_id] > LONG * self._mean_s:
+        is_long = self._work_s[task.spec.task_id] > LONG * self._mean_s
+        if is_long and not known.seen and self.waited_s(task) < TRY_S:
             return None
         slots, mean = outlook.quicker(share / CLEARLY)
         if slots:

@@ -42,6 +42,8 @@ from steelyard.runtime.fleet.ports import Change, Decision, Happened, Ledger
 
 BATCH_MAX = 1_000
 """Events that share a commit, at most."""
+LOOK_AGAIN_S = 5.0
+"""After which a scheduler is asked again that holds tasks back while workers are free."""
 
 Listener = Callable[[Happened], Awaitable[None]]
 _STOPPED = "The coordinator has stopped"
@@ -97,6 +99,7 @@ class FleetDriver:
         self._inbox: asyncio.Queue[_Ask] = asyncio.Queue()
         self._told: asyncio.Queue[Happened | None] = asyncio.Queue()
         self._wake: asyncio.TimerHandle | None = None
+        self._look: asyncio.TimerHandle | None = None
         self._tasks: list[asyncio.Task[Any]] = []
         self._reschedule = True
         self._starting = set(self._engines)
@@ -231,6 +234,9 @@ class FleetDriver:
         """Have the scheduler propose; note what became of it."""
         now_ns = self.now_ns()
         actions, decided = self._desk.turn(now_ns)
+        if self._desk.is_holding_back and self._look is None:
+            loop = asyncio.get_running_loop()
+            self._look = loop.call_later(LOOK_AGAIN_S, self._look_again)
         decisions += [
             Decision(
                 at_ns=now_ns, scheduler=self.scheduler_name, task_id=each.proposal.task_id,
@@ -240,6 +246,12 @@ class FleetDriver:
             for each in decided
         ]  # fmt: skip
         return actions
+
+    def _look_again(self) -> None:
+        """Ask the scheduler again: what it holds back may have waited long enough."""
+        self._look = None
+        self._reschedule = True
+        self.tell_later(Ticked())
 
     def _happened(
         self, event: Event | Happened | None, actions: Sequence[Action]
@@ -348,8 +360,9 @@ class FleetDriver:
 
     async def _end(self) -> None:
         self._has_ended = True
-        if self._wake is not None:
-            self._wake.cancel()
+        for timer in (self._wake, self._look):
+            if timer is not None:
+                timer.cancel()
         listener, *others = self._tasks
         for task in others:
             task.cancel()

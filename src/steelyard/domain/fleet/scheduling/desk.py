@@ -30,12 +30,17 @@ class Desk:
     Args:
         fleet: the machine.
         scheduler: of whom it is told everything that stands.
+
+    Attributes:
+        is_holding_back: tasks wait though workers are free: time alone may change what a scheduler
+            proposes, so it is to be asked again after a while.
     """
 
     def __init__(self, fleet: Fleet, scheduler: Scheduler) -> None:
         self._fleet = fleet
         self._scheduler = scheduler
         self._known: set[str] = set()
+        self.is_holding_back = False
         self.use(scheduler)
 
     def use(self, scheduler: Scheduler) -> None:
@@ -63,9 +68,9 @@ class Desk:
         decided: list[Decided] = []
         for _ in range(ROUNDS_MAX):
             self.tell()
-            proposals = tuple(
-                self._scheduler.propose(self.free(now_ns), self._fleet.book.workers, now_ns)
-            )
+            free = self.free(now_ns)
+            proposals = tuple(self._scheduler.propose(free, self._fleet.book.workers, now_ns))
+            self.is_holding_back = bool(free and self._known)
             if not proposals:
                 break
             wanted = self._fleet.handle(Proposed(proposals), now_ns)

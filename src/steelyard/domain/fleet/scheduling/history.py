@@ -62,6 +62,7 @@ class History:
         self.window = max(window, 1)
         self._pairs: OrderedDict[tuple[str, str], _Recent] = OrderedDict()
         self._types: dict[str, _Recent] = {}
+        self._noted: dict[str, int] = {}
 
     def __len__(self) -> int:
         """Return how many pairs of type and worker are remembered."""
@@ -79,6 +80,7 @@ class History:
             return
         share = taken_s / self.size_s(spec)
         kind = type_of(spec)
+        self._noted[kind] = self._noted.get(kind, 0) + 1
         pair = self._pairs.setdefault((kind, attempt.worker_id), _Recent())
         self._pairs.move_to_end((kind, attempt.worker_id))
         pair.add(share, self.window)
@@ -88,6 +90,11 @@ class History:
             (kind, _), _ = self._pairs.popitem(last=False)
             if len(self._types) > PAIRS_MAX:
                 self._types.pop(kind, None)
+                self._noted.pop(kind, None)
+
+    def noted(self, kind: str) -> int:
+        """Return how many attempts of a type were noted."""
+        return self._noted.get(kind, 0)
 
     @staticmethod
     def size_s(spec: TaskSpec) -> float:

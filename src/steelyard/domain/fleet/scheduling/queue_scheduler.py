@@ -13,6 +13,10 @@ from steelyard.domain.fleet.scheduling.places import Place
 from steelyard.domain.fleet.scheduling.queue import Order, Queue
 from steelyard.kernel.units import NS_PER_S
 
+OUTLOOKS_MAX = 4_096
+"""Types and needs whose outlook is kept from one pass to the next."""
+OUTLOOK_LAG = 16
+"""An outlook is made anew when a 16th more attempts of its type are known."""
 _log = logging.getLogger("steelyard.fleet.scheduler")
 
 
@@ -47,6 +51,7 @@ class QueueScheduler:
         self.now_ns = 0
         self._kept: dict[str, str] = {}
         self._outlooks: dict[tuple[int, str, str], Outlook] = {}
+        self._outlooks_of = 0
         self._counts = {"scheduled": 0, "completed": 0, "passes": 0, "left_waiting": 0}
 
     # What a strategy may have otherwise
@@ -139,7 +144,9 @@ class QueueScheduler:
             )
 
         self.current = Pass(queue, places, workers, now_ns, self._kept, self.keep_after_s)
-        self._outlooks = {}
+        fleet = hash(tuple([(w.takes_more, id(w.capabilities)) for w in workers.values()]))
+        if fleet != self._outlooks_of or len(self._outlooks) > OUTLOOKS_MAX:
+            self._outlooks, self._outlooks_of = {}, fleet
         self.begin()
         try:
             self.current.run(self, propose)
@@ -169,11 +176,12 @@ class QueueScheduler:
         return self.current.able(task) if self.current is not None else []
 
     def outlook(self, task: Task) -> Outlook:
-        """Return what a waiting task can hope for."""
+        """Return what a waiting task can hope for; of well-known types, as it was a little ago."""
         kind = type_of(task.spec)
         key = (*(self.current.fits(task) if self.current is not None else (0, "")), kind)
         found = self._outlooks.get(key)
-        if found is None:
+        noted = self.history.noted(kind)
+        if found is None or found.noted + found.noted // OUTLOOK_LAG < noted:
             found = self._outlooks[key] = Outlook(kind, self.able(task), self.history)
         return found
 
