@@ -43,7 +43,9 @@ class Receiver:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True  # one may wait for a client that never says goodbye
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}/v1/metrics"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.05,), daemon=True
+        )
         self._thread.start()
 
     def take(self, path, headers, body):
