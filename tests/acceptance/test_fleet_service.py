@@ -218,6 +218,16 @@ def test_a_stranger_follows_no_events(service):
         next(worker.events())
 
 
+def test_who_follows_events_is_let_go_when_the_key_is_revoked(service, client):
+    made = client.create_key("watcher", "reader")
+    with service.client(made["token"]) as watcher:
+        events = watcher.events(after=0)
+        next(events)
+        client.revoke_key(made["key"]["key_id"])
+        with pytest.raises(SteelyardError, match="no longer valid"):
+            list(events)
+
+
 def test_metrics_are_prometheus_and_need_a_key(service):
     assert service.request("GET", "/metrics")[0] == 401
     status, headers, body = service.request("GET", "/metrics", key=service.key)

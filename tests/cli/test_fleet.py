@@ -77,6 +77,7 @@ def test_workers_are_drained_and_taken_back(service):
 
 def test_another_scheduler_takes_over_and_the_queue_is_replayed(service, tmp_path):
     submitted(service, "--count", "3", "--kind", "callable", "math:sqrt", "4")
+    (large,) = submitted(service, "--gpus", "9", "--kind", "callable", "math:sqrt", "4")
     assert service.run("schedulers", "--use", "round_robin").returncode == 0
     active = [s["name"] for s in json.loads(service.run("schedulers", "--json").stdout)
               if s["active"]]  # fmt: skip
@@ -91,9 +92,13 @@ def test_another_scheduler_takes_over_and_the_queue_is_replayed(service, tmp_pat
     assert done.stdout.splitlines()[1].startswith("round_robin ")
     assert "priority_based, other than round_robin:" in done.stdout
     assert "math:sqrt" not in kept.read_text()  # what tasks were given stays at home
+    jobs = json.loads(kept.read_text())["jobs"]
+    unserved = sum(job["spec"]["requirements"]["gpus"] > 0 for job in jobs)
+    assert unserved >= 1
+    assert service.run("cancel", large).returncode == 0
     again = service.run("replay", "--under", "fair_share", "--file", str(kept), "--json")
     (one,) = json.loads(again.stdout)
-    assert (one["scheduler"], one["unserved"]) == ("fair_share", 1)  # the one with three GPUs
+    assert (one["scheduler"], one["unserved"]) == ("fair_share", unserved)
 
 
 def test_keys_are_shown_once(service):

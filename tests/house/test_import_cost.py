@@ -67,6 +67,7 @@ def loaded(code):
         ("import steelyard", HEAVY | LIGHT),
         ("import steelyard.bench", HEAVY | LIGHT),
         ("import steelyard.track", HEAVY | LIGHT),
+        ("from steelyard.fleet import Client", HEAVY | {"asyncio", "cyclopts", "pydantic", "yaml"}),
         ("import steelyard.kernel.errors", HEAVY | LIGHT),
         ("import steelyard.dialects", HEAVY | LIGHT),
         ("import steelyard.testing", HEAVY | LIGHT | {"pytest"}),

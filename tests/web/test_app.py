@@ -163,7 +163,7 @@ def test_revoking_ends_a_key_at_once(service):
 def test_keys_are_listed_without_their_secrets(service, keys):
     _, _, body = service.request("GET", "/v1/keys", key=keys[Role.ADMIN])
     assert all(key not in body.decode() for key in keys.values())
-    assert all(key.rpartition("_")[2] not in body.decode() for key in keys.values())
+    assert all(key[-43:] not in body.decode() for key in keys.values())
 
 
 def test_the_audit_log_names_who_did_and_who_was_refused_and_no_secret(service, keys):
@@ -176,4 +176,4 @@ def test_the_audit_log_names_who_did_and_who_was_refused_and_no_secret(service, 
         "reader", "POST", "/v1/tasks", 403)  # fmt: skip
     assert (guess["key_id"], guess["path"], guess["status"]) == ("", "/v1/keys", 401)
     assert "guess" not in text
-    assert all(key.rpartition("_")[2] not in text for key in keys.values())
+    assert all(key[-43:] not in text for key in keys.values())

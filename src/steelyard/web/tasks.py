@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 from typing import Annotated, Literal
 
+import msgspec
 from fastapi import Query, Request, Response
 
 from steelyard.app.fleet.coordinator import Coordinator
@@ -20,6 +21,7 @@ from steelyard.web.parts import Given, Key
 from steelyard.web.problems import RequestError
 from steelyard.web.routes import allows, listed, router
 
+WHOLE_MAX = 100
 LOG_PART_BYTES = 1_000_000
 WAIT_MAX_S = 30.0
 _LOOK_S = 0.1
@@ -51,15 +53,29 @@ async def tasks(  # noqa: PLR0913, PLR0917  one for each query parameter
     worker_id: Word = "",
     limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
     after: Word = "",
+    whole: bool = False,  # noqa: FBT001, FBT002  a query parameter
 ) -> Response:
-    """List tasks, the latest first; `next` asks for those after them."""
+    """List tasks, the latest first; `next` asks for those after them.
+
+    They come without what they were given and without their results, which can be large: `whole`
+    asks for these too, of at most 100.
+    """
     project = _project_of(key, project)
     wanted = TaskFilter(
         states=tuple(state), user=user, project=project, kind=kind, worker_id=worker_id
     )
     _check_place(after)
-    page = await given.coordinator.tasks(wanted, limit=limit, after=after)
-    return json_of({"items": page.tasks, "next": page.next})
+    most = min(limit, WHOLE_MAX) if whole else limit
+    page = await given.coordinator.tasks(wanted, limit=most, after=after)
+    items = page.tasks if whole else tuple(map(_in_a_list, page.tasks))
+    return json_of({"items": items, "next": page.next})
+
+
+def _in_a_list(task: Task) -> Task:
+    """Return a task without what makes it large."""
+    outcome = task.outcome and msgspec.structs.replace(task.outcome, result=None)
+    spec = msgspec.structs.replace(task.spec, payload={})
+    return msgspec.structs.replace(task, spec=spec, outcome=outcome)
 
 
 @routes.get("/recording", **allows(Permission.TASKS_READ, answer="Recording"))

@@ -3,6 +3,7 @@
 Needs no more than the standard library for requests; only `events` holds a WebSocket.
 """
 
+import json
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -109,8 +110,10 @@ class Client:
         Args:
             limit: how many at most.
             after: the second value of the page before; empty for the first.
-            wanted: `state` (one or several), `user`, `project`, `kind`, `worker_id`.
+            wanted: `state` (one or several), `user`, `project`, `kind`, `worker_id`; `whole` for
+                what tasks were given and their results too, which a list leaves out.
         """
+        wanted = {name: _word(value) for name, value in wanted.items()}
         query = {"limit": limit, "after": after, **wanted}
         page = self._http.call("GET", "/v1/tasks", query=query)
         return tuple(page["items"]), page["next"]
@@ -224,9 +227,9 @@ class Client:
             task_id: only of this task.
 
         Raises:
-            UsageError: the service refused.
+            UsageError: the service refused, or does so by now.
         """
-        from websockets.exceptions import InvalidStatus
+        from websockets.exceptions import ConnectionClosedError, InvalidStatus
         from websockets.sync.client import connect
 
         url = self.connection.url.replace("http", "ws", 1)
@@ -241,11 +244,13 @@ class Client:
         except InvalidStatus as error:
             status = error.response.status_code
             raise UsageError(f"The service refused to tell events: {status}") from None
-        import json
-
         with socket:
-            for message in socket:
-                yield json.loads(message)
+            try:
+                for message in socket:
+                    yield json.loads(message)
+            except ConnectionClosedError as error:
+                reason = error.rcvd.reason if error.rcvd is not None else "the connection broke"
+                raise UsageError(f"The service tells no more events: {reason}") from None
 
     # Keys
 
@@ -261,6 +266,10 @@ class Client:
     def revoke_key(self, key_id: str) -> dict[str, Any]:
         """Have a key be refused from now on."""
         return dict(self._http.call("DELETE", f"/v1/keys/{quote(key_id, safe='')}"))
+
+
+def _word(value: Any) -> Any:
+    return str(value).lower() if isinstance(value, bool) else value
 
 
 def _task(task_id: str, part: str = "") -> str:
