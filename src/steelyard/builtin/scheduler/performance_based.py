@@ -83,20 +83,24 @@ class PerformanceScheduler(QueueScheduler):
 
     def score(self, task: Task, place: Place) -> Score | None:
         """Return how much slower a worker is with this type than the quickest."""
-        outlook, size_s = self.outlook(task), self.history.size_s(task.spec)
-        known = self.history.share(type_of(task.spec), place.worker)
-        share = known.share
-        is_long = self._work_s[task.spec.task_id] > LONG * self._mean_s
-        if is_long and not known.seen and self.waited_s(task) < TRY_S:
+        spec, kind = task.spec, type_of(task.spec)
+        is_long = self._work_s[spec.task_id] > LONG * self._mean_s
+        if (
+            is_long
+            and not self.history.knows(kind, place.worker_id)
+            and (self.waited_s(task) < TRY_S)
+        ):
             return None
+        outlook, size_s = self.outlook(task), self.history.size_s(spec)
+        share, quickest = self.history.share(kind, place.worker).share, outlook.quickest
         slots, mean = outlook.quicker(share / CLEARLY)
         if slots:
-            if share * size_s > self._whole_s + outlook.quickest * size_s:
+            if share * size_s > self._whole_s + quickest * size_s:
                 return None
             waves = len(self.queue) / slots + 0.5
-            if outlook.quickest + waves * mean < share:
+            if quickest + waves * mean < share:
                 return None
-        return (share / max(outlook.quickest, 1e-9), place.held / place.worker.slots)
+        return (share / max(quickest, 1e-9), place.held / place.worker.slots)
 
     def why(self, task: Task, place: Place, score: Score) -> tuple[str, ...]:
         """Return the reasons of a proposal."""

@@ -101,6 +101,10 @@ class History:
         """Return what its author thinks a task takes."""
         return spec.estimate_s or UNKNOWN_S
 
+    def knows(self, kind: str, worker_id: str) -> bool:
+        """Tell whether a worker has done a type lately."""
+        return (kind, worker_id) in self._pairs
+
     def share(self, kind: str, worker: Worker) -> Share:
         """Return what a worker takes of the size of tasks of a type."""
         pair = self._pairs.get((kind, worker.worker_id))
