@@ -7,7 +7,7 @@ import sys
 
 import pytest
 from fleet_rig import FirstCome, MemoryLedger
-from local_rig import gone
+from local_rig import gone, processes_of
 
 from steelyard.domain.fleet.events import CancelAsked, Submitted
 from steelyard.domain.fleet.machine import Fleet
@@ -15,7 +15,6 @@ from steelyard.domain.fleet.model import Backoff, Limits, TaskSpec
 from steelyard.runtime.clock import SystemClock
 from steelyard.runtime.fleet.attempt_logs import attempts_of, log_path
 from steelyard.runtime.fleet.driver import FleetDriver
-from steelyard.runtime.fleet.local_processes import marked
 from steelyard.runtime.plugin_host import PluginHost
 
 pytestmark = pytest.mark.acceptance
@@ -149,9 +148,11 @@ async def test_a_task_outlives_the_worker_that_died_under_it(tmp_path):
 
 async def test_a_cancelled_task_ends_at_once_and_its_slot_is_free(tmp_path):
     async with LocalFleet(tmp_path / "fleet", slots=1) as fleet:
-        await fleet.submit("t", payload={"shell": f"touch {tmp_path}/on; sleep 60 & sleep 60"})
+        await fleet.submit(
+            "t", payload={"shell": f"sleep 60 & sleep 60 & touch {tmp_path}/on; wait"}
+        )
         await fleet.until((tmp_path / "on").exists)
-        pids = marked("t", "STEELYARD_FLEET_TASK")
+        pids = processes_of(tmp_path / "fleet", "t")
         assert len(pids) == 3
         await fleet.submit("next", payload={"argv": [sys.executable, "-c", "print(1)"]})
         await fleet.driver.tell(CancelAsked("t"))
@@ -175,7 +176,7 @@ async def test_a_new_coordinator_goes_on_where_the_last_one_ended(tmp_path):
     async with LocalFleet(tmp_path / "fleet", ledger) as fleet:
         await fleet.submit("t", payload={"shell": f"mkdir {tmp_path}/first && sleep 60; echo 2"})
         await fleet.until((tmp_path / "first").exists)
-        pids = marked("t", "STEELYARD_FLEET_TASK")
+        pids = processes_of(tmp_path / "fleet", "t")
     assert not gone(pids)
     async with LocalFleet(tmp_path / "fleet", ledger) as fleet:
         await fleet.ended("t")

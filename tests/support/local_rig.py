@@ -10,6 +10,7 @@ from steelyard.domain.fleet.model import Lease, TaskSpec
 from steelyard.domain.fleet.requirements import Requirements
 from steelyard.runtime.fleet.attempt_logs import attempt_directory
 from steelyard.runtime.fleet.local_engine import LocalEngine
+from steelyard.runtime.fleet.local_processes import marked
 
 
 def alive(pid):
@@ -22,7 +23,12 @@ def alive(pid):
 
 
 def parent_of(pid):
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    """Return a process's parent, 0 for one that is gone."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return 0
+    return int(stat.rpartition(")")[2].split()[1])
 
 
 def gone(pids, within_s=3.0):
@@ -31,6 +37,19 @@ def gone(pids, within_s=3.0):
     while (left := [pid for pid in pids if alive(pid)]) and time.monotonic() < end_s:
         time.sleep(0.01)
     return left
+
+
+def processes_of(directory, task_id):
+    """Return the processes of a task of the engine in a directory, not of another test's."""
+    mine = marked(f"{directory}#")
+    return sorted(set(mine) & set(marked(task_id, "STEELYARD_FLEET_TASK")))
+
+
+def keeper_of(directory, task_id):
+    """Return the process that carries a task out."""
+    mine = processes_of(directory, task_id)
+    (keeper,) = {parent_of(pid) for pid in mine} - {0, *mine}
+    return keeper
 
 
 def kill(pid, number=signal.SIGKILL):

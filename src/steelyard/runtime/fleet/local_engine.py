@@ -177,13 +177,18 @@ class _Worker:
         mark = f"{self._setup.directory}#{secrets.token_hex(8)}"
         self._setup = msgspec.structs.replace(self._setup, mark=mark)
         log = Path(self._setup.directory) / f"{self._setup.worker_id}.log"
-        # Its errors, one line of them mostly none, are there to be read when it died.
-        with log.open("ab") as errors:
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "steelyard.runtime.fleet.local_worker", str(os.getpid()),
-                stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=errors,
-                start_new_session=True,
-            )  # fmt: skip
+        try:
+            # Its errors are there to be read when it died; mostly there are none.
+            with log.open("ab") as errors:
+                self._process = await asyncio.create_subprocess_exec(
+                    sys.executable, "-m", "steelyard.runtime.fleet.local_worker", str(os.getpid()),
+                    stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=errors,
+                    start_new_session=True,
+                )  # fmt: skip
+        except OSError as error:
+            raise SteelyardError(
+                f"Worker {self._setup.worker_id} can't be started: {error.strerror or error}"
+            ) from error
         self._messages = self._read(self._process)
         self.say(self._setup)
         try:
