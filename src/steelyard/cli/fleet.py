@@ -6,6 +6,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
+from steelyard.cli.fleet_join import join
 from steelyard.cli.fleet_keys import app as keys
 from steelyard.cli.fleet_pages import (
     coloured,
@@ -42,6 +43,7 @@ commands in the same directory use it. Elsewhere, set STEELYARD_FLEET_URL and ST
 app = App(name="fleet", help=_HELP, help_format="plaintext")
 app.command(serve)
 app.command(submit)
+app.command(join)
 app.command(keys)
 app.command(replay)
 TaskWord = Annotated[str, Parameter(name="TASK")]

@@ -1,0 +1,106 @@
+"""`steelyard fleet join`: this machine as a worker of the fleet's Ray cluster."""
+
+import signal
+import threading
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from steelyard.cli.fleet_reach import pairs, say
+from steelyard.kernel.errors import EXIT_OK, UsageError
+
+Several = tuple[str, ...]
+
+
+def _flag(name: str, text: str, *, default: bool = False) -> Any:
+    return Parameter(name=name, negative="", show_default=default, help=text)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Security:
+    """What Ray's processes show each other."""
+
+    token_path: Annotated[
+        str, _flag("--token-file", "File with the cluster's token; ~/.ray/auth_token without it. "
+                   "A new head makes one.")
+    ] = ""  # fmt: skip
+    certificate: Annotated[str, _flag("--tls-cert", "Certificate of Ray's connections, PEM.")] = ""
+    tls_key: Annotated[str, _flag("--tls-key", "Its private key.")] = ""
+    authority: Annotated[str, _flag("--tls-ca", "Certificate of who signed all of them.")] = ""
+
+
+def join(  # noqa: PLR0913  each is a flag or a group of them
+    head: Annotated[str, Parameter(name="HEAD", show_default=False)] = "",
+    /,
+    *,
+    name: Annotated[str, Parameter(show_default=False)] = "",
+    host: Annotated[str, Parameter(show_default=False)] = "",
+    port: int = 6379,
+    directory: Annotated[str, Parameter(name="--dir")] = "~/.steelyard/fleet-node",
+    slots: int = 0,
+    label: Annotated[Several, Parameter(negative="", show_default=False)] = (),
+    pass_env: Annotated[Several, Parameter(negative="", show_default=False)] = (),
+    plugin_dir: Annotated[Several, Parameter(negative="", show_default=False)] = (),
+    security: Security | None = None,
+) -> int:
+    """Have this machine work for the fleet until Ctrl-C: detect what it has, join HEAD's cluster.
+
+    Without HEAD it becomes the head of a new cluster, whose address it prints for the others.
+
+    The coordinator, on a machine with a node, is told of the cluster: serve --engine ray
+    --engine-option ray.address=HEAD.
+
+    Args:
+        head: Address host:port of the cluster's head.
+        name: Name of this worker; this host's without it.
+        host: Address by which the other nodes reach this one.
+        port: Of a new head.
+        directory: Files of this node; attempts work below it.
+        slots: Attempts at once; 0 for one a core.
+        label: KEY=VALUE of this worker. May be repeated.
+        pass_env: Name of a variable that attempts see. May be repeated.
+        plugin_dir: Where further kinds of tasks are. May be repeated.
+        security: What Ray's processes show each other.
+    """
+    from steelyard.app.fleet.joining import join as join_cluster
+    from steelyard.runtime.fleet.ray_cluster import Tls
+
+    given = security or Security()
+    files = (given.certificate, given.tls_key, given.authority)
+    if any(files) and not all(files):
+        raise UsageError("TLS takes all three", expected="--tls-cert, --tls-key and --tls-ca")
+    tls = Tls(certificate=files[0], key=files[1], authority=files[2]) if all(files) else None
+    joined = join_cluster(
+        head, worker_id=name, host=host, port=port, directory=directory, slots=slots,
+        labels=pairs(label, "--label"), environment=pass_env, plugin_dirs=plugin_dir,
+        token_path=given.token_path, tls=tls,
+    )  # fmt: skip
+    has = joined.capabilities
+    print(f"{joined.worker_id} is a worker of the cluster at {joined.address}", flush=True)
+    gpus = f", {len(has.gpus)} GPUs" if has.gpus else ""
+    say(f"It has {has.cpu_cores:g} cores, {has.memory_gb:.1f} GB memory{gpus}.")
+    if not head:
+        say(f"Others join it with: steelyard fleet join {joined.address}")
+    try:
+        return _until_the_end(joined.wait)
+    finally:
+        joined.leave()
+
+
+def _until_the_end(wait: Any) -> int:
+    """Wait for Ctrl-C, SIGTERM, or the end of the node."""
+    ended, codes = threading.Event(), [EXIT_OK]
+
+    def watch() -> None:
+        codes[0] = wait()
+        ended.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
+    threading.Thread(target=watch, name="fleet-node", daemon=True).start()
+    ended.wait()
+    if codes[0]:
+        say("The node ended by itself; its log is in its directory.")
+    return codes[0]
