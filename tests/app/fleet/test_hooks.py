@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from pathlib import Path
 
 import pytest
 from fleet_host import coordinator, fleet_host, spec, until
@@ -49,6 +50,13 @@ async def ended(fleet, name):
 def test_every_hook_says_when_it_is_told():
     assert {event.name for event in hooks.fleet_events()} == {str(hook) for hook in FleetHook}
     assert all(event.description.endswith(".") for event in hooks.fleet_events())
+
+
+@pytest.mark.parametrize("event", hooks.fleet_events(), ids=lambda event: event.name)
+def test_the_page_has_every_hook_with_its_arguments(event):
+    names = ", ".join(f"`{name}`" for name in event.arguments)
+    page = (Path(__file__).parents[3] / "docs" / "fleet-hooks.md").read_text()
+    assert f"| `{event.name}` | {names} | {event.description} |" in page
 
 
 async def test_handlers_hear_the_documented_arguments_in_order(tmp_path):
