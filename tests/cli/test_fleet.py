@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from fleet_service import FleetService
+from fleet_service import FleetService, wait_for
 
 from steelyard.cli.fleet_pages import clean, task_page, tasks_page
 from steelyard.cli.fleet_reach import json_values
@@ -116,6 +116,24 @@ def test_keys_are_shown_once(service):
     assert service.run("keys", "revoke", key_id).returncode == 0
     assert "revoked" in service.run("list", environ=environ).stderr
     assert service.run("keys", "revoke", "a" * 12).returncode == 2
+
+
+def test_a_lost_key_is_replaced_and_an_owner_without_one_is_told(tmp_path):
+    service = FleetService(tmp_path, "--no-local")
+    first = service.key
+    wait_for(lambda: f"shown this once: {first}" in service.log())
+    assert service.stop() == 0
+    (service.directory / "client.json").unlink()
+    service = FleetService(tmp_path, "--no-local")
+    assert service.key == ""
+    wait_for(lambda: "--new-admin-key" in service.log())
+    assert service.run("list").returncode == 2
+    assert service.stop() == 0
+    service = FleetService(tmp_path, "--no-local", "--new-admin-key")
+    assert service.key not in ("", first)
+    assert service.run("list").returncode == 0
+    assert service.run("list", "--key", first).returncode == 0
+    assert service.stop() == 0
 
 
 def test_what_is_not_there_is_said_with_what_to_do(tmp_path, capsys):

@@ -172,5 +172,8 @@ def _started(served: "Served") -> None:
     print(f"The fleet is at {served.url}", flush=True)
     if served.token:
         say(f"Your key, shown this once: {served.token}")
-    say(f"Commands in this directory find both in {served.connection_file}.")
+    if served.has_key:
+        say(f"Commands in this directory find both in {served.connection_file}.")
+    else:
+        say("Show a key with STEELYARD_FLEET_KEY, or make one: serve --new-admin-key")
     say("Try: steelyard fleet submit -- echo hello     Ctrl-C ends it.")

@@ -69,12 +69,14 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
     """What is told once it serves.
 
     Attributes:
+        has_key: commands of this directory have a key.
         token: of a key that was made just now, empty when none was; it is shown this once.
         connection_file: what commands of this directory find the service by.
     """
 
     url: str
     token: str
+    has_key: bool
     connection_file: Path
     coordinator: Coordinator
 
@@ -119,11 +121,11 @@ async def serve(
             app = create_app(coordinator, keys, audit, bounds=settings.bounds)
             server = _Server(_config(app, tls))
             url = _url_of(settings, listener)
-            token = await asyncio.to_thread(_first_key, settings, keys, url)
+            token, has_key = await asyncio.to_thread(_first_key, settings, keys, url)
             await _until_the_end(
                 server, listener, coordinator, ends, settings,
                 lambda: started(Served(
-                    url=url, token=token, coordinator=coordinator,
+                    url=url, token=token, has_key=has_key, coordinator=coordinator,
                     connection_file=directory / "client.json",
                 )),
                 said,
@@ -283,8 +285,8 @@ def _url_of(settings: ServeSettings, listener: socket.socket) -> str:
     return f"{'https' if settings.certfile else 'http'}://{host}:{port}"
 
 
-def _first_key(settings: ServeSettings, keys: KeyStore, url: str) -> str:
-    """Have a key for the owner of the directory; return its token when it is a new one."""
+def _first_key(settings: ServeSettings, keys: KeyStore, url: str) -> tuple[str, bool]:
+    """Have a key for the owner of the directory: its token when it is new, and whether one is."""
     directory = Path(settings.fleet.directory)
     kept = read_connection(directory)
     known = keys.recognise(kept.key) if kept is not None else None
@@ -294,7 +296,7 @@ def _first_key(settings: ServeSettings, keys: KeyStore, url: str) -> str:
     key = token or (kept.key if kept is not None and known is not None else "")
     ca_file = str(Path(settings.certfile).absolute()) if settings.certfile else ""
     write_connection(directory, Connection(url=url, key=key, ca_file=ca_file))
-    return token
+    return token, bool(key)
 
 
 def _rules(key: AccessKey) -> bool:

@@ -1,6 +1,7 @@
-import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from sqlalchemy import text
 
 from steelyard.domain.fleet.access import Permission, Role
 from steelyard.kernel.units import NS_PER_S
@@ -26,8 +27,8 @@ def clock():
 
 
 @pytest.fixture
-def database(tmp_path):
-    database = Database(ledger_url_for(tmp_path / "fleet.sqlite"), SystemClock())
+def database(place):
+    database = Database(ledger_url_for(place), SystemClock())
     yield database
     database.close()
 
@@ -48,15 +49,22 @@ def test_a_key_is_recognised_by_its_token_and_by_nothing_else(store):
     assert store.recognise("") is None
 
 
-def test_the_database_has_no_token_in_it(store, database, tmp_path):
+def test_the_database_has_no_token_in_it(store, database):
     _, token = store.create("ann", Role.ADMIN)
-    database.close()
-    content = b"".join(path.read_bytes() for path in tmp_path.iterdir())
-    assert b"fleet_keys" in content
+    row = database.read(lambda c: c.execute(text("SELECT * FROM fleet_keys")).one())
+    content = b"".join(value if isinstance(value, bytes) else value.encode() for value in row)
+    assert b"ann" in content
     assert token.encode() not in content
     assert token[-43:].encode() not in content
-    with sqlite3.connect(tmp_path / "fleet.sqlite") as connection:
-        assert len(connection.execute("SELECT hash FROM fleet_keys").fetchone()[0]) == 32
+    assert len(row.hash) == 32
+    assert len(row.salt) == 16
+
+
+def test_stores_may_be_made_at_once(database, clock):
+    with ThreadPoolExecutor(4) as pool:
+        stores = list(pool.map(lambda _: KeyStore(database, clock), range(4)))
+    _, token = stores[0].create("ann", Role.READER)
+    assert stores[3].recognise(token) is not None
 
 
 def test_a_revoked_key_is_refused_at_once_and_stays_listed(store):

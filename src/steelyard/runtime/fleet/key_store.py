@@ -22,6 +22,7 @@ from sqlalchemy import (
     Text,
     insert,
     select,
+    text,
     update,
 )
 
@@ -35,6 +36,7 @@ KEYS_MAX = 10_000
 FRESH_S = 2.0
 """How long another coordinator's revocation may take to be heard of."""
 
+_LOCK = 0x5354_4B45_5953  # an advisory lock of PostgreSQL
 _RECOGNISED_MAX = 10_000
 _SCRYPT = {"n": 2**14, "r": 8, "p": 1, "dklen": 32}
 _METADATA = MetaData()
@@ -69,7 +71,7 @@ class KeyStore:
         self._read_ns = 0
         self._pepper = secrets.token_bytes(32)
         self._recognised: dict[bytes, str] = {}
-        database.write(lambda connection: _METADATA.create_all(connection, checkfirst=True))
+        database.write(_make_table)
 
     def create(
         self,
@@ -176,6 +178,12 @@ class KeyStore:
     def _forget(self) -> None:
         with self._lock:
             self._read_ns = 0
+
+
+def _make_table(connection: Connection) -> None:
+    if connection.dialect.name == "postgresql":  # two coordinators may start at once
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+    _METADATA.create_all(connection, checkfirst=True)
 
 
 def _read(connection: Connection) -> dict[str, _Kept]:
