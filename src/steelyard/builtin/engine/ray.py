@@ -18,7 +18,7 @@ import msgspec
 from steelyard.domain.fleet.model import Lease, TaskSpec
 from steelyard.domain.fleet.ports import EngineEvent
 from steelyard.domain.fleet.requirements import Capabilities
-from steelyard.kernel.errors import SteelyardError
+from steelyard.kernel.errors import EndpointUnreachableError, SteelyardError
 from steelyard.runtime.fleet.capabilities import usable_directory
 from steelyard.runtime.fleet.ray_agent import AgentSettings
 from steelyard.runtime.fleet.ray_cluster import WORKER_LABEL, Tls, security
@@ -26,6 +26,9 @@ from steelyard.runtime.fleet.ray_connection import connect, secure
 from steelyard.runtime.fleet.ray_worker import RayWorker
 
 NODES_EVERY_S = 0.5
+HEAD_WITHIN_S = 10.0
+"""Ray itself ends a process whose head is silent for a minute: we let go before."""
+
 _FLEET_DIGITS = 12
 
 _log = logging.getLogger("steelyard.fleet.ray")
@@ -82,7 +85,7 @@ class RayEngine:
             memory_gb=memory_gb, cpu_s=cpu_s, files=files, task_kinds=task_kinds or {},
         )  # fmt: skip
         self._nodes: dict[str, RayWorker] = {}
-        self._events: asyncio.Queue[EngineEvent] = asyncio.Queue()
+        self._events: asyncio.Queue[EngineEvent | None] = asyncio.Queue()
         self._watching: asyncio.Task[None] | None = None
         self._doubles: set[str] = set()
         self._is_ours = False
@@ -116,8 +119,18 @@ class RayEngine:
             self._node(lease.worker_id).cancel(lease)
 
     async def next_event(self) -> EngineEvent:
-        """Wait for what a node says, for one that joins, or for its death."""
-        return await self._events.get()
+        """Wait for what a node says, for one that joins, or for its death.
+
+        Raises:
+            EndpointUnreachableError: the head is gone, and the cluster with it.
+        """
+        event = await self._events.get()
+        if event is None:
+            raise EndpointUnreachableError(
+                "The head of the Ray cluster does not answer",
+                next_step="Start it again; its nodes must join it again.",
+            )
+        return event
 
     async def stop(self) -> None:
         """End all attempts, and leave the cluster as it was."""
@@ -142,15 +155,27 @@ class RayEngine:
     # Nodes come and go
 
     async def _watch(self) -> None:
+        from ray.exceptions import RayError
+
         while True:
             await asyncio.sleep(NODES_EVERY_S)
-            await self._look()
+            try:
+                await self._look()
+            except (TimeoutError, RayError) as error:
+                _log.warning("The Ray cluster's head is gone: %s", str(error) or "it is silent")
+                self._events.put_nowait(None)
+                return
 
     async def _look(self) -> None:
-        """Compare the cluster's nodes with those that we know."""
+        """Compare the cluster's nodes with those that we know.
+
+        Raises:
+            TimeoutError, RayError: the head does not answer.
+        """
         import ray
 
-        nodes = await asyncio.to_thread(ray.nodes)
+        async with asyncio.timeout(HEAD_WITHIN_S):
+            nodes = await asyncio.to_thread(ray.nodes)
         alive = {node["NodeID"]: node for node in nodes if node["Alive"]}
         for node_id in self._nodes.keys() - alive.keys():
             await self._nodes.pop(node_id).died("its Ray node is dead")

@@ -51,7 +51,7 @@ class RayWorker:
         node_id: str,
         settings: AgentSettings,
         directory: Path,
-        events: "asyncio.Queue[EngineEvent]",
+        events: "asyncio.Queue[EngineEvent | None]",
     ) -> None:
         self.worker_id = settings.worker_id
         self._node_id = node_id
