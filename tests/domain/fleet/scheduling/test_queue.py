@@ -1,6 +1,6 @@
 """The queue hands out the right task first, whatever came and went before."""
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from steelyard.domain.fleet.model import Task, TaskSpec, Worker
@@ -61,7 +61,7 @@ STEPS = st.lists(
 )  # fmt: skip
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(STEPS)
 def test_the_first_task_is_the_one_that_a_plain_search_finds(steps):
     queue, naive = Queue(), Naive()
