@@ -70,7 +70,7 @@ def test_every_command_of_the_page_does_what_it_says(service, place, mock_url):
 def test_the_client_of_the_page_prints_what_it_should(service, monkeypatch):
     monkeypatch.setenv("STEELYARD_FLEET_URL", service.url)
     monkeypatch.setenv("STEELYARD_FLEET_KEY", service.key)
-    (text,) = blocks("py")
+    (text,) = blocks("py")  # every `py` block of the page
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         exec(compile(text, "docs/fleet.md", "exec"), {})  # noqa: S102  our own page
     assert printed.getvalue().splitlines()[0] == str([n**0.5 for n in range(4)])
