@@ -152,6 +152,16 @@ async def test_the_slowest_is_quarantined_when_too_much_waits(tmp_path, monkeypa
         assert fleet.metrics().untold == 0
 
 
+async def test_a_burst_is_no_fault_of_quick_plugins(tmp_path, monkeypatch):
+    monkeypatch.setattr(hooks, "WAITING_MAX", 50)
+    fleet, heard = coordinator(tmp_path), []
+    fleet.on("task_created", lambda task_id, data: heard.append(task_id), plugin="quick")
+    async with fleet:
+        await fleet.submit([spec(f"t{n}") for n in range(500)])
+        await until(lambda: len(heard) == 500)
+        assert not fleet.hooks.counts["quick"].quarantined
+
+
 async def test_what_does_not_fit_any_more_is_counted(tmp_path, monkeypatch):
     monkeypatch.setattr(hooks, "WAITING_HARD_MAX", 5)
     fleet = coordinator(tmp_path, hook_timeout_s=2.0)

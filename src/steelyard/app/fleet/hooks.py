@@ -1,7 +1,7 @@
 """Tells plugins what happened: in order, each bounded in time, and never in the coordinator's way.
 
-The coordinator puts down what happened and goes on. One task tells it, one event after another. A
-plugin that is so slow that ten thousand events wait is quarantined: the others get theirs.
+The coordinator puts down what happened and goes on. One task tells it, one event after another. The
+slowest plugin is quarantined when ten thousand events wait behind it: the others get theirs.
 """
 
 import asyncio
@@ -21,6 +21,8 @@ from steelyard.runtime.plugin_border import PluginBorder
 
 WAITING_MAX = 10_000
 """Events that may wait before the slowest plugin is quarantined."""
+SLOW_S = 0.05
+"""Mean of a call from which on a plugin is slow; in a burst events wait for quick ones too."""
 WAITING_HARD_MAX = 10 * WAITING_MAX
 """Events that may wait at all; the ones after them are counted and not told."""
 
@@ -180,7 +182,7 @@ class Announcer:
         candidates = {
             name: counts.seconds
             for name, counts in self.table.counts.items()
-            if not counts.quarantined and counts.seconds > 0
+            if not counts.quarantined and counts.seconds > SLOW_S * max(counts.calls, 1)
         }
         if not candidates:
             return
