@@ -49,8 +49,14 @@ setup-system: ## Install what needs root (Debian): procps, iproute2
 demo: $(CORE) ## Benchmark the simulated server: a table, a verdict, a report
 	@PATH="$(CURDIR)/$(BIN):$$PATH" tools/demo.sh
 
-test: $(DEV) ## Run all tests
+# Acceptance tests look at time: they get the machine to themselves.
+test: $(DEV) ## Run all tests, or ARGS
+ifeq ($(strip $(ARGS)),)
+	$(BIN)/python -m pytest -q -n 2 --ignore=tests/acceptance
+	$(BIN)/python -m pytest -q tests/acceptance
+else
 	$(BIN)/python -m pytest -q $(ARGS)
+endif
 
 test-verbose: $(DEV) ## Run all tests, named one by one, with debug logs
 	$(BIN)/python -m pytest -vv --log-cli-level=DEBUG $(ARGS)
