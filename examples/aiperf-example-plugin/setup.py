@@ -1,4 +1,4 @@
-"""Tells Steelyard that this package has plugins; all else is in pyproject.toml."""  # noqa: INP001  a script
+"""Tells Steelyard that this package has plugins; all else is in pyproject.toml."""
 
 from setuptools import setup
 
