@@ -59,10 +59,11 @@ class FleetService:
 
     def run(self, *words, environ=None, **more):
         """Run `steelyard fleet ...` as a person in this directory does."""
+        env = {**os.environ, **(environ or {})}
+        env.pop("COLUMNS", None)  # pages are as wide as they are
         return subprocess.run(
             [*STEELYARD, "fleet", *words, "--dir", str(self.directory)], check=False,
-            capture_output=True, text=True, timeout=60, env={**os.environ, **(environ or {})},
-            **more,
+            capture_output=True, text=True, timeout=60, env=env, **more,
         )  # fmt: skip
 
     def signal(self, number):

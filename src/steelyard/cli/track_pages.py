@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from steelyard.domain.track.diff import Difference
 from steelyard.domain.track.values import mark_of
@@ -51,8 +51,10 @@ def _folded(headings: Sequence[str], cells: list[list[str]], right: list[bool]) 
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, padding=(0, len(GAP), 0, 0))
-    for heading, to_right in zip(headings, right, strict=True):
-        table.add_column(heading, justify="right" if to_right else "left", overflow="fold")
+    for number, (heading, to_right) in enumerate(zip(headings, right, strict=True)):
+        side: Literal["left", "right"] = "right" if to_right else "left"
+        # What names the row stays in one piece: people copy it.
+        table.add_column(heading, justify=side, overflow="fold", no_wrap=number == 0)
     for row in cells:
         table.add_row(*(Text(cell, _COLOURS.get(cell, "")) for cell in row))
     console = Console(highlight=False)

@@ -104,6 +104,7 @@ class FleetDriver:
         self._reschedule = True
         self._starting = set(self._engines)
         self._has_ended = False
+        self._error: SteelyardError | None = None
         self.ready = asyncio.Event()
         if not self._engines:
             self.ready.set()
@@ -132,10 +133,13 @@ class FleetDriver:
 
     async def _ask(self, event: Event | Happened) -> tuple[Refused, ...]:
         if self._has_ended:
-            raise SteelyardError(_STOPPED)
+            raise self._why_ended()
         answer: asyncio.Future[tuple[Refused, ...]] = asyncio.get_running_loop().create_future()
         self._inbox.put_nowait(_Ask(event, answer))
         return await answer
+
+    def _why_ended(self) -> SteelyardError:
+        return self._error or SteelyardError(_STOPPED)
 
     async def heard(self) -> None:
         """Wait until the listener was told of all that is in the ledger so far."""
@@ -170,6 +174,9 @@ class FleetDriver:
             done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_EXCEPTION)
             for task in done:
                 task.result()
+        except SteelyardError as error:
+            self._error = error
+            raise
         finally:
             await self._end()
 
@@ -374,4 +381,4 @@ class FleetDriver:
         while not self._inbox.empty():
             answer = self._inbox.get_nowait().answer
             if answer is not None and not answer.done():
-                answer.set_exception(SteelyardError(_STOPPED))
+                answer.set_exception(self._why_ended())

@@ -8,7 +8,7 @@ import contextlib
 import os
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,9 @@ from steelyard.testing.contracts.kit import Contract, require
 
 EVENTS = frozenset({"started", "ended", "heard", "worker_joined", "worker_died"})
 CANCEL_WITHIN_S = 1.0
+GONE_S = 1.0
+"""How long what was killed may take to be gone."""
+GONE_LOOKS = 50
 SECRET = "STEELYARD_KIT_TOKEN"  # noqa: S105  the name of a variable
 _MARK = "kit-8d1f6a3b9c40"
 _MINE = "STEELYARD_KIT_BENCH"
@@ -110,6 +113,15 @@ class Bench:
             lambda: path.exists() and path.read_text(), within_s, f"no command wrote {name}"
         )
         return path.read_text().strip()
+
+
+async def _are_gone(pids: Sequence[int]) -> bool:
+    """Tell whether none of them lives; what was killed may take a moment to be gone."""
+    for _ in range(GONE_LOOKS):
+        if not any(map(_alive, pids)):
+            return True
+        await asyncio.sleep(GONE_S / GONE_LOOKS)
+    return False
 
 
 def _alive(pid: int) -> bool:
@@ -244,8 +256,7 @@ class EngineContract(Contract):
             took_s = time.monotonic() - begun_s
             require(outcome.ending is Ending.CANCELLED, f"it is {outcome.ending}")
             require(took_s <= CANCEL_WITHIN_S + subject.slack_s, f"it took {took_s:.1f} s")
-            left = [pid for pid in pids if _alive(pid)]
-            require(not left, "its processes live on")
+            require(await _are_gone(pids), "its processes live on")
 
         _run(subject, body)
 
@@ -269,7 +280,8 @@ class EngineContract(Contract):
             outcome = await bench.outcome(lease, 20.0)
             require(outcome.ending is Ending.SUCCEEDED, f"it is {outcome.ending}")
             pid = int(await bench.file("pid"))
-            require(not _alive(pid), "a process that it left in the background lives on")
+            gone = await _are_gone([pid])
+            require(gone, "a process that it left in the background lives on")
 
         _run(subject, body)
 
@@ -328,7 +340,7 @@ class EngineContract(Contract):
             await bench.submit(f"echo $$ > {bench.directory}/pid; {_LONG}")
             pid = int(await bench.file("pid"))
             await asyncio.wait_for(bench.engine.stop(), subject.start_s)
-            require(not _alive(pid), "an attempt outlives its engine")
+            require(await _are_gone([pid]), "an attempt outlives its engine")
 
         _run(subject, body)
 
@@ -350,6 +362,6 @@ class EngineContract(Contract):
             died = next(e for e in bench.events if e.kind == "worker_died")
             require(died.worker_id == bench.worker_id, f"{died.worker_id} is said to be dead")
             require(died.reason, "it died without a reason")
-            require(not _alive(pid), "what it ran lives on")
+            require(await _are_gone([pid]), "what it ran lives on")
 
         _run(subject, body)

@@ -31,6 +31,7 @@ class PluginType(StrEnum):
     SCHEDULER = "scheduler"
     TASK_EXECUTOR = "task_executor"
     ENGINE = "engine"
+    TASK_KIND = "task_kind"
     REPORTER = "reporter"
     NOTIFICATION = "notification"
     MONITORING = "monitoring"
