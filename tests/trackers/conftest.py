@@ -1,4 +1,4 @@
-"""Tests of trackers with their real SDKs; run by tests/acceptance/test_trackers_offline.py.
+"""Tests of trackers with their real SDKs; run by tests/offline/test_trackers.py.
 
 Several SDKs call their vendors, so these are collected only where no network is.
 """
