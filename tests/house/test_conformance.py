@@ -24,7 +24,7 @@ KINDS = {"name", "option", "default", "example", "target", "flag"}
 REQUIRED_NOW = {"000", "001"}
 
 # How many names work, by document. A change may only raise these.
-FLOOR = {"000": 83, "001": 95, "002": 151, "003": 59, "004": 91}
+FLOOR = {"000": 83, "001": 95, "002": 151, "003": 105, "004": 91}
 
 
 def tool() -> Any:
