@@ -29,54 +29,8 @@ STEP_WORK = 4_000
 FAST_MAX_S = 20.0
 LABELS = ("fast", "slow", "dead")
 
-BACKENDS = '''
-import os
-import time
-
-from steelyard.domain.track.ports import Delivery
-
-
-class Fast:
-    """Writes the step of each value it is told into a file."""
-
-    plugin = {"kind": "backend", "name": "fast"}
-
-    def open(self, run):
-        directory = os.environ["ISOLATION_DIRECTORY"]
-        self.recovered = os.path.exists(os.path.join(directory, "recovered"))
-        self.file = open(os.path.join(directory, f"{run.run_id}-{self.plugin['name']}"), "a")
-        return run.run_id
-
-    def log(self, items):
-        self.file.writelines(f"{item.step}\\n" for item in items)
-        self.file.flush()
-        return Delivery(len(items))
-
-    def flush(self):
-        return None
-
-    def close(self, end):
-        self.file.close()
-
-
-class Slow(Fast):
-    plugin = {"kind": "backend", "name": "slow"}
-
-    def log(self, items):
-        if not self.recovered:
-            time.sleep(0.1)
-            items = items[:50]
-        return super().log(items)
-
-
-class Dead(Fast):
-    plugin = {"kind": "backend", "name": "dead"}
-
-    def log(self, items):
-        if not self.recovered:
-            raise ConnectionError("refused")
-        return super().log(items)
-'''
+MIRRORS = Path(__file__).parents[1] / "tests" / "support" / "mirrors"
+"""The directory of the plugin with the three; the tests use it too."""
 
 
 class Arm(msgspec.Struct):
@@ -217,11 +171,8 @@ def main() -> None:
     share = 10 if asked.quick else 1
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         directory = Path(name)
-        plugins = directory / "plugins"
-        plugins.mkdir()
-        (plugins / "isolation.py").write_text(BACKENDS)
-        os.environ["STEELYARD_PLUGIN_DIRS"] = str(plugins)
-        os.environ["ISOLATION_DIRECTORY"] = str(directory)
+        os.environ["STEELYARD_PLUGIN_DIRS"] = str(MIRRORS)
+        os.environ["MIRRORS_DIRECTORY"] = str(directory)
         blocks = _tables(directory, POINTS // share, ROUNDS if share == 1 else 3)
     text = page(
         "Mirrors beside a script",

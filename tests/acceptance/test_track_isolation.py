@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import psutil
 import pytest
@@ -15,49 +16,7 @@ FAST_MAX_S = 2.0
 BUSY_MACHINE = 5
 """Bounds are this much wider than what is asked for: tests share their cores with others."""
 
-BACKENDS = """
-import os, time
-from steelyard.domain.track.ports import Delivery
-
-
-class Fast:
-    plugin = {"kind": "backend", "name": "fast"}
-
-    def open(self, run):
-        self.recovered = os.path.exists("recovered")
-        self.file = open(self.plugin["name"], "a")
-        return "steps"
-
-    def log(self, items):
-        self.file.writelines(f"{item.step}\\n" for item in items)
-        self.file.flush()
-        return Delivery(len(items))
-
-    def flush(self):
-        return None
-
-    def close(self, end):
-        self.file.close()
-
-
-class Slow(Fast):
-    plugin = {"kind": "backend", "name": "slow"}
-
-    def log(self, items):
-        if not self.recovered:
-            time.sleep(0.1)
-            items = items[:50]
-        return super().log(items)
-
-
-class Dead(Fast):
-    plugin = {"kind": "backend", "name": "dead"}
-
-    def log(self, items):
-        if not self.recovered:
-            raise ConnectionError("refused")
-        return super().log(items)
-"""
+MIRRORS = Path(__file__).parents[1] / "support" / "mirrors"
 
 # Pieces of a run with mirrors and of one without in turns, so that a busy machine slows both; CPU
 # time, so that it slows neither.
@@ -93,10 +52,8 @@ print(json.dumps({"fast_s": fast_s, "more": more, "places": places, "beside": be
 
 @pytest.fixture
 def environ(tmp_path):
-    (tmp_path / "plugins").mkdir()
-    (tmp_path / "plugins" / "three.py").write_text(BACKENDS)
     kept = {k: v for k, v in os.environ.items() if not k.startswith("STEELYARD_TRACK")}
-    return kept | {"STEELYARD_PLUGIN_DIRS": str(tmp_path / "plugins")}
+    return kept | {"STEELYARD_PLUGIN_DIRS": str(MIRRORS), "MIRRORS_DIRECTORY": str(tmp_path)}
 
 
 def end(pids):
@@ -130,5 +87,6 @@ def test_a_slow_and_a_dead_backend_delay_nobody_and_catch_up(tmp_path, environ):
     counts = {one["label"]: one["place"] for one in json.loads(done.stdout)}
     for label in ("fast", "slow", "dead"):
         assert (counts[label]["delivered"], counts[label]["dropped"]) == (POINTS, 0)
-        steps = (tmp_path / label).read_text().split()
+        (file,) = tmp_path.glob(f"*-{label}")
+        steps = file.read_text().split()
         assert steps == [str(step) for step in range(POINTS)]
