@@ -19,8 +19,9 @@ with one thread and no event loop, or choose `run_type="inline"`.
 them and says how far they are.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from steelyard.runtime.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from steelyard.app.config import load_plan
@@ -69,19 +70,4 @@ __all__ = [
     "report",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    """Import a public name from its home."""
-    home = _HOMES.get(name)
-    if home is None:
-        message = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(message)
-    module, _, attribute = home.partition(":")
-    value = getattr(import_module(module), attribute or name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    """Return the public names."""
-    return __all__
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -1,6 +1,6 @@
 """Public fakes, the virtual clock and the conformance kits."""
 
-from typing import Any
+from steelyard.runtime.lazy_names import lazy_names
 
 __all__ = [
     "BaseTestComponentService",
@@ -10,18 +10,10 @@ __all__ = [
 ]
 
 _HOMES = {
-    "BaseTestComponentService": "services",
-    "BaseTestControllerService": "services",
-    "BaseTestService": "services",
-    "mock_plugin": "plugins",
+    "BaseTestComponentService": "steelyard.testing.services",
+    "BaseTestControllerService": "steelyard.testing.services",
+    "BaseTestService": "steelyard.testing.services",
+    "mock_plugin": "steelyard.testing.plugins",
 }
 
-
-def __getattr__(name: str) -> Any:
-    """Return a public name from its module, imported when it is first asked for."""
-    if name not in _HOMES:
-        message = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(message)
-    from importlib import import_module
-
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -1,7 +1,9 @@
 """The enumerations of `aiperf`, their values being the names the core uses."""
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
+
+from steelyard.runtime.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from steelyard.domain.bench.metrics import MetricFlags
@@ -18,14 +20,14 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """Return the metrics' enumerations, which bring numpy along, only when they are asked for."""
-    if name not in ("MetricFlags", "MetricConsoleGroup"):
-        message = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(message)
-    from steelyard.domain.bench import metrics
-
-    return metrics.MetricFlags if name == "MetricFlags" else metrics.MetricGroup
+# The metrics' enumerations bring numpy along: only for who asks for them.
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "MetricFlags": "steelyard.domain.bench.metrics",
+        "MetricConsoleGroup": "steelyard.domain.bench.metrics:MetricGroup",
+    },
+)
 
 
 class CaseInsensitiveStrEnum(StrEnum):
