@@ -32,18 +32,8 @@ class PerformanceScheduler(QueueScheduler):
 
     strategy: ClassVar[str] = "performance_based"
 
-    def __init__(
-        self,
-        *,
-        max_tasks_per_worker: int = 0,
-        history_window_size: int = 100,
-        detailed_logging: bool = False,
-    ) -> None:
-        super().__init__(
-            max_tasks_per_worker=max_tasks_per_worker,
-            history_window_size=history_window_size,
-            detailed_logging=detailed_logging,
-        )
+    def prepare(self) -> None:
+        """Begin with no work that waits."""
         self._work_s: dict[str, float] = {}
         self._waiting_s = 0.0
         self._whole_s = 0.0

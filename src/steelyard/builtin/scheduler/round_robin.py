@@ -14,18 +14,8 @@ class RoundRobinScheduler(QueueScheduler):
 
     strategy: ClassVar[str] = "round_robin"
 
-    def __init__(
-        self,
-        *,
-        max_tasks_per_worker: int = 0,
-        history_window_size: int = 100,
-        detailed_logging: bool = False,
-    ) -> None:
-        super().__init__(
-            max_tasks_per_worker=max_tasks_per_worker,
-            history_window_size=history_window_size,
-            detailed_logging=detailed_logging,
-        )
+    def prepare(self) -> None:
+        """Begin with nobody who had a turn."""
         self._turns: dict[str, int] = {}
         self._turn = 0
 

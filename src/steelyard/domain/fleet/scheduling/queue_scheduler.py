@@ -53,8 +53,12 @@ class QueueScheduler:
         self._outlooks: dict[tuple[int, str, str], Outlook] = {}
         self._outlooks_of = 0
         self._counts = {"scheduled": 0, "completed": 0, "passes": 0, "left_waiting": 0}
+        self.prepare()
 
     # What a strategy may have otherwise
+
+    def prepare(self) -> None:
+        """Set up what is kept, once; a strategy with options has a constructor of its own."""
 
     def order(self, task: Task) -> Order:
         """Return a task's place in the queue of its party; of equals the first to come is first."""
