@@ -16,7 +16,16 @@ from steelyard.cli.fleet_pages import (
     tasks_page,
     workers_page,
 )
-from steelyard.cli.fleet_reach import JsonFlag, Reach, json_values, pairs, print_json, reached, say
+from steelyard.cli.fleet_reach import (
+    ANYWHERE,
+    JsonFlag,
+    Reach,
+    json_values,
+    pairs,
+    print_json,
+    print_list,
+    say,
+)
 from steelyard.cli.fleet_replay import replay
 from steelyard.cli.fleet_serve import serve
 from steelyard.cli.fleet_submit import app as submit
@@ -60,7 +69,7 @@ def list_tasks(  # noqa: PLR0913  each is a flag
     limit: int = 50,
     after: str | None = None,
     as_json: JsonFlag = False,
-    reach: Reach | None = None,
+    reach: Reach = ANYWHERE,
 ) -> None:
     """List tasks, the latest first.
 
@@ -76,7 +85,7 @@ def list_tasks(  # noqa: PLR0913  each is a flag
         as_json: Print JSON.
         reach: Where the service is.
     """
-    with reached(reach).client() as client:
+    with reach.client() as client:
         found, following = client.tasks(
             limit=limit, after=after or "", state=state, user=user, project=project, kind=kind,
             worker_id=worker,
@@ -90,7 +99,7 @@ def list_tasks(  # noqa: PLR0913  each is a flag
 
 
 @app.command
-def show(task_id: TaskWord, /, *, as_json: JsonFlag = False, reach: Reach | None = None) -> None:
+def show(task_id: TaskWord, /, *, as_json: JsonFlag = False, reach: Reach = ANYWHERE) -> None:
     """Show all that is known of TASK: what it is, how it stands, its result, its attempts.
 
     Args:
@@ -98,7 +107,7 @@ def show(task_id: TaskWord, /, *, as_json: JsonFlag = False, reach: Reach | None
         as_json: Print JSON.
         reach: Where the service is.
     """
-    with reached(reach).client() as client:
+    with reach.client() as client:
         task, attempts = client.task(task_id), client.attempts(task_id)
     if as_json:
         print_json({**task, "attempts": list(attempts)})
@@ -107,7 +116,7 @@ def show(task_id: TaskWord, /, *, as_json: JsonFlag = False, reach: Reach | None
 
 
 @app.command
-def why(task_id: TaskWord, /, *, as_json: JsonFlag = False, reach: Reach | None = None) -> None:
+def why(task_id: TaskWord, /, *, as_json: JsonFlag = False, reach: Reach = ANYWHERE) -> None:
     """Say why TASK is where it is: what it waits for, or what each worker lacks; and who decided.
 
     Args:
@@ -115,7 +124,7 @@ def why(task_id: TaskWord, /, *, as_json: JsonFlag = False, reach: Reach | None 
         as_json: Print JSON.
         reach: Where the service is.
     """
-    with reached(reach).client() as client:
+    with reach.client() as client:
         task = client.task(task_id)
         reasons, decisions = client.why(task_id), client.decisions(task_id)
     if as_json:
@@ -137,7 +146,7 @@ def logs(
     follow: Annotated[bool, Parameter(name=("--follow", "-f"), negative="")] = False,
     stderr: Annotated[bool, Parameter(negative="")] = False,
     attempt: int = 0,
-    reach: Reach | None = None,
+    reach: Reach = ANYWHERE,
 ) -> None:
     """Print what TASK wrote.
 
@@ -149,14 +158,14 @@ def logs(
         reach: Where the service is.
     """
     stream = "stderr" if stderr else "stdout"
-    with reached(reach).client() as client:
+    with reach.client() as client:
         for text in client.logs(task_id, stream, attempt=attempt, follow=follow):
             sys.stdout.write(text)
             sys.stdout.flush()
 
 
 @app.command
-def cancel(*task_ids: TaskWord, reason: str = "", reach: Reach | None = None) -> None:
+def cancel(*task_ids: TaskWord, reason: str = "", reach: Reach = ANYWHERE) -> None:
     """End tasks, wherever they stand.
 
     Args:
@@ -166,26 +175,23 @@ def cancel(*task_ids: TaskWord, reason: str = "", reach: Reach | None = None) ->
     """
     if not task_ids:
         raise UsageError("Say which task", next_step="See: steelyard fleet list")
-    with reached(reach).client() as client:
+    with reach.client() as client:
         for task_id in task_ids:
             client.cancel(task_id, reason)
             print(f"Cancelled {task_id}")
 
 
 @app.command
-def workers(*, as_json: JsonFlag = False, reach: Reach | None = None) -> None:
+def workers(*, as_json: JsonFlag = False, reach: Reach = ANYWHERE) -> None:
     """List workers: what they have, what they hold, when they were heard.
 
     Args:
         as_json: Print JSON.
         reach: Where the service is.
     """
-    with reached(reach).client() as client:
+    with reach.client() as client:
         found = client.workers()
-    if as_json:
-        print_json(list(found))
-    else:
-        print(workers_page(found))
+    print_list(found, workers_page, as_json=as_json)
 
 
 @app.command
@@ -194,7 +200,7 @@ def drain(
     /,
     *,
     undo: Annotated[bool, Parameter(negative="", show_default=False)] = False,
-    reach: Reach | None = None,
+    reach: Reach = ANYWHERE,
 ) -> None:
     """Have WORKER finish what it has and take nothing more.
 
@@ -203,7 +209,7 @@ def drain(
         undo: Have it take tasks again.
         reach: Where the service is.
     """
-    with reached(reach).client() as client:
+    with reach.client() as client:
         client.drain(worker_id, on=not undo)
     print(f"{worker_id} takes tasks again" if undo else f"{worker_id} takes nothing more")
 
@@ -214,7 +220,7 @@ def schedulers(
     use: str | None = None,
     option: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = (),
     as_json: JsonFlag = False,
-    reach: Reach | None = None,
+    reach: Reach = ANYWHERE,
 ) -> None:
     """List schedulers; choose another, which takes over at once.
 
@@ -226,14 +232,11 @@ def schedulers(
     """
     if option and use is None:
         raise UsageError("--option needs --use", got=" ".join(option))
-    with reached(reach).client() as client:
+    with reach.client() as client:
         if use is not None:
             client.use_scheduler(use, **json_values(pairs(option, "--option")))
         found = client.schedulers()
-    if as_json:
-        print_json(list(found))
-    else:
-        print(schedulers_page(found))
+    print_list(found, schedulers_page, as_json=as_json)
 
 
 @app.command
@@ -241,7 +244,7 @@ def events(
     *,
     after: int | None = None,
     task: str = "",
-    reach: Reach | None = None,
+    reach: Reach = ANYWHERE,
 ) -> None:
     """Print what happens, as it does, a line of JSON each, until Ctrl-C.
 
@@ -250,6 +253,6 @@ def events(
         task: Only what happens to this task.
         reach: Where the service is.
     """
-    with reached(reach).client() as client:
+    with reach.client() as client:
         for event in client.events(after, task_id=task):
             print(json.dumps(event, ensure_ascii=False), flush=True)

@@ -7,14 +7,10 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from steelyard.cli.fleet_reach import pairs, say
+from steelyard.cli.fleet_reach import flag, pairs, say
 from steelyard.kernel.errors import EXIT_OK, UsageError
 
 Several = tuple[str, ...]
-
-
-def _flag(name: str, text: str, *, default: bool = False) -> Any:
-    return Parameter(name=name, negative="", show_default=default, help=text)
 
 
 @Parameter(name="*")
@@ -23,12 +19,12 @@ class Security:
     """What Ray's processes show each other."""
 
     token_path: Annotated[
-        str, _flag("--token-file", "File with the cluster's token; ~/.ray/auth_token without it. "
+        str, flag("--token-file", "File with the cluster's token; ~/.ray/auth_token without it. "
                    "A new head makes one.")
     ] = ""  # fmt: skip
-    certificate: Annotated[str, _flag("--tls-cert", "Certificate of Ray's connections, PEM.")] = ""
-    tls_key: Annotated[str, _flag("--tls-key", "Its private key.")] = ""
-    authority: Annotated[str, _flag("--tls-ca", "Certificate of who signed all of them.")] = ""
+    certificate: Annotated[str, flag("--tls-cert", "Certificate of Ray's connections, PEM.")] = ""
+    tls_key: Annotated[str, flag("--tls-key", "Its private key.")] = ""
+    authority: Annotated[str, flag("--tls-ca", "Certificate of who signed all of them.")] = ""
 
 
 def join(  # noqa: PLR0913  each is a flag or a group of them

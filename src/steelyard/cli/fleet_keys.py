@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from cyclopts import App, Parameter
 
 from steelyard.cli.fleet_pages import keys_page
-from steelyard.cli.fleet_reach import JsonFlag, Reach, print_json, reached, say
+from steelyard.cli.fleet_reach import ANYWHERE, JsonFlag, Reach, print_json, print_list, say
 
 _HELP = """Make, list and revoke the keys of a fleet's service; only an admin may.
 
@@ -38,7 +38,7 @@ def create(
     scope: Several = (),
     days: float = 0.0,
     as_json: JsonFlag = False,
-    reach: Reach | None = None,
+    reach: Reach = ANYWHERE,
 ) -> None:
     """Make a key and print its token, this once.
 
@@ -52,7 +52,7 @@ def create(
         as_json: Print JSON.
         reach: Where the service is.
     """
-    with reached(reach).client() as client:
+    with reach.client() as client:
         made = client.create_key(
             name, role, user=user or "", projects=list(project), scopes=list(scope), days=days
         )
@@ -64,19 +64,16 @@ def create(
 
 
 @app.command(name="list")
-def list_keys(*, as_json: JsonFlag = False, reach: Reach | None = None) -> None:
+def list_keys(*, as_json: JsonFlag = False, reach: Reach = ANYWHERE) -> None:
     """List all keys, revoked ones too; secrets are not known to anybody.
 
     Args:
         as_json: Print JSON.
         reach: Where the service is.
     """
-    with reached(reach).client() as client:
+    with reach.client() as client:
         found = client.keys()
-    if as_json:
-        print_json(list(found))
-    else:
-        print(keys_page(found))
+    print_list(found, keys_page, as_json=as_json)
 
 
 @app.command
@@ -85,7 +82,7 @@ def revoke(
     /,
     *,
     as_json: JsonFlag = False,
-    reach: Reach | None = None,
+    reach: Reach = ANYWHERE,
 ) -> None:
     """Have KEY be refused from now on.
 
@@ -94,7 +91,7 @@ def revoke(
         as_json: Print JSON.
         reach: Where the service is.
     """
-    with reached(reach).client() as client:
+    with reach.client() as client:
         key = client.revoke_key(key_id)
     if as_json:
         print_json(key)

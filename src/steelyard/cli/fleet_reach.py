@@ -2,8 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -11,6 +10,11 @@ from cyclopts import Parameter
 
 from steelyard.app.fleet.client import DEFAULT_DIRECTORY, Client
 from steelyard.kernel.errors import UsageError
+
+
+def flag(name: str, text: str, *, default: bool = False) -> Any:
+    """Return what a field of a group of flags is called, and its help."""
+    return Parameter(name=name, negative="", show_default=default, help=text)
 
 
 @Parameter(name="*")
@@ -37,30 +41,36 @@ class Reach:
                   "service is believed by, beside the system's; STEELYARD_FLEET_CA."),
     ] = None  # fmt: skip
 
-    @contextmanager
-    def client(self) -> Iterator[Client]:
-        """Yield a client of the service.
+    def client(self) -> Client:
+        """Return a client of the service; leaving it as a context lets go of the connection.
 
         Raises:
             UsageError: nothing says where it is.
         """
-        with Client(self.url, self.key, directory=self.directory, ca_file=self.ca_file) as client:
-            yield client
+        return Client(self.url, self.key, directory=self.directory, ca_file=self.ca_file)
 
+
+ANYWHERE = Reach()
+"""What is reached where no flag says where: what the environment or the directory names."""
 
 JsonFlag = Annotated[
     bool, Parameter(name="--json", negative="", show_default=False, help="Print JSON.")
 ]
 
 
-def reached(reach: Reach | None) -> Reach:
-    """Return the flags, those of nobody where none was given."""
-    return reach if reach is not None else Reach()
-
-
 def print_json(value: Any) -> None:
     """Print a value as JSON."""
     print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def print_list(
+    found: Sequence[Any], page: Callable[[Sequence[Any]], str], *, as_json: bool
+) -> None:
+    """Print what was found, as a page or as JSON."""
+    if as_json:
+        print_json(list(found))
+    else:
+        print(page(found))
 
 
 def pairs(words: Sequence[str], flag: str) -> dict[str, str]:
@@ -80,13 +90,15 @@ def pairs(words: Sequence[str], flag: str) -> dict[str, str]:
 
 def json_values(texts: dict[str, str]) -> dict[str, Any]:
     """Return texts as the JSON values that they are, or as texts."""
-    values: dict[str, Any] = {}
-    for name, text in texts.items():
-        try:
-            values[name] = json.loads(text)
-        except ValueError:
-            values[name] = text
-    return values
+    return {name: json_value(text) for name, text in texts.items()}
+
+
+def json_value(text: str) -> Any:
+    """Return the JSON value that a text is, or the text."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def say(text: str) -> None:

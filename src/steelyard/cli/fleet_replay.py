@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 from cyclopts import Parameter
 
-from steelyard.cli.fleet_reach import JsonFlag, Reach, print_json, reached, say
+from steelyard.cli.fleet_reach import ANYWHERE, JsonFlag, Reach, print_json, say
 from steelyard.cli.track_pages import plain_table
 from steelyard.kernel.errors import FileError, UsageError
 
@@ -27,7 +27,7 @@ def replay(
     save: Annotated[Path | None, Parameter(show_default=False)] = None,
     plugin_dir: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = (),
     as_json: JsonFlag = False,
-    reach: Reach | None = None,
+    reach: Reach = ANYWHERE,
 ) -> None:
     """Play the fleet's latest tasks on a virtual clock under other schedulers, and compare.
 
@@ -57,7 +57,7 @@ def replay(
         except OSError as error:
             raise FileError(f"Can't read {file}: {error.strerror}") from error
     else:
-        with reached(reach).client() as client:
+        with reach.client() as client:
             data = msgspec.json.encode(client.recording(project=project or "", limit=limit))
             active = next((s["name"] for s in client.schedulers() if s["active"]), "")
     recording = read_recording(data)

@@ -1,6 +1,5 @@
 """`steelyard fleet submit`: one task by its words, or many by a file."""
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,16 @@ from cyclopts import App, Parameter
 
 from steelyard.app.fleet.client import Client
 from steelyard.cli.fleet_pages import clean, coloured
-from steelyard.cli.fleet_reach import JsonFlag, Reach, pairs, print_json, reached, say
+from steelyard.cli.fleet_reach import (
+    ANYWHERE,
+    JsonFlag,
+    Reach,
+    flag,
+    json_value,
+    pairs,
+    print_json,
+    say,
+)
 from steelyard.kernel.errors import EXIT_OK, EXIT_VERDICT, FileError, UsageError
 
 Kind = Literal["command", "pytest", "callable", "benchmark"]
@@ -40,24 +48,20 @@ A file is YAML or JSON: a list of tasks, or `tasks:` and `defaults:`. Each has `
 app = App(name="submit", help=_HELP, help_format="plaintext")
 
 
-def _flag(name: str, text: str) -> Any:
-    return Parameter(name=name, negative="", show_default=False, help=text)
-
-
 @Parameter(name="*")
 @dataclass(frozen=True)
 class Needs:
     """What a worker must have."""
 
-    cores: Annotated[float, _flag("--cores", "CPU cores, taken while it runs.")] = 0.0
-    memory_gb: Annotated[float, _flag("--memory-gb", "Memory, taken while it runs.")] = 0.0
-    gpus: Annotated[int, _flag("--gpus", "GPUs, taken while it runs.")] = 0
-    gpu_memory_gb: Annotated[float, _flag("--gpu-memory-gb", "Memory of each of them.")] = 0.0
-    gpu_model: Annotated[str, _flag("--gpu-model", "Their model: a pattern such as '*H200*'.")] = ""
-    accelerator: Annotated[Several, _flag("--accelerator", "Such as cuda. May be repeated.")] = ()
-    runtime: Annotated[Several, _flag("--runtime", "Such as docker. May be repeated.")] = ()
-    label: Annotated[Several, _flag("--needs-label", "KEY=VALUE. May be repeated.")] = ()
-    worker: Annotated[str, _flag("--on", "Only this worker.")] = ""
+    cores: Annotated[float, flag("--cores", "CPU cores, taken while it runs.")] = 0.0
+    memory_gb: Annotated[float, flag("--memory-gb", "Memory, taken while it runs.")] = 0.0
+    gpus: Annotated[int, flag("--gpus", "GPUs, taken while it runs.")] = 0
+    gpu_memory_gb: Annotated[float, flag("--gpu-memory-gb", "Memory of each of them.")] = 0.0
+    gpu_model: Annotated[str, flag("--gpu-model", "Their model: a pattern such as '*H200*'.")] = ""
+    accelerator: Annotated[Several, flag("--accelerator", "Such as cuda. May be repeated.")] = ()
+    runtime: Annotated[Several, flag("--runtime", "Such as docker. May be repeated.")] = ()
+    label: Annotated[Several, flag("--needs-label", "KEY=VALUE. May be repeated.")] = ()
+    worker: Annotated[str, flag("--on", "Only this worker.")] = ""
 
     def requirements(self) -> dict[str, Any]:
         """Return what is asked for, without what is not."""
@@ -75,19 +79,19 @@ class Needs:
 class About:
     """What is said of a task, beside what it does."""
 
-    name: Annotated[str, _flag("--name", "What people call it.")] = ""
-    project: Annotated[str, _flag("--project", "What it belongs to.")] = ""
-    priority: Annotated[int, _flag("--priority", "Higher first; 0 without it.")] = 0
+    name: Annotated[str, flag("--name", "What people call it.")] = ""
+    project: Annotated[str, flag("--project", "What it belongs to.")] = ""
+    priority: Annotated[int, flag("--priority", "Higher first; 0 without it.")] = 0
     depends_on: Annotated[
-        Several, _flag("--depends-on", "Id of a task that must complete first. May be repeated.")
+        Several, flag("--depends-on", "Id of a task that must complete first. May be repeated.")
     ] = ()
-    retries: Annotated[int, _flag("--retries", "Further tries after it failed by itself.")] = 0
-    timeout_s: Annotated[float, _flag("--timeout", "Seconds that one attempt may run.")] = 3600.0
+    retries: Annotated[int, flag("--retries", "Further tries after it failed by itself.")] = 0
+    timeout_s: Annotated[float, flag("--timeout", "Seconds that one attempt may run.")] = 3600.0
     deadline_s: Annotated[
-        float, _flag("--deadline", "Seconds from now on by which it should have ended.")
+        float, flag("--deadline", "Seconds from now on by which it should have ended.")
     ] = 0.0
     idempotency_key: Annotated[
-        str, _flag("--idempotency-key", "A second task of yours with it is the first one.")
+        str, flag("--idempotency-key", "A second task of yours with it is the first one.")
     ] = ""
 
     def fields(self) -> dict[str, Any]:
@@ -101,14 +105,14 @@ class Ways:
     """How its program runs."""
 
     cwd: Annotated[
-        str, _flag("--cwd", "Directory it runs in; one of its own without it (pytest: this one).")
+        str, flag("--cwd", "Directory it runs in; one of its own without it (pytest: this one).")
     ] = ""
-    env: Annotated[Several, _flag("--env", "KEY=VALUE. May be repeated.")] = ()
-    shards: Annotated[int, _flag("--shards", "pytest: divide the suite into so many tasks.")] = 1
-    reruns: Annotated[int, _flag("--reruns", "pytest: run again what failed; flaky if it passes "
+    env: Annotated[Several, flag("--env", "KEY=VALUE. May be repeated.")] = ()
+    shards: Annotated[int, flag("--shards", "pytest: divide the suite into so many tasks.")] = 1
+    reruns: Annotated[int, flag("--reruns", "pytest: run again what failed; flaky if it passes "
                                  "then.")] = 0  # fmt: skip
     plan: Annotated[
-        str, _flag("--plan", "benchmark: file of a plan, as of `steelyard profile --config`.")
+        str, flag("--plan", "benchmark: file of a plan, as of `steelyard profile --config`.")
     ] = ""
 
 
@@ -123,7 +127,7 @@ def submit(  # noqa: PLR0913  each is a flag or a group of them
     needs: Needs | None = None,
     ways: Ways | None = None,
     as_json: JsonFlag = False,
-    reach: Reach | None = None,
+    reach: Reach = ANYWHERE,
 ) -> int:
     """Submit tasks and print their ids; with --wait, end with 1 when one does not complete.
 
@@ -154,7 +158,7 @@ def submit(  # noqa: PLR0913  each is a flag or a group of them
             **(about or About()).fields(), "requirements": (needs or Needs()).requirements(),
         }  # fmt: skip
         tasks = [task] * max(count, 1)
-    with reached(reach).client() as client:
+    with reach.client() as client:
         answers = client.submit(tasks)
         return _report(client, answers, wait=wait, as_json=as_json)
 
@@ -261,17 +265,10 @@ def _arguments(words: Sequence[str]) -> tuple[list[Any], dict[str, Any]]:
     for word in words:
         name, equals, value = word.partition("=")
         if equals and name.isidentifier():
-            kwargs[name] = _value(value)
+            kwargs[name] = json_value(value)
         else:
-            args.append(_value(word))
+            args.append(json_value(word))
     return args, kwargs
-
-
-def _value(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
 
 
 def _plan(name: str) -> dict[str, Any]:
