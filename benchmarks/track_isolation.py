@@ -5,15 +5,20 @@
 A script logs 50,000 points between steps of work, to the journal alone and with three mirrors (a
 fast one, one that takes 50 points in 0.1 s, one that refuses every connection), in turns. A pair of
 runs that follow each other gives one ratio, so that what a busy machine does to both drops out.
+A third run has a stranger beside it that computes as much as the mirrors and touches nothing of the
+script's: what two busy processors of this host take from each other, whoever keeps them busy.
 Then the slow and the dead one are as fast as any, and `track sync` delivers the rest.
 """
 
+import math
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -24,7 +29,7 @@ from steelyard.app.track.experiment import Experiment
 from steelyard.app.track.syncing import sync
 
 POINTS = 50_000
-ROUNDS = 9
+ROUNDS = 25
 STEP_WORK = 4_000
 FAST_MAX_S = 20.0
 LABELS = ("fast", "slow", "dead")
@@ -77,6 +82,27 @@ def _alone(directory: Path, points: int) -> Arm:
     return arm
 
 
+_STRANGER = """
+import sys, time
+share = float(sys.argv[1])
+while True:
+    begun = time.perf_counter()
+    while time.perf_counter() - begun < 0.05 * share:
+        sum(range(1000))
+    time.sleep(0.05 * (1 - share))
+"""
+
+
+def _beside_stranger(directory: Path, points: int, share: float) -> Arm:
+    """Run the script beside a process that keeps a processor busy for this share of the time."""
+    stranger = subprocess.Popen([sys.executable, "-c", _STRANGER, f"{share:.3f}"])
+    try:
+        return _alone(directory, points)
+    finally:
+        stranger.kill()
+        stranger.wait()
+
+
 def _mirrored(directory: Path, points: int) -> Arm:
     experiment, arm = _script(directory, points, list(LABELS))
     arm.fast_s = _until(
@@ -121,47 +147,65 @@ def _caught_up(directory: Path, arm: Arm, points: int) -> list[list[str]]:
     return rows
 
 
-def _percent(ratios: list[float]) -> str:
-    return f"{(statistics.median(ratios) - 1) * 100:+.2f} %"
+def _percent(ratio: float) -> str:
+    return f"{(ratio - 1) * 100:+.2f} %"
 
 
-def _spread(ratios: list[float]) -> str:
-    low, high = min(ratios), max(ratios)
-    return f"{(low - 1) * 100:+.2f} to {(high - 1) * 100:+.2f} %"
+def _interval(ratios: list[float]) -> str:
+    """Return where the median lies with 95 % confidence: order statistics, of no distribution."""
+    ordered = sorted(ratios)
+    below = max(0, math.floor((len(ordered) - 1.96 * math.sqrt(len(ordered))) / 2))
+    return f"{_percent(ordered[below])} to {_percent(ordered[-1 - below])}"
+
+
+def _delays(rounds: list[tuple[Arm, Arm, Arm]]) -> list[list[str]]:
+    rows = []
+    for what, field in (("CPU time", "cpu_s"), ("wall time", "wall_s")):
+        seconds = [[float(getattr(arm, field)) for arm in arms] for arms in rounds]
+        mirrored = [run[1] / run[0] for run in seconds]
+        beside = [run[2] / run[0] for run in seconds]
+        rows.append([
+            what, f"{statistics.median(run[0] for run in seconds):.2f}",
+            _percent(statistics.median(mirrored)), _interval(mirrored),
+            _percent(statistics.median(beside)), _interval(beside),
+        ])  # fmt: skip
+    return rows
 
 
 def _tables(directory: Path, points: int, rounds: int) -> list[str]:
-    pairs = []
+    arms = []
+    share = 0.5
     for number in range(rounds):
-        # Which comes first changes too: a machine that gets busier favours neither.
-        if number % 2:
-            mirrored = _mirrored(directory, points)
-            pairs.append((_alone(directory, points), mirrored))
-        else:
-            pairs.append((_alone(directory, points), _mirrored(directory, points)))
-        print(f"pair {number + 1} of {rounds}", file=sys.stderr, flush=True)
-    walls = [mirrored.wall_s / alone.wall_s for alone, mirrored in pairs]
-    cpus = [mirrored.cpu_s / alone.cpu_s for alone, mirrored in pairs]
-    last = pairs[-1][1]
-    fast = [mirrored.fast_s for _, mirrored in pairs]
-    delay = [
-        ["wall time", f"{pairs[-1][0].wall_s:.2f}", _percent(walls), _spread(walls)],
-        ["CPU time", f"{pairs[-1][0].cpu_s:.2f}", _percent(cpus), _spread(cpus)],
-    ]
-    used = [mirrored.mirrors_cpu_s for _, mirrored in pairs]
+        # Which comes first changes too: a machine that gets busier favours none.
+        todo = (
+            partial(_alone, directory, points),
+            partial(_mirrored, directory, points),
+            partial(_beside_stranger, directory, points, share),
+        )
+        order = [(number + place) % len(todo) for place in range(len(todo))]
+        done = {which: todo[which]() for which in order}
+        share = min(1.0, done[1].mirrors_cpu_s / done[1].wall_s)
+        arms.append((done[0], done[1], done[2]))
+        print(f"round {number + 1} of {rounds}", file=sys.stderr, flush=True)
+    mirrored = [each[1] for each in arms]
     mirrors = [
         [what, f"{statistics.median(seconds):.2f}", f"{max(seconds):.2f}"]
         for what, seconds in (
-            ("the fast one has all, s after the last point", fast),
-            ("CPU of all three, the process that forks them included, s", used),
+            ("the fast one has all, s after the last point", [arm.fast_s for arm in mirrored]),
+            (
+                "CPU of all three, the process that forks them included, s",
+                [arm.mirrors_cpu_s for arm in mirrored],
+            ),
         )
     ]
     head = ["mirror", "at the script's end", "after sync", "sent again", "dropped", "sync, s",
             "whole and in order"]  # fmt: skip
+    delay = [f"{points:,} points, {rounds} rounds", "journal alone, s", "more with mirrors",
+             "95 % of the median", "more beside a stranger", "95 % of the median"]  # fmt: skip
     return [
-        table([f"{points:,} points", "journal alone, s", "more with mirrors", "all pairs"], delay),
+        table(delay, _delays(arms)),
         table(["three mirrors", "median", "largest"], mirrors),
-        table(head, _caught_up(directory, last, points)),
+        table(head, _caught_up(directory, mirrored[-1], points)),
     ]
 
 
