@@ -65,13 +65,28 @@ def test_capabilities_go_there_and_back():
     assert in_words(told | {"accelerators": ["cuda", "webgpu"]}) == CAPABILITIES
 
 
+def test_no_gpu_memory_is_no_gpu():
+    """A worker is told to plugins as one with 0 GB where it has no GPU; that goes back as well."""
+    told = {"hardware_type": "cpu", "cpu_cores": 8, "memory_gb": 16, "gpus": []}
+    words = in_words(told | {"accelerators": []})
+    assert words["gpu_memory_gb"] == 0
+    assert capabilities_of(words).gpus == ()
+    assert requirements_of({"gpu_memory_gb": 0}).gpus == 0
+
+
+def test_a_gpu_has_the_model_that_is_said():
+    found = capabilities_of({"gpu_memory_gb": 141, "gpu_model": "H200"})
+    assert found.gpus == (Gpu(model="H200", memory_gb=141.0),)
+    assert "gpu_model" not in found.labels
+
+
 def test_requirements_are_in_the_words_of_capabilities():
     found = requirements_of({"gpu_memory_gb": 4, "supports_cuda": True, "hardware_type": "gpu"})
     assert (found.gpus, found.gpu_memory_gb, found.accelerators) == (1, 4.0, ("cuda",))
     assert found.labels == {"hardware_type": "gpu"}
 
 
-@pytest.mark.parametrize("wrong", [{"memory": 3}, {"memory_gb": "much"}])
+@pytest.mark.parametrize("wrong", [{"memory": 3}, {"memory_gb": "much"}, {"gpu_memory_gb": "much"}])
 def test_a_wrong_word_is_named(wrong):
     with pytest.raises(UsageError, match="memory"):
         capabilities_of(wrong)

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from steelyard.domain.fleet.hooks import FleetHook
 from steelyard.kernel.errors import PluginError, SteelyardError, did_you_mean
 from steelyard.plugins.hooks import Event, HookTable
 from steelyard.plugins.spec import PluginSpec
@@ -39,28 +40,8 @@ class PluginType(Enum):
     CUSTOM = "custom"
 
 
-class HookType(Enum):
-    """The coordinator's events. Events of one's own are plain text wherever a hook is named."""
-
-    COORDINATOR_STARTUP = "coordinator_startup"
-    COORDINATOR_SHUTDOWN = "coordinator_shutdown"
-    TASK_CREATED = "task_created"
-    TASK_ASSIGNED = "task_assigned"
-    TASK_STARTED = "task_started"
-    TASK_COMPLETED = "task_completed"
-    TASK_FAILED = "task_failed"
-    TASK_CANCELLED = "task_cancelled"
-    WORKER_REGISTERED = "worker_registered"
-    WORKER_DISCONNECTED = "worker_disconnected"
-    WORKER_FAILED = "worker_failed"
-    WORKER_RECOVERED = "worker_recovered"
-    RECOVERY_STARTED = "recovery_started"
-    RECOVERY_COMPLETED = "recovery_completed"
-    RECOVERY_FAILED = "recovery_failed"
-
-
-def _event_name(hook_type: HookType | str) -> str:
-    return hook_type.value if isinstance(hook_type, HookType) else str(hook_type)
+HookType = FleetHook
+"""The coordinator's events. Events of one's own are plain text wherever a hook is named."""
 
 
 class Plugin(ABC):
@@ -101,7 +82,7 @@ class Plugin(ABC):
 
         Returns False when it is registered there already, or can't be called.
         """
-        event = _event_name(hook_type)
+        event = str(hook_type)
         # Who invokes the hook decides its arguments, so none are fixed here.
         self._hooks.declare(Event(event, None))
         if any(handler.call == callback for handler in self._hooks.handlers(event)):
@@ -115,7 +96,7 @@ class Plugin(ABC):
 
     def unregister_hook(self, hook_type: HookType | str, callback: Callable[..., Any]) -> bool:
         """Forget `callback` at an event; returns False when it was not registered there."""
-        return self._hooks.unregister(_event_name(hook_type), callback)
+        return self._hooks.unregister(str(hook_type), callback)
 
     async def invoke_hook(self, hook_type: HookType | str, *args: Any, **kwargs: Any) -> list[Any]:
         """Call this plugin's callbacks of an event; returns what those returned that succeeded.
@@ -123,7 +104,7 @@ class Plugin(ABC):
         A callback that raises or hangs is logged and counted; after three failures in a row the
         plugin is quarantined.
         """
-        event = _event_name(hook_type)
+        event = str(hook_type)
         if not self.enabled or event not in self._hooks.events:
             return []
         results = await self._runner.fire(event, *args, **kwargs)

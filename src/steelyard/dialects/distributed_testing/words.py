@@ -5,11 +5,13 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from steelyard.domain.fleet.requirements import Capabilities, Gpu, Requirements
+from steelyard.domain.fleet.requirements import Capabilities, Requirements
 from steelyard.kernel.errors import UsageError, did_you_mean
 
 _T = TypeVar("_T", bound=msgspec.Struct)
 _SUPPORTS = "supports_"
+GPU_MEMORY = "gpu_memory_gb"
+GPU_MODEL = "gpu_model"
 TYPE_LABEL = "type"
 HARDWARE_LABEL = "hardware_type"
 
@@ -17,20 +19,27 @@ HARDWARE_LABEL = "hardware_type"
 def capabilities_of(told: Mapping[str, Any]) -> Capabilities:
     """Return what a worker has: `gpu_memory_gb` means a GPU, `supports_x` the accelerator x.
 
-    Texts under other names become labels.
+    `gpu_model` is that GPU's model; `gpus` says it better than both. Texts under other names become
+    labels.
 
     Raises:
         UsageError: a value is of the wrong type, or a name is not known.
     """
     rest = dict(told)
-    gpu_gb = rest.pop("gpu_memory_gb", None)
+    gpu = {"memory_gb": rest.pop(GPU_MEMORY, 0), "model": rest.pop(GPU_MODEL, "")}
     accelerators = _supported(rest)
     labels = dict(rest.pop("labels", {})) | _texts(rest, Capabilities)
     labels.setdefault(HARDWARE_LABEL, str(rest.get("hardware_type", "cpu")))
-    if gpu_gb is not None:
-        rest["gpus"] = (Gpu(memory_gb=float(gpu_gb)),)
+    if gpu["memory_gb"]:
+        rest.setdefault("gpus", (gpu,))
     rest["accelerators"] = (*rest.get("accelerators", ()), *accelerators)
     return _converted("capabilities", rest | {"labels": labels}, Capabilities)
+
+
+def is_capability(name: str) -> bool:
+    """Tell whether a name is one of those by which `capabilities_of` reads more than texts."""
+    fields = Capabilities.__struct_fields__
+    return name in (*fields, GPU_MEMORY, GPU_MODEL) or name.startswith(_SUPPORTS)
 
 
 def requirements_of(told: Mapping[str, Any]) -> Requirements:
@@ -40,7 +49,7 @@ def requirements_of(told: Mapping[str, Any]) -> Requirements:
         UsageError: a value is of the wrong type, or a name is not known.
     """
     rest = dict(told)
-    if "gpu_memory_gb" in rest:
+    if rest.get(GPU_MEMORY):
         rest.setdefault("gpus", 1)
     accelerators = _supported(rest)
     labels = dict(rest.pop("labels", {})) | _texts(rest, Requirements)
@@ -56,7 +65,7 @@ def in_words(capabilities: Mapping[str, Any]) -> dict[str, Any]:
         "hardware_type": capabilities["hardware_type"],
         "cpu_cores": capabilities["cpu_cores"],
         "memory_gb": capabilities["memory_gb"],
-        "gpu_memory_gb": max((gpu["memory_gb"] for gpu in gpus), default=0),
+        GPU_MEMORY: max((gpu["memory_gb"] for gpu in gpus), default=0),
         **{_SUPPORTS + name: name in capabilities["accelerators"] for name in sorted(known)},
     }
 

@@ -110,3 +110,15 @@ async def test_an_authors_scheduler_in_a_directory_is_found_and_used(tmp_path):
     assert await chooser.schedule_task("t", {"type": "model_test"}, WORKERS, FREE) == "worker-2"
     full = {"worker-1": 0, "worker-2": 2}
     assert await chooser.schedule_task("u", {"type": "model_test"}, WORKERS, full) == "worker-1"
+
+
+async def test_facts_of_a_worker_that_are_no_capabilities_hold_nothing_up():
+    """What a worker has and what a task needs are in the words of registrations."""
+    chooser = SchedulerCoordinator()
+    await chooser.initialize()
+    workers = {name: {**facts, "last_seen": 17.5, "rack": 3} for name, facts in WORKERS.items()}
+    for needs in ({"gpu_memory_gb": 8, "supports_cuda": True}, {"hardware_type": "gpu"}):
+        task = {"type": "model_test", "requirements": needs}
+        assert await chooser.schedule_task("t", task, workers, FREE) == "worker-1"
+    on_the_rack = {"type": "model_test", "requirements": {"labels": {"rack": "4"}}}
+    assert await chooser.schedule_task("t", on_the_rack, workers, FREE) is None

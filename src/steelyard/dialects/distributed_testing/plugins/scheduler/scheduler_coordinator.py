@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from steelyard.app.fleet.one_task import place_one
 from steelyard.app.fleet.schedulers import class_name
+from steelyard.dialects.distributed_testing.one_task import place_one
 from steelyard.dialects.distributed_testing.plugins.scheduler.scheduler_plugin_interface import (
     SchedulingStrategy,
 )

@@ -3,45 +3,15 @@
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-
+from steelyard.dialects.distributed_testing.words import (
+    capabilities_of,
+    is_capability,
+    requirements_of,
+)
 from steelyard.domain.fleet.model import Task, TaskSpec, Worker, seconds
 from steelyard.domain.fleet.ports import Free, Scheduler
-from steelyard.domain.fleet.requirements import Capabilities, Gpu, Requirements, Room
+from steelyard.domain.fleet.requirements import Room
 from steelyard.kernel.errors import UsageError
-
-
-def capabilities_of(data: Mapping[str, Any]) -> Capabilities:
-    """Return capabilities from plain values: the fields of `Capabilities`, or the words of users.
-
-    `gpu_memory_gb` is one GPU of that size, unless `gpus` says otherwise; `supports_cuda`,
-    `supports_webgpu` and their like are accelerators. Other words are labels.
-
-    Raises:
-        UsageError: a value is not what its name says.
-    """
-    fields = set(Capabilities.__struct_fields__)
-    known = {key: value for key, value in data.items() if key in fields}
-    memory_gb = float(data.get("gpu_memory_gb") or 0.0)
-    if memory_gb and "gpus" not in known:
-        known["gpus"] = [Gpu(model=str(data.get("gpu_model", "")), memory_gb=memory_gb)]
-    supports = [
-        key.removeprefix("supports_")
-        for key, value in data.items()
-        if key.startswith("supports_") and value
-    ]
-    known["accelerators"] = list(dict.fromkeys([*known.get("accelerators", ()), *supports]))
-    spoken = {"gpu_memory_gb", "gpu_model", "slots"}
-    others = {
-        key: str(value)
-        for key, value in data.items()
-        if key not in fields | spoken and not key.startswith("supports_")
-    }
-    known["labels"] = {**others, **dict(known.get("labels", {}))}
-    try:
-        return msgspec.convert(msgspec.to_builtins(known), Capabilities)
-    except msgspec.ValidationError as error:
-        raise UsageError(f"These capabilities can't be read: {error}") from None
 
 
 def task_of(task_id: str, data: Mapping[str, Any]) -> Task:
@@ -51,7 +21,7 @@ def task_of(task_id: str, data: Mapping[str, Any]) -> Task:
         UsageError: a value is not what its name says.
     """
     try:
-        needs = msgspec.convert(dict(data.get("requirements") or {}), Requirements)
+        needs = requirements_of(dict(data.get("requirements") or {}))
         labels = {str(k): str(v) for k, v in dict(data.get("labels") or {}).items()}
         spec = TaskSpec(
             task_id=task_id,
@@ -64,7 +34,7 @@ def task_of(task_id: str, data: Mapping[str, Any]) -> Task:
             requirements=needs,
             labels=labels,
         )
-    except (msgspec.ValidationError, TypeError, ValueError) as error:
+    except (TypeError, ValueError) as error:
         raise UsageError(f"Task {task_id} can't be read: {error}") from None
     return Task(spec=spec)
 
@@ -91,9 +61,8 @@ def place_one(
         held = load.get(name, 0)
         slots = int(facts.get("slots") or 0) or held + 1
         holds = {-number: f"{name}/{number}" for number in range(1, held + 1)}
-        workers[name] = Worker(
-            worker_id=name, capabilities=capabilities_of(facts), slots=slots, holds=holds
-        )
+        has = capabilities_of(_of_capabilities(facts))
+        workers[name] = Worker(worker_id=name, capabilities=has, slots=slots, holds=holds)
     free = [Free(worker, Room.of(worker.capabilities)) for worker in workers.values()]
     scheduler.added(task)
     for proposal in scheduler.propose(free, workers, now_ns):
@@ -103,3 +72,12 @@ def place_one(
             return proposal.worker_id
     scheduler.removed(task_id)
     return None
+
+
+def _of_capabilities(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is told of a worker; it is registered already, so unknown words are no errors."""
+    return {
+        name: value if is_capability(name) else str(value)
+        for name, value in facts.items()
+        if name != "slots"
+    }
