@@ -1,13 +1,10 @@
 """An OpenTelemetry collector gets what was logged: read back by a receiver of OTLP/HTTP."""
 
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-
 import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
-    ExportMetricsServiceRequest,
     ExportMetricsServiceResponse,
 )
+from otlp_receiver import Collector
 
 from steelyard.builtin.backend import otel
 from steelyard.domain.track.events import Artifact, Metric, Params, RunEnded
@@ -19,78 +16,34 @@ VERIFIED = frozenset({"metrics", "params", "tags", "status"})
 OURS = ("service.", "steelyard.", "host.")
 
 
-class Receiver:
-    """Takes metrics as a collector does; `answers` are what the next requests get."""
+def gauges(collector):
+    """Yield resource, name and points of each gauge, in the order of arrival."""
+    for request in collector.requests:
+        for resource in request.resource_metrics:
+            for scope in resource.scope_metrics:
+                for metric in scope.metrics:
+                    assert metric.WhichOneof("data") == "gauge"
+                    told = attributes(resource.resource)
+                    yield told, metric.name, metric.gauge.data_points
 
-    def __init__(self):
-        self.requests, self.headers, self.answers, self.refuse = [], [], [], lambda _: False
-        receiver = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self):
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                status, answer = receiver.take(self.path, dict(self.headers), body)
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(answer)))
-                self.end_headers()
-                self.wfile.write(answer)
-
-            def log_message(self, *_):
-                """Say nothing."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True  # one may wait for a client that never says goodbye
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/v1/metrics"
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(0.05,), daemon=True
-        )
-        self._thread.start()
-
-    def take(self, path, headers, body):
-        request = ExportMetricsServiceRequest.FromString(body)
-        status, answer = self.answers.pop(0) if self.answers else (200, b"")
-        if path != "/v1/metrics":
-            return 404, b""
-        if self.refuse(request):
-            return 400, b""
-        if status == 200:
-            self.requests.append(request)
-            self.headers.append(headers)
-        return status, answer
-
-    def stop(self):
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-    def gauges(self):
-        """Yield resource, name and points of each gauge, in the order of arrival."""
-        for request in self.requests:
-            for resource in request.resource_metrics:
-                for scope in resource.scope_metrics:
-                    for metric in scope.metrics:
-                        assert metric.WhichOneof("data") == "gauge"
-                        told = attributes(resource.resource)
-                        yield told, metric.name, metric.gauge.data_points
-
-    def read(self, _=None):
-        kept, runs = ReadBack(), set()
-        for resource, name, points in self.gauges():
-            runs.add(resource["service.instance.id"])
-            for point in points:
-                told = attributes(point)
-                if name == otel.PARAMS:
-                    kept.params.update(told)
-                elif name == otel.TAGS:
-                    kept.tags.update(told)
-                elif name == otel.ENDED:
-                    kept.status = told["status"]
-                else:
-                    kept.metrics.setdefault(name, []).append((told["step"], point.as_double))
-        kept.runs = max(1, len(runs))
-        return kept
+def read(collector):
+    """Return what a collector has of runs."""
+    kept, runs = ReadBack(), set()
+    for resource, name, points in gauges(collector):
+        runs.add(resource["service.instance.id"])
+        for point in points:
+            told = attributes(point)
+            if name == otel.PARAMS:
+                kept.params.update(told)
+            elif name == otel.TAGS:
+                kept.tags.update(told)
+            elif name == otel.ENDED:
+                kept.status = told["status"]
+            else:
+                kept.metrics.setdefault(name, []).append((told["step"], point.as_double))
+    kept.runs = max(1, len(runs))
+    return kept
 
 
 def attributes(holder):
@@ -103,9 +56,9 @@ def same_param(kept, given):
 
 @pytest.fixture
 def receiver():
-    made = Receiver()
+    made = Collector()
     yield made
-    made.stop()
+    made.close()
 
 
 @pytest.fixture
@@ -127,14 +80,14 @@ class TestOtel(BackendContract):
         by_directory = {}
 
         def at(directory):
-            return by_directory.setdefault(directory, Receiver())
+            return by_directory.setdefault(directory, Collector())
 
         yield BackendSubject(
             otel.OtelBackend, lambda directory: otel.OtelBackend(at(directory).url),
-            lambda directory: at(directory).read(), verified=VERIFIED, same_param=same_param,
+            lambda directory: read(at(directory)), verified=VERIFIED, same_param=same_param,
         )  # fmt: skip
         for one in by_directory.values():
-            one.stop()
+            one.close()
 
 
 def test_the_manifest_claims_what_is_read_back_here():
@@ -144,7 +97,7 @@ def test_the_manifest_claims_what_is_read_back_here():
 
 def test_each_value_is_a_point_with_its_own_time_and_the_run_in_its_resource(backend, receiver):
     backend.log([metric(float(step), step) for step in range(1_000)])
-    resource, name, points = list(receiver.gauges())[-1]
+    resource, name, points = list(gauges(receiver))[-1]
     assert name == "m"
     assert [p.time_unix_nano for p in points] == [
         1_780_000_000_000_000_001 + s for s in range(1000)
@@ -160,7 +113,7 @@ def test_a_collector_that_is_down_raises_and_the_batch_arrives_later(backend, re
         backend.log([metric(1.0)])
     assert receiver.url in str(caught.value)
     assert backend.log([metric(1.0)]).taken == 1
-    assert receiver.read().metrics == {"m": [(0, 1.0)]}
+    assert read(receiver).metrics == {"m": [(0, 1.0)]}
 
 
 def test_a_port_where_nobody_listens_raises_in_time():
@@ -185,7 +138,7 @@ def test_a_point_that_the_collector_will_never_take_is_found_and_all_others_arri
         refused += [pending[index].step for index in delivery.refused]
         pending = pending[delivery.taken :]
     assert refused == [13]
-    assert [step for step, _ in receiver.read().metrics["m"]] == [s for s in range(40) if s != 13]
+    assert [step for step, _ in read(receiver).metrics["m"]] == [s for s in range(40) if s != 13]
 
 
 def test_points_that_the_collector_rejects_are_counted_with_its_reason(backend, receiver):
@@ -207,7 +160,7 @@ def test_without_steps_a_metric_is_one_time_series(receiver):
     backend.open(facts())
     backend.log([metric(1.0), metric(2.0, 1)])
     backend.close(RunEnded(status="finished"))
-    (points,) = [points for _, name, points in receiver.gauges() if name == "m"]
+    (points,) = [points for _, name, points in gauges(receiver) if name == "m"]
     assert [attributes(point) for point in points] == [{"source": "script"}] * 2
     assert {key.lower(): value for key, value in receiver.headers[0].items()}["x-scope"] == "team"
 
@@ -218,4 +171,4 @@ def test_the_environment_says_where_the_collector_is(receiver, monkeypatch):
     backend.open(facts())
     backend.log([Params(values={"big": 2**70, "list": [1], "text": "ü"}, wall_ns=5)])
     backend.close(None)
-    assert receiver.read().params == {"big": str(2**70), "list": "[1]", "text": "ü"}
+    assert read(receiver).params == {"big": str(2**70), "list": "[1]", "text": "ü"}
