@@ -61,7 +61,6 @@ class Collector:
 
     def close(self) -> None:
         """Stop."""
-        self._over.set()
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
@@ -75,20 +74,3 @@ class Collector:
             for scope in resource.scope_metrics
             for metric in scope.metrics
         }
-
-    def spans(self) -> list[Any]:
-        """Return all spans."""
-        return [
-            span
-            for request in self.traces
-            for resource in request.resource_spans
-            for scope in resource.scope_spans
-            for span in scope.spans
-        ]
-
-
-def attributes_of(part: Any) -> dict[str, Any]:
-    """Return the attributes of a span, event, link or resource, as plain values."""
-    return {
-        pair.key: getattr(pair.value, pair.value.WhichOneof("value")) for pair in part.attributes
-    }
