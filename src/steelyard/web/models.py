@@ -8,6 +8,7 @@ import msgspec
 from fastapi import Request
 from msgspec import Meta
 
+from steelyard.app.fleet.trace_context import parse
 from steelyard.domain.fleet.access import AccessKey, Permission, Role
 from steelyard.domain.fleet.model import Backoff, TaskSpec, seconds
 from steelyard.domain.fleet.requirements import Requirements
@@ -24,6 +25,7 @@ _TEXT = r"^[^\x00-\x1f\x7f]*$"
 TaskId = Annotated[str, Meta(pattern=ID_PATTERN)]
 Word = Annotated[str, Meta(max_length=200, pattern=_TEXT)]
 Name = Annotated[str, Meta(min_length=1, max_length=200, pattern=_TEXT)]
+TRACEPARENT_PATTERN = r"^$|^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$"
 Labels = Annotated[dict[Word, Word], Meta(max_length=64)]
 Seconds = Annotated[float, Meta(ge=0, le=1e9)]
 T = TypeVar("T", bound=msgspec.Struct)
@@ -39,6 +41,8 @@ class TaskIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         depends_on: ids of tasks, or names of others in the same request.
         deadline_s: seconds from now on by which it should have ended, 0 for never.
         user: whom it is booked to; only admins may name another than themselves.
+        traceparent: the span that it belongs to, as W3C's header of that name says it; that of the
+            request where it is empty.
     """
 
     kind: Name
@@ -59,6 +63,7 @@ class TaskIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     idempotency_key: Word = ""
     estimate_s: Seconds = 0.0
     labels: Labels = {}
+    traceparent: Annotated[str, Meta(pattern=TRACEPARENT_PATTERN)] = ""
 
 
 class TasksIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -188,8 +193,13 @@ def _is_unicode(text: str) -> bool:
     return text.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
-def specs_of(tasks: Sequence[TaskIn], key: AccessKey, now_ns: int) -> tuple[TaskSpec, ...]:
+def specs_of(
+    tasks: Sequence[TaskIn], key: AccessKey, now_ns: int, traceparent: str = ""
+) -> tuple[TaskSpec, ...]:
     """Return the tasks of a submission as the fleet takes them.
+
+    `traceparent` is that of the request, for tasks that have none of their own; one that is none is
+    left out, as the standard says.
 
     Raises:
         RequestError: 403, they are of a project or a user that the key may not submit for.
@@ -199,6 +209,8 @@ def specs_of(tasks: Sequence[TaskIn], key: AccessKey, now_ns: int) -> tuple[Task
     by_name: dict[str, list[str]] = {}
     for task, task_id in zip(tasks, ids, strict=True):
         by_name.setdefault(task.name or task_id, []).append(task_id)
+    context = parse(traceparent)
+    trace = context.header if context is not None else ""
     known, problems, specs = set(ids), [], []
     for task, task_id in zip(tasks, ids, strict=True):
         project = task.project or (key.projects[0] if key.projects else "")
@@ -214,7 +226,8 @@ def specs_of(tasks: Sequence[TaskIn], key: AccessKey, now_ns: int) -> tuple[Task
             TaskSpec(
                 task_id=task_id, project=project, user=task.user or key.user,
                 depends_on=tuple(dict.fromkeys(depends_on)), submitted_ns=now_ns,
-                deadline_ns=now_ns + seconds(task.deadline_s) if task.deadline_s else 0, **rest,
+                deadline_ns=now_ns + seconds(task.deadline_s) if task.deadline_s else 0,
+                traceparent=task.traceparent or trace, **rest,
             )
         )  # fmt: skip
     if problems:

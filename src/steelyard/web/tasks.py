@@ -36,9 +36,13 @@ NUMBER = {"type": "integer"}
     "/tasks", **allows(Permission.TASKS_SUBMIT, body="TasksIn", answer=listed("Submission"))
 )
 async def submit(request: Request, given: Given, key: Key) -> Response:
-    """Take tasks up together; each is answered: taken, known already, or refused and why."""
+    """Take tasks up together; each is answered: taken, known already, or refused and why.
+
+    A header `traceparent` makes them part of the sender's trace.
+    """
     submission = await body_of(request, TasksIn)
-    specs = specs_of(submission.tasks, key, given.clock.wall_ns())
+    trace = request.headers.get("traceparent", "")
+    specs = specs_of(submission.tasks, key, given.clock.wall_ns(), trace)
     return json_of({"items": await given.coordinator.submit(specs)})
 
 

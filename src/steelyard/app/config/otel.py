@@ -18,14 +18,21 @@ def _lowered(value: object) -> object:
 
 def metrics_url(value: str | None) -> str | None:
     """Return a collector's full URL for metrics, of a HOST:PORT or of a URL."""
-    if value is None:
-        return None
+    return None if value is None else collector_url(value, METRICS_PATH)
+
+
+def collector_url(value: str, path: str) -> str:
+    """Return a collector's full URL for one kind of telemetry; `path` is where none is given.
+
+    Raises:
+        ValueError: it is neither HOST:PORT nor a URL, or names a user.
+    """
     parts = urlsplit(value if "://" in value else f"http://{value}")
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError("HOST:PORT or a URL of a collector")
     if "@" in parts.netloc:
         raise ValueError("a URL without user and password; OTEL_EXPORTER_OTLP_HEADERS holds them")
-    return parts._replace(path=parts.path.rstrip("/") or METRICS_PATH).geturl()
+    return parts._replace(path=parts.path.rstrip("/") or path).geturl()
 
 
 class OtelConfig(Section):

@@ -8,11 +8,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import msgspec
+
 from steelyard.app.composition import standard_host
 from steelyard.app.fleet import submitting
 from steelyard.app.fleet.errors import RefusedError, UnknownWorkerError
 from steelyard.app.fleet.hooks import Announcer, Listener, kept_arguments
-from steelyard.app.fleet.metrics import RATED, FleetMetrics, Rates, of_book
+from steelyard.app.fleet.metrics import FleetMetrics
+from steelyard.app.fleet.observing import Observers, of_reign
 from steelyard.app.fleet.office import Office
 from steelyard.app.fleet.parts import Parts, SchedulerInfo
 from steelyard.app.fleet.plugins import FleetPlugins, task_runs
@@ -70,10 +73,12 @@ class Coordinator:
             self, self.hooks, self.host.border, self.settings.hook_timeout_s
         )
         self._plugins = FleetPlugins(self.host, self, self._announcer)
-        self._office = Office(self.settings, self._parts, self.name, self._clock, self._heard)
+        self._observers = Observers(self.settings, self.name, self._clock)
+        self._office = Office(
+            self.settings, self._parts, self.name, self._clock, self._heard, self._observers
+        )
         self._reader = FleetReader(self._office, self.settings, self._clock)
         self._runs = task_runs(self.settings, self._reader, self._announcer)
-        self._rates = Rates(self._clock.wall_ns())
         self._news = asyncio.Event()
 
     async def __aenter__(self) -> Self:
@@ -118,6 +123,7 @@ class Coordinator:
             self._announcer.start()
             if self._runs is not None:
                 self._runs.start()
+            self._observers.start(self._reader.queries)
             await self._office.hold()
         except BaseException:
             await self.stop()
@@ -138,11 +144,12 @@ class Coordinator:
         await self._announcer.stop(self.settings.stop_s)
         if self._runs is not None:
             await self._runs.stop(self.settings.stop_s)
+        await self._observers.stop()
         await self._plugins.stop()
         self._office.close()
 
     async def _heard(self, item: Happened) -> None:
-        self._rates.count(item.name, item.at_ns)
+        self._observers.heard(item)
         news, self._news = self._news, asyncio.Event()
         news.set()
         await self._announcer.put(item)
@@ -309,7 +316,7 @@ class Coordinator:
             ConfigError: its options are wrong.
             LostLeadershipError: another coordinator leads.
         """
-        self._office.use_scheduler(name, dict(options or {}))
+        await self._office.use_scheduler(name, dict(options or {}))
 
     # What happens
 
@@ -368,24 +375,15 @@ class Coordinator:
 
     def metrics(self) -> FleetMetrics:
         """Return how the fleet does."""
+        found = self._observers.metrics(self._announcer, self.hooks, self._clock.wall_ns())
+        if self._runs is not None:
+            found = msgspec.structs.replace(found, runs=self._runs.counts)
         reign, chooser = self._office.reign, self._office.chooser
         if reign is None or chooser is None:
-            return FleetMetrics(leads=False)
-        now_ns = reign.driver.now_ns()
-        return FleetMetrics(
-            leads=True,
-            **of_book(reign.driver.fleet.book, now_ns),
-            events=dict(self._rates.totals),
-            per_second={n: self._rates.per_second(hook, now_ns) for n, hook in RATED.items()},
-            waiting_events=self._announcer.waiting,
-            untold=self._announcer.untold,
-            plugins={
-                name: {"calls": c.calls, "failures": c.failures, "seconds": c.seconds}
-                for name, c in self.hooks.counts.items()
-            },
-            scheduler=self._office.scheduler[0],
-            scheduler_metrics=dict(chooser.metrics()),
-        )
+            return found
+        book, now_ns = reign.driver.fleet.book, reign.driver.now_ns()
+        more = of_reign(book, now_ns, chooser, self._office.scheduler[0])
+        return msgspec.structs.replace(found, **more)
 
 
 def _name_of(call: Callable[..., Any]) -> str:

@@ -1,15 +1,18 @@
 """What a coordinator measures of itself, and how Prometheus is told."""
 
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
 
 import msgspec
 
+from steelyard.app.fleet.measures import Distribution
 from steelyard.domain.fleet.book import Book
-from steelyard.domain.fleet.states import TaskState, WorkerState
+from steelyard.domain.fleet.states import TASK_ENDS, TaskState, WorkerState
 from steelyard.kernel.units import NS_PER_S
 
+PREFIX = "steelyard_fleet_"
+Sample = tuple[Mapping[str, str], float]
 WINDOW_S = 60
 """Rates are means over so many seconds."""
 
@@ -18,8 +21,8 @@ class FleetMetrics(msgspec.Struct, frozen=True, kw_only=True):
     """How a fleet does.
 
     Attributes:
-        leads: this coordinator leads; the rest is empty where it does not.
-        tasks: tasks this coordinator knows of, by state.
+        leads: this coordinator leads; where it does not, what is of tasks and workers is empty.
+        tasks: by state; of those that have ended, the ones that did since this coordinator leads.
         ready: tasks that could run now, were there a worker.
         queue_age_s: how long the oldest of them has waited since it was submitted.
         workers: by state.
@@ -28,7 +31,13 @@ class FleetMetrics(msgspec.Struct, frozen=True, kw_only=True):
         per_second: of submitted, started, completed and failed tasks, means over a minute.
         untold: events that plugins were not told, because too many waited.
         plugins: calls, failures and seconds by plugin.
+        attempts: that are over, by ending.
+        durations: `queue_wait`, `attempt_duration`, `scheduling_pass`, `ledger_commit`.
+        traces: of ended tasks, by `exported`, `refused` (by the collector) and `dropped`.
+        runs: of the tracker, by `written` and `unwritten`.
         scheduler: its name, and what it measures of itself.
+
+    What counts goes on counting from the coordinator's start to its end, whoever leads in between.
     """
 
     leads: bool
@@ -43,6 +52,10 @@ class FleetMetrics(msgspec.Struct, frozen=True, kw_only=True):
     waiting_events: int = 0
     untold: int = 0
     plugins: dict[str, dict[str, float]] = {}
+    attempts: dict[str, int] = {}
+    durations: dict[str, Distribution] = {}
+    traces: dict[str, int] = {}
+    runs: dict[str, int] = {}
     scheduler: str = ""
     scheduler_metrics: dict[str, Any] = {}
 
@@ -84,7 +97,8 @@ RATED = {
 
 def of_book(book: Book, now_ns: int) -> dict[str, Any]:
     """Return the fields of `FleetMetrics` that the machine's book holds."""
-    tasks = Counter(str(task.state) for task in book.tasks.values())
+    tasks = Counter(str(t.state) for t in book.tasks.values() if t.state not in TASK_ENDS)
+    tasks.update({str(state): count for state, count in book.ended.items()})
     workers = Counter(str(worker.state) for worker in book.workers.values())
     living = [w for w in book.workers.values() if w.state is WorkerState.ALIVE]
     oldest_ns = min((task.spec.submitted_ns for task in book.ready.values()), default=now_ns)
@@ -98,64 +112,90 @@ def of_book(book: Book, now_ns: int) -> dict[str, Any]:
     }
 
 
+class Family(NamedTuple):
+    """A family of samples: its name behind `steelyard_fleet_`, what it is, and what it says."""
+
+    name: str
+    kind: str
+    text: str
+    samples: Callable[[FleetMetrics], Iterable[Sample]] = lambda _: ()
+
+
+FAMILIES: tuple[Family, ...] = (
+    Family("leader", "gauge", "1 where this coordinator leads.", lambda m: _one(float(m.leads))),
+    Family("tasks", "gauge", "Tasks by state.", lambda m: _by("state", m.tasks)),
+    Family("tasks_ready", "gauge", "Tasks that wait for a worker.", lambda m: _one(m.ready)),
+    Family("queue_age_seconds", "gauge", "Age of the oldest ready task.",
+           lambda m: _one(m.queue_age_s)),
+    Family("workers", "gauge", "Workers by state.", lambda m: _by("state", m.workers)),
+    Family("slots", "gauge", "Slots of living workers.", lambda m: _one(m.slots)),
+    Family("slots_taken", "gauge", "Slots that a lease holds.", lambda m: _one(m.slots_taken)),
+    Family("events_total", "counter", "What happened, by event.",
+           lambda m: _by("event", m.events)),
+    Family("attempts_total", "counter", "Attempts that are over, by how they ended.",
+           lambda m: _by("ending", m.attempts)),
+    Family("tasks_per_second", "gauge", "Means over a minute.",
+           lambda m: _by("step", m.per_second)),
+    Family("queue_wait_seconds", "histogram", "From when a task is ready to its lease."),
+    Family("attempt_duration_seconds", "histogram", "From an attempt's start to its end."),
+    Family("scheduling_pass_seconds", "histogram", "What a pass of the scheduler took."),
+    Family("ledger_commit_seconds", "histogram", "What a commit of the ledger took."),
+    Family("hook_events_waiting", "gauge", "Events that plugins are yet to be told.",
+           lambda m: _one(m.waiting_events)),
+    Family("hook_events_untold_total", "counter", "Events that plugins were not told.",
+           lambda m: _one(m.untold)),
+    Family("hook_calls_total", "counter", "Calls of plugins' hooks.",
+           lambda m: _by("plugin", {n: c["calls"] for n, c in m.plugins.items()})),
+    Family("hook_failures_total", "counter", "Calls of them that failed.",
+           lambda m: _by("plugin", {n: c["failures"] for n, c in m.plugins.items()})),
+    Family("hook_seconds_total", "counter", "Time spent in them.",
+           lambda m: _by("plugin", {n: c["seconds"] for n, c in m.plugins.items()})),
+    Family("traces_total", "counter", "Traces of tasks that ended, by what became of them.",
+           lambda m: _by("result", m.traces)),
+    Family("runs_total", "counter", "Runs of the tracker, by what became of them.",
+           lambda m: _by("result", m.runs)),
+    Family("scheduler", "gauge", "What the scheduler measures of itself.",
+           lambda m: [({"scheduler": m.scheduler, "name": name}, value)
+                      for name, value in _numbers(m.scheduler_metrics).items()]),
+)  # fmt: skip
+"""All that `/metrics` tells, in this order; docs/fleet-observability.md has the same list."""
+
+
 def prometheus(metrics: FleetMetrics) -> str:
     """Return metrics in Prometheus' text format, version 0.0.4."""
     lines: list[str] = []
-
-    def family(
-        name: str, kind: str, text: str, samples: Iterable[tuple[Mapping[str, str], float]]
-    ) -> None:
-        lines.extend(
-            (f"# HELP steelyard_fleet_{name} {text}", f"# TYPE steelyard_fleet_{name} {kind}")
-        )
-        for labels, value in samples:
-            shown = ",".join(f'{key}="{_escaped(each)}"' for key, each in labels.items())
-            lines.append(
-                f"steelyard_fleet_{name}{{{shown}}} {value!r}"
-                if shown
-                else f"steelyard_fleet_{name} {value!r}"
-            )
-
-    family("leader", "gauge", "1 where this coordinator leads.", [({}, float(metrics.leads))])
-    family("tasks", "gauge", "Tasks by state.", _by("state", metrics.tasks))
-    family("tasks_ready", "gauge", "Tasks that wait for a worker.", [({}, metrics.ready)])
-    family(
-        "queue_age_seconds", "gauge", "Age of the oldest ready task.", [({}, metrics.queue_age_s)]
-    )
-    family("workers", "gauge", "Workers by state.", _by("state", metrics.workers))
-    family("slots", "gauge", "Slots of living workers.", [({}, metrics.slots)])
-    family("slots_taken", "gauge", "Slots that a lease holds.", [({}, metrics.slots_taken)])
-    family("events_total", "counter", "What happened, by event.", _by("event", metrics.events))
-    family("tasks_per_second", "gauge", "Means over a minute.", _by("step", metrics.per_second))
-    family(
-        "hook_events_waiting",
-        "gauge",
-        "Events that plugins are yet to be told.",
-        [({}, metrics.waiting_events)],
-    )
-    family(
-        "hook_events_untold_total",
-        "counter",
-        "Events that plugins were not told.",
-        [({}, metrics.untold)],
-    )
-    for field in ("calls", "failures", "seconds"):
-        values = {name: counts[field] for name, counts in metrics.plugins.items()}
-        family(
-            f"hook_{field}_total", "counter", f"Hooks of plugins: {field}.", _by("plugin", values)
-        )
-    numbers = _numbers(metrics.scheduler_metrics)
-    labels = {"scheduler": metrics.scheduler}
-    family(
-        "scheduler",
-        "gauge",
-        "What the scheduler measures of itself.",
-        [({**labels, "name": name}, value) for name, value in numbers.items()],
-    )
+    for family in FAMILIES:
+        name = PREFIX + family.name
+        lines += [f"# HELP {name} {family.text}", f"# TYPE {name} {family.kind}"]
+        if family.kind == "histogram":
+            found = metrics.durations.get(family.name.removesuffix("_seconds"))
+            lines += _histogram(name, found) if found is not None else ()
+        else:
+            lines += [_sample(name, labels, value) for labels, value in family.samples(metrics)]
     return "\n".join(lines) + "\n"
 
 
-def _by(label: str, values: Mapping[str, float]) -> list[tuple[Mapping[str, str], float]]:
+def _sample(name: str, labels: Mapping[str, str], value: float) -> str:
+    shown = ",".join(f'{key}="{_escaped(each)}"' for key, each in labels.items())
+    return f"{name}{{{shown}}} {value!r}" if shown else f"{name} {value!r}"
+
+
+def _histogram(name: str, found: Distribution) -> Iterable[str]:
+    """Yield the samples of a distribution; each bucket counts those below it too."""
+    count = 0
+    for bound, number in zip((*found.bounds, None), found.counts, strict=True):
+        count += number
+        end = "+Inf" if bound is None else repr(bound)
+        yield _sample(f"{name}_bucket", {"le": end}, count)
+    yield _sample(f"{name}_sum", {}, found.sum)
+    yield _sample(f"{name}_count", {}, count)
+
+
+def _one(value: float) -> list[Sample]:
+    return [({}, value)]
+
+
+def _by(label: str, values: Mapping[str, float]) -> list[Sample]:
     return [({label: name}, value) for name, value in values.items()]
 
 

@@ -5,6 +5,7 @@ import logging
 import secrets
 from typing import Any
 
+from steelyard.app.fleet.observing import Observers
 from steelyard.app.fleet.parts import Parts
 from steelyard.app.fleet.reign import Reign, begin
 from steelyard.app.fleet.settings import FleetSettings
@@ -37,6 +38,7 @@ class Office:
         name: names the coordinator in the ledger.
         clock: of machine and ledger.
         listener: is told of everything that happens.
+        observers: see what is committed.
 
     Attributes:
         reign: the present one; None while this coordinator does not lead.
@@ -45,7 +47,13 @@ class Office:
     """
 
     def __init__(
-        self, settings: FleetSettings, parts: Parts, name: str, clock: Clock, listener: Listener
+        self,
+        settings: FleetSettings,
+        parts: Parts,
+        name: str,
+        clock: Clock,
+        listener: Listener,
+        observers: Observers,
     ) -> None:
         self.reign: Reign | None = None
         self.scheduler: tuple[str, dict[str, Any]] = (
@@ -53,7 +61,7 @@ class Office:
         )  # fmt: skip
         self.chooser: Scheduler | None = None
         self._settings, self._parts, self._name = settings, parts, name
-        self._clock, self._listener = clock, listener
+        self._clock, self._listener, self._observers = clock, listener, observers
         self._began = asyncio.Event()
         self._open: SqlLedger | None = None
         self._life: asyncio.Task[None] | None = None
@@ -82,15 +90,16 @@ class Office:
             )
         return self.reign.driver
 
-    def use_scheduler(self, name: str, options: dict[str, Any]) -> None:
+    async def use_scheduler(self, name: str, options: dict[str, Any]) -> None:
         """Go on with another scheduler, now and in later reigns.
 
         Raises:
             PluginError, ConfigError: it can't be used.
             LostLeadershipError: this coordinator does not lead.
+            FileError, LedgerGoneError: the ledger can't be read.
         """
         chosen, driver = self._parts.scheduler(name, options), self.driver
-        driver.use_scheduler(chosen, name)
+        await driver.use_scheduler(chosen, name)
         self.scheduler, self.chooser = (name, options), chosen
 
     async def open(self) -> None:
@@ -104,7 +113,7 @@ class Office:
         if self._life is not None or self._open is not None:
             raise UsageError("This coordinator was started before", next_step="Make another one.")
         self._parts.scheduler(*self.scheduler)  # a wrong one is told before anything is made
-        self._open = await asyncio.to_thread(SqlLedger, self._settings.ledger, self._clock)
+        self._open = await asyncio.to_thread(self._observers.ledger, self._settings.ledger)
 
     async def hold(self) -> None:
         """Lead, or stand by; returns once either is so.
@@ -196,7 +205,7 @@ class Office:
         self.chooser = self._parts.scheduler(name, options)
         reign = await begin(
             self._settings, self._parts, self.ledger, leadership, self._clock, self._listener,
-            (self.chooser, name),
+            (self.chooser, name), self._observers,
         )  # fmt: skip
         self.reign = reign
         self._began.set()

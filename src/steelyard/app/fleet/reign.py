@@ -7,6 +7,7 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
+from steelyard.app.fleet.observing import Observers
 from steelyard.app.fleet.parts import Parts
 from steelyard.app.fleet.settings import FleetSettings
 from steelyard.domain.fleet.events import Ticked, WorkerLeft
@@ -102,6 +103,7 @@ async def begin(
     clock: Clock,
     listener: Listener,
     scheduler: tuple[Scheduler, str],
+    observers: Observers,
 ) -> Reign:
     """Go on from the ledger; returns once every engine has begun.
 
@@ -112,8 +114,10 @@ async def begin(
     fleet = Fleet(settings.limits)
     engines: dict[str, Engine] = parts.engines()
     driver = FleetDriver(
-        fleet, ledger, scheduler[0], engines, listener, clock, scheduler_name=scheduler[1]
-    )
+        fleet, ledger, scheduler[0], observers.traced(engines), listener, clock,
+        scheduler_name=scheduler[1], passed=observers.measures.scheduling_pass.observe,
+    )  # fmt: skip
+    observers.measures.begin(kept.next_token)
     fleet.restore(kept.tasks, kept.workers, kept.next_token, driver.now_ns())
     jobs: list[Coroutine[Any, Any, None]] = [
         keep_leading(leadership),

@@ -31,6 +31,8 @@ class FleetSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         leader_ttl_s: how long this coordinator may be silent before another takes over.
         journal: keep what happened also as a journal, in `directory`.
         track: the store of the tracker that is to have a run of each task; None for no runs.
+        otel_url: an OpenTelemetry collector, HOST:PORT or its full URL for traces; it gets a trace
+            of each task that ends. None for no traces.
         stop_s: how long plugins may go on listening after the end.
     """
 
@@ -48,4 +50,5 @@ class FleetSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     leader_ttl_s: float = TTL_S
     journal: bool = True
     track: str | None = None
+    otel_url: str | None = None
     stop_s: float = STOP_S

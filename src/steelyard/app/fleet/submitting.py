@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from steelyard.app.fleet.parts import Parts
+from steelyard.app.fleet.trace_context import parse
 from steelyard.domain.fleet.events import Refused
 from steelyard.domain.fleet.model import Task, TaskSpec
 from steelyard.kernel.errors import SteelyardError
@@ -131,12 +132,13 @@ def answers(
 
 
 def is_same(one: TaskSpec, other: TaskSpec) -> bool:
-    """Tell whether two specs ask for the same, whenever they were submitted."""
+    """Tell whether two specs ask for the same, whenever and in whichever trace."""
     return _undated(one) == _undated(other)
 
 
 def _undated(spec: TaskSpec) -> bytes:
-    return msgspec.msgpack.encode(msgspec.structs.replace(spec, submitted_ns=0), order="sorted")
+    bare = msgspec.structs.replace(spec, submitted_ns=0, traceparent="")
+    return msgspec.msgpack.encode(bare, order="sorted")
 
 
 def _submission(task_id: str, asked: str, *, refusal: str = "", known: bool = False) -> Submission:
@@ -157,6 +159,8 @@ def _why_not(spec: TaskSpec) -> str:
         "deadline_ns": 0 <= spec.deadline_ns < _INT_MAX, "priority": abs(spec.priority) < _INT_MAX,
         "submitted_ns": 0 <= spec.submitted_ns < _INT_MAX,
     }  # fmt: skip
+    if spec.traceparent and parse(spec.traceparent) is None:
+        return f"its traceparent can't be {spec.traceparent[:100]!r}"
     wrong = [name for name, holds in bounds.items() if not holds]
     if wrong:
         return f"its {wrong[0]} can't be {getattr(spec, wrong[0])!r}"

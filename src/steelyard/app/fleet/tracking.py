@@ -54,6 +54,11 @@ class TaskRuns:
         """Begin to write."""
         self._task = asyncio.create_task(self._write_all(), name="fleet-runs")
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many runs were written, and how many could not be."""
+        return {"written": self.written, "unwritten": self.unwritten}
+
     async def hear(self, event: str, arguments: tuple[Any, ...]) -> None:
         """Take note of a task that ended."""
         if event not in _ENDS:

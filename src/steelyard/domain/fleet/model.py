@@ -49,6 +49,7 @@ class TaskSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         endpoint: what it works against; several failures of one endpoint hold its tasks back.
         idempotency_key: a second task of this user with it is the first one.
         estimate_s: how long its author thinks it takes, 0 for unknown.
+        traceparent: the span that submitted it, in the form of W3C's header of that name.
     """
 
     task_id: str
@@ -70,6 +71,7 @@ class TaskSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     estimate_s: float = 0.0
     submitted_ns: int = 0
     labels: dict[str, str] = {}
+    traceparent: str = ""
 
 
 class Ending(StrEnum):

@@ -276,6 +276,7 @@ def _spawn(
         "STEELYARD_FLEET_TASK": lease.task_id,
         "STEELYARD_FLEET_ATTEMPT": str(lease.attempt),
         "STEELYARD_FLEET_WORKER": lease.worker_id,
+        **({"TRACEPARENT": trace} if (trace := attempt.spec.traceparent) else {}),
         **work.env,
         MARK: attempt.setup.mark,
     }

@@ -71,6 +71,7 @@ class FleetDriver:
         engines: by name; each brings workers or is joined by them.
         listener: is told of everything that plugins can hear of, in order.
         clock: for the time of the machine, which never steps back.
+        passed: told how many seconds each pass of the scheduler took.
 
     Attributes:
         ready: set once every engine has begun and its workers are registered.
@@ -86,6 +87,7 @@ class FleetDriver:
         clock: Clock,
         *,
         scheduler_name: str = "",
+        passed: Callable[[float], None] | None = None,
     ) -> None:
         self.fleet = fleet
         self.scheduler_name = scheduler_name
@@ -93,7 +95,7 @@ class FleetDriver:
         self._desk = Desk(fleet, scheduler)
         self._engines = dict(engines)
         self._engine_of: dict[str, str] = {}
-        self._listener = listener
+        self._listener, self._passed = listener, passed
         self._clock = clock
         self._offset_ns = clock.wall_ns() - clock.mono_ns()
         self._inbox: asyncio.Queue[_Ask] = asyncio.Queue()
@@ -241,6 +243,8 @@ class FleetDriver:
         """Have the scheduler propose; note what became of it."""
         now_ns = self.now_ns()
         actions, decided = self._desk.turn(now_ns)
+        if self._passed is not None:
+            self._passed((self.now_ns() - now_ns) / NS_PER_S)
         if self._desk.is_holding_back and self._look is None:
             loop = asyncio.get_running_loop()
             self._look = loop.call_later(LOOK_AGAIN_S, self._look_again)
