@@ -1,4 +1,4 @@
-"""Tests of frameworks with the real libraries; run by tests/without_network/test_frameworks.py.
+"""Tests of frameworks with the real libraries; run by tests/without_network/test_offline.py.
 
 Each file is a process of its own there: the libraries are large, and some would look for a network.
 """

@@ -1,4 +1,4 @@
-"""Tests of trackers with their real SDKs; run by tests/without_network/test_trackers.py.
+"""Tests of trackers with their real SDKs; run by tests/without_network/test_offline.py.
 
 Several SDKs call their vendors, so these are collected only where no network is.
 """

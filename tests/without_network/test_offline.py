@@ -1,4 +1,4 @@
-"""Each training framework tells a run what it reports, with the real library, without a network."""
+"""Real SDKs of trackers and real training frameworks, each in a process without a network."""
 
 import re
 from pathlib import Path
@@ -6,16 +6,17 @@ from pathlib import Path
 import pytest
 from offline import run_tests_offline
 
-FILES = sorted((Path(__file__).parents[1] / "frameworks").glob("test_*.py"))
+TESTS = Path(__file__).parents[1]
+FILES = sorted([*TESTS.glob("trackers/test_*.py"), *TESTS.glob("frameworks/test_*.py")])
 SECONDS_MAX = 300
 
 
 @pytest.mark.acceptance
 @pytest.mark.slow
 @pytest.mark.timeout(SECONDS_MAX + 30)
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem.removeprefix("test_"))
-def test_a_run_is_told_what_the_framework_reports(file, tmp_path):
-    """All tests of the framework pass, and there are some."""
+@pytest.mark.parametrize("file", FILES, ids=lambda file: f"{file.parent.name}-{file.stem[5:]}")
+def test_all_is_well_where_no_network_is(file, tmp_path):
+    """All tests of the file pass, and there are some."""
     done = run_tests_offline(file, home=tmp_path, timeout_s=SECONDS_MAX)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
     passed = re.search(r"(\d+) passed", done.stdout)
