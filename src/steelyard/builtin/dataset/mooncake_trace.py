@@ -26,6 +26,7 @@ from steelyard.domain.bench.rows import (
     CONTENT_EXPECTED,
     Count,
     TurnRow,
+    default_osl,
     first_given,
     require_content,
     turn_of,
@@ -64,7 +65,7 @@ class MooncakeTraceDataset:
         self._tokenizer = tokenizer
         self._block_tokens = int(plan.options.get("block_size", BLOCK_TOKENS))
         self._blocks = BlockTexts(tokenizer, seed, self._block_tokens)
-        self._default_osl = None if plan.osl_mean is None else max(1, round(plan.osl_mean))
+        self._default_osl = default_osl(plan)
         self._decoder = msgspec.json.Decoder(_Row)
 
     def conversations(self) -> Iterator[Conversation]:

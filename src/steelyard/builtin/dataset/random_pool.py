@@ -19,6 +19,7 @@ from steelyard.domain.bench.ports import Tokenizer
 from steelyard.domain.bench.rows import (
     CONTENT_EXPECTED,
     TurnRow,
+    default_osl,
     first_given,
     require_content,
     turn_of,
@@ -48,7 +49,7 @@ class RandomPoolDataset:
         self._pools = [LineFile(path, "random_pool") for path in _pool_files(plan.path)]
         self._tokenizer = tokenizer
         self._seed = seed
-        self._default_osl = None if plan.osl_mean is None else max(1, round(plan.osl_mean))
+        self._default_osl = default_osl(plan)
         self._decoder = msgspec.json.Decoder(TurnRow)
 
     def __len__(self) -> int:

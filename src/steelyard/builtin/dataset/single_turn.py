@@ -11,7 +11,13 @@ import msgspec
 from steelyard.domain.bench.conversation import Conversation
 from steelyard.domain.bench.plan import DatasetPlan
 from steelyard.domain.bench.ports import Tokenizer
-from steelyard.domain.bench.rows import CONTENT_EXPECTED, TurnRow, require_content, turn_of
+from steelyard.domain.bench.rows import (
+    CONTENT_EXPECTED,
+    TurnRow,
+    default_osl,
+    require_content,
+    turn_of,
+)
 from steelyard.domain.bench.trace_times import TIMES_EXPECTED, time_mistake
 from steelyard.runtime.line_file import Line, LineFile
 
@@ -35,7 +41,7 @@ class SingleTurnDataset:
         self._entries = plan.entries
         self._is_timed = plan.schedule is not None
         self._tokenizer = tokenizer
-        self._default_osl = None if plan.osl_mean is None else max(1, round(plan.osl_mean))
+        self._default_osl = default_osl(plan)
         self._decoder = msgspec.json.Decoder(_Row)
 
     def conversations(self) -> Iterator[Conversation]:

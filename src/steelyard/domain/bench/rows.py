@@ -23,6 +23,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 
 from steelyard.domain.bench.conversation import Turn
+from steelyard.domain.bench.plan import DatasetPlan
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Millis = Annotated[float, msgspec.Meta(ge=0)]
@@ -76,13 +77,18 @@ def require_content(row: TurnRow) -> None:
 CONTENT_EXPECTED = "one of the fields " + ", ".join(_CONTENTS)
 
 
-def turn_of(row: TurnRow, count: Callable[[str], int], default_osl: int | None) -> Turn:
+def default_osl(plan: DatasetPlan) -> int | None:
+    """Return the output tokens asked for where a row asks for none; None for no word of them."""
+    return None if plan.osl_mean is None else max(1, round(plan.osl_mean))
+
+
+def turn_of(row: TurnRow, count: Callable[[str], int], osl: int | None) -> Turn:
     """Return the turn of a row that has its content.
 
     Args:
         row: checked with `require_content`.
         count: counts tokens; not asked for messages, whose template only a server knows.
-        default_osl: output tokens asked for where the row asks for none.
+        osl: output tokens asked for where the row asks for none.
     """
     text, texts = _contents(row)
     counted = -1
@@ -95,7 +101,7 @@ def turn_of(row: TurnRow, count: Callable[[str], int], default_osl: int | None) 
         messages=row.messages,
         system=row.system,
         model=row.model or "",
-        max_tokens=first_given(row.max_tokens, row.output_length, default_osl),
+        max_tokens=first_given(row.max_tokens, row.output_length, osl),
         input_tokens=counted,
         delay_ms=first_given(row.delay_ms, row.delay, 0.0) or 0.0,
         timestamp_ms=first_given(row.timestamp_ms, row.timestamp),
