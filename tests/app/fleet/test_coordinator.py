@@ -38,7 +38,7 @@ async def test_tasks_are_carried_out_and_answered_for(tmp_path):
         assert (decision.scheduler, decision.taken) == ("first", True)
         (attempt,) = await fleet.attempts("a")
         assert attempt.outcome.ending == Ending.SUCCEEDED
-        assert await fleet.why("a") == ("It is completed.",)
+        assert await fleet.why("a") == ("It completed.",)
         page = await fleet.tasks(TaskFilter(states=(TaskState.COMPLETED,)))
         assert {each.spec.task_id for each in page.tasks} == {"a", "b"}
         assert (await fleet.counts())[TaskState.COMPLETED] == 2
@@ -116,8 +116,10 @@ async def test_a_task_is_cancelled_once(tmp_path):
 async def test_why_tells_what_a_worker_lacks(tmp_path):
     async with coordinator(tmp_path) as fleet:
         await fleet.submit([spec("big", requirements=Requirements(cpu_cores=1000))])
-        (reason,) = await fleet.why("big")
-        assert reason == "2 of 2 workers: needs 1000 CPU cores, has 64."
+        assert await fleet.why("big") == (
+            "No worker has what it needs; it waits for one that does.",
+            "2 of 2 workers: needs 1000 CPU cores, has 64.",
+        )
         with pytest.raises(UnknownTaskError):
             await fleet.why("nobody")
 
@@ -220,7 +222,7 @@ async def test_one_that_stands_by_hands_on_and_takes_over(tmp_path):
         assert not second.leads
         await second.submit([spec("a")])
         await until(lambda: ended(second, "a"))
-        assert await second.why("a") == ("It is completed.",)
+        assert await second.why("a") == ("It completed.",)
         (again,) = await second.submit([spec("a")])
         assert again.known
         await first.stop()
@@ -271,7 +273,7 @@ async def test_every_attempt_that_fails_is_told_of_once(tmp_path):
         await fleet.submit([spec("a")])
         await until(lambda: ended(fleet, "a"))
         assert await fleet.why("a") == (
-            "It is failed: out of memory.", "attempt 1: out of memory",
+            "It failed: out of memory.", "attempt 1: out of memory",
         )  # fmt: skip
 
 

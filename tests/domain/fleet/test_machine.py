@@ -134,6 +134,31 @@ def test_a_death_is_one_failure_of_a_worker_however_much_it_held(rig):
     assert rig.fleet.book.breaker("big").allows(rig.now_ns)
 
 
+def test_a_worker_that_keeps_losing_is_tried_with_one_task_until_that_one_has_begun(rig):
+    rig.tell(ev.WorkerRegistered("big", Capabilities(), 4))
+    rig.tell(ev.Submitted(tuple(spec(f"t{n}", losses_max=9) for n in range(7))))
+    for n in range(3):
+        rig.lease(f"t{n}", "big")
+        token = rig.task(f"t{n}").token
+        rig.tell(ev.AttemptEnded(f"t{n}", token, Outcome(ending=Ending.LOST, error="gone")))
+    held = "held back after it lost 3 attempts in a row"
+    assert refusals(rig.lease("t3", "big")) == ["worker big is held back after failures"]
+    rig.fleet.book.workers["w"].draining = True
+    reasons = why(rig.fleet.book, "t3", rig.now_ns)
+    assert f"1 of 2 workers: {held}; it is tried again in 10 s." in reasons
+    rig.tell(ev.WorkerHeard("big"), after_s=10)
+    rig.lease("t3", "big")
+    assert refusals(rig.lease("t4", "big"))
+    reasons = why(rig.fleet.book, "t4", rig.now_ns)
+    assert f"1 of 2 workers: {held}; one task is trying it." in reasons
+    actions = rig.tell(ev.AttemptStarted("t3", rig.task("t3").token))
+    assert ev.Reschedule() in actions
+    assert not refusals(rig.lease("t4", "big"))
+    lost = Outcome(ending=Ending.LOST, error="gone")
+    rig.tell(ev.AttemptEnded("t3", rig.task("t3").token, lost))
+    assert refusals(rig.lease("t5", "big"))  # and it is held back for longer
+
+
 def test_a_silent_worker_gets_nothing_and_then_loses_what_it_has(rig):
     rig.tell(ev.Submitted((spec(), spec("u"))))
     rig.lease()
@@ -219,7 +244,10 @@ def test_a_lease_is_given_where_the_task_fits_and_there_is_room(rig):
     rig.tell(ev.Submitted((spec("g", requirements=gpu),)))
     lacking = "needs 1 GPU *H200* with 100 GB, has 0 such"
     assert refusals(rig.lease("g")) == [f"worker w: {lacking}"]
-    assert why(rig.fleet.book, "g", rig.now_ns) == (f"1 of 1 workers: {lacking}.",)
+    assert why(rig.fleet.book, "g", rig.now_ns) == (
+        "No worker has what it needs; it waits for one that does.",
+        f"1 of 1 workers: {lacking}.",
+    )
     card = Gpu(model="NVIDIA H200", memory_gb=141)
     rig.tell(ev.WorkerRegistered("h", Capabilities(gpus=(card,)), 1))
     assert not refusals(rig.lease("g", "h"))

@@ -10,6 +10,7 @@ from steelyard.domain.fleet.events import (
     Dispatch,
     Proposed,
     Refused,
+    Reschedule,
     Revoke,
     Submitted,
 )
@@ -174,6 +175,10 @@ def started(book: Book, event: AttemptStarted, now_ns: int) -> None:
     book.move(task, TaskStep.START, now_ns)
     end_ns = now_ns + seconds(task.spec.timeout_s + book.limits.grace_s)
     book.timers.set("lease", event.task_id, end_ns)
+    breaker = book.breaker(task.worker_id)
+    if breaker.trying:  # it began: nothing else has to wait there until it ends, in an hour perhaps
+        breaker.released()
+        book.actions.append(Reschedule())
     names = {"task_id": event.task_id, "worker_id": task.worker_id}
     book.fire(FleetHook.TASK_STARTED, **names)
 

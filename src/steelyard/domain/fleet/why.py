@@ -9,6 +9,12 @@ from steelyard.domain.fleet.states import TASK_ENDS, TASK_HELD, TaskState
 from steelyard.kernel.units import NS_PER_S
 
 NAMED_MAX = 5
+_ENDED = {
+    TaskState.COMPLETED: "It completed",
+    TaskState.FAILED: "It failed",
+    TaskState.CANCELLED: "It was cancelled",
+    TaskState.DEAD_LETTER: "It was set aside as a dead letter",
+}
 
 
 def why(book: Book, task_id: str, now_ns: int) -> tuple[str, ...]:
@@ -19,7 +25,7 @@ def why(book: Book, task_id: str, now_ns: int) -> tuple[str, ...]:
     """
     task = book.tasks[task_id]
     if task.state in TASK_ENDS:
-        return (f"It is {task.state}{': ' + task.reason if task.reason else ''}.", *task.failures)
+        return (f"{_ENDED[task.state]}{': ' + task.reason if task.reason else ''}.", *task.failures)
     if task.state in TASK_HELD:
         word = "is running" if task.state is TaskState.RUNNING else "was given"
         return (f"It {word} on worker {task.worker_id}, attempt {task.attempt}.",)
@@ -53,7 +59,14 @@ def _of_workers(book: Book, task: Task, now_ns: int) -> tuple[str, ...]:
     if found[""]:
         return ("It is ready, and a worker is free: the scheduler has not chosen it yet.",)
     count = len(book.workers)
-    return tuple(f"{number} of {count} workers: {text}." for text, number in found.most_common())
+    lines = tuple(f"{number} of {count} workers: {text}." for text, number in found.most_common())
+    if any(_fits(task, worker) for worker in book.workers.values()):
+        return lines
+    return ("No worker has what it needs; it waits for one that does.", *lines)
+
+
+def _fits(task: Task, worker: Worker) -> bool:
+    return not unmet(task.spec.requirements, worker.worker_id, worker.capabilities)
 
 
 def _of_worker(book: Book, task: Task, worker: Worker, now_ns: int) -> str:
@@ -66,4 +79,8 @@ def _of_worker(book: Book, task: Task, worker: Worker, now_ns: int) -> str:
         return f"all {worker.slots} slots are taken"
     if not book.room(worker).has(task.spec.requirements):
         return "fits, once what runs there has ended"
-    return "" if book.breaker(worker.worker_id).allows(now_ns) else "held back after failures"
+    breaker = book.breaker(worker.worker_id)
+    if breaker.allows(now_ns):
+        return ""
+    next_try = "one task is trying it" if breaker.trying else _left(breaker.open_until_ns, now_ns)
+    return f"held back after it lost {breaker.failures} attempts in a row; {next_try}"
