@@ -9,19 +9,29 @@ import sys
 import time
 from urllib.parse import urlsplit
 
+import psutil
+
 from steelyard.fleet import Client
 
 STEELYARD = (sys.executable, "-m", "steelyard")
 START_S = 60.0
+_ASK = """
+import sys, urllib.request
+method, url, key, body = sys.argv[1:]
+headers = {"Authorization": "Bearer " + key, "Content-Type": "application/json"}
+asked = urllib.request.Request(url, body.encode() or None, headers, method=method)
+print(urllib.request.urlopen(asked, timeout=30).read().decode())
+"""
 
 
 class FleetService:
-    """A served fleet in a directory; `flags` go to `serve`."""
+    """A served fleet in a directory; `flags` go to `serve`, and `within` stands before it."""
 
-    def __init__(self, directory, *flags, environ=None):
-        self.directory = directory / "fleet"
+    def __init__(self, directory, *flags, environ=None, within=()):
+        self.directory, self._within = directory / "fleet", within
         self._log = directory / "serve.log"
-        words = [*STEELYARD, "fleet", "serve", "--port", "0", "--dir", str(self.directory), *flags]
+        words = [*within, *STEELYARD, "fleet", "serve", "--port", "0"]
+        words += ["--dir", str(self.directory), *flags]
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
                 words, stdout=subprocess.PIPE, stderr=log, cwd=directory, text=True,
@@ -65,6 +75,21 @@ class FleetService:
             [*STEELYARD, "fleet", *words, "--dir", str(self.directory)], check=False,
             capture_output=True, text=True, timeout=60, env=env, **more,
         )  # fmt: skip
+
+    def ask(self, method, path, key, body=None):
+        """Return the answer to a request that is made where it is."""
+        text = json.dumps(body) if body is not None else ""
+        words = [*self._within, sys.executable, "-c", _ASK, method, self.url + path, key, text]
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        assert not done.returncode, done.stderr
+        return json.loads(done.stdout)
+
+    def leads(self, key):
+        return self.ask("GET", "/v1/version", key)["leads"]
+
+    def below(self):
+        """Return its worker and all that it runs."""
+        return psutil.Process(self.process.pid).children(recursive=True)
 
     def signal(self, number):
         self.process.send_signal(number)

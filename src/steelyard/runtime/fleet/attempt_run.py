@@ -275,6 +275,7 @@ def _spawn(
         **attempt.env,
         "STEELYARD_FLEET_TASK": lease.task_id,
         "STEELYARD_FLEET_ATTEMPT": str(lease.attempt),
+        "STEELYARD_FLEET_TOKEN": str(lease.token),
         "STEELYARD_FLEET_WORKER": lease.worker_id,
         **({"TRACEPARENT": trace} if (trace := attempt.spec.traceparent) else {}),
         **work.env,

@@ -28,7 +28,13 @@ PATIENCE_S = 30.0
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.05, 2.0
 _BUSY_S = 5.0
-_CONNECT_S = 5
+# Of connections to a server, see PostgreSQL, 32.1.2. By itself TCP would take a server that does
+# not answer any more for a silent one: for a quarter of an hour where something was sent, for two
+# hours where an answer is waited for, and a thread of the coordinator with it.
+_TCP = {
+    "connect_timeout": 5, "tcp_user_timeout": 6_000,
+    "keepalives_idle": 3, "keepalives_interval": 1, "keepalives_count": 3,
+}  # fmt: skip
 _WRITES = "steelyard_writes"
 T = TypeVar("T")
 
@@ -164,7 +170,8 @@ def _sqlite(url: URL) -> Engine:
 
 
 def _postgres(url: URL, session: str) -> Engine:
-    arguments = {"application_name": session, "connect_timeout": _CONNECT_S}
+    timing = {name: value for name, value in _TCP.items() if name not in url.query}
+    arguments = {"application_name": session, **timing}
     try:
         return create_engine(url, hide_parameters=True, connect_args=arguments)
     except ImportError as error:

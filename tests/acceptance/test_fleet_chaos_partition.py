@@ -1,0 +1,77 @@
+"""A leader that loses its PostgreSQL without a word: packets vanish, no connection is reset.
+
+The leader is in a network namespace, its database and another coordinator are outside. What it does
+while it hears nothing counts for nothing, and when it hears again it stands by.
+"""
+
+import signal
+import time
+
+import psutil
+import pytest
+from chaos_fleet import Witness, report, said, served, task
+from fleet_service import wait_for
+from partition import cable
+from postgres_server import PostgresServer, need_postgres
+
+pytestmark = [
+    pytest.mark.acceptance, pytest.mark.network, pytest.mark.needs_root, pytest.mark.timeout(150)
+]  # fmt: skip
+TASKS = 60
+FAILOVER_S = 10.0
+
+
+@pytest.fixture(scope="module")
+def link():
+    need_postgres()
+    with cable() as link:
+        yield link
+
+
+@pytest.fixture(scope="module")
+def server(link):
+    return PostgresServer(link.outside)
+
+
+def test_a_leader_that_is_cut_off_is_replaced_and_stands_by_when_it_is_back(
+    link, server, tmp_path, capsys
+):
+    url = server.new_database()
+    inside = served(tmp_path / "inside", server.over_tcp(url), within=link.within)
+    witness = Witness(url)
+    outside = served(tmp_path / "outside", url)
+    try:
+        names = [f"t{n}" for n in range(TASKS)]
+        once = task("long", "$(mkdir once && echo 100 || echo 0)", tmp_path)
+        once["payload"]["cwd"] = str(tmp_path)
+        with outside.client(key=inside.key) as client:
+            client.submit([once, *(task(name, 0.3, tmp_path) for name in names)])
+        wait_for(lambda: witness.completed() >= 10 and said(tmp_path / "begun")["long"])
+        assert inside.leads(inside.key)
+        held = inside.below()
+
+        link.cut()
+        failover_s = witness.next_write_s(epoch=1)
+        assert any(each.is_running() for each in held), "it does not know better yet"
+        wait_for(lambda: witness.completed() == TASKS + 1, 30, "the end of all")
+        link.mend()
+        mended_s = time.monotonic()
+        assert not psutil.wait_procs(held, timeout=20)[1], "the old leader ends what it runs"
+        noticed_s = time.monotonic() - mended_s
+        wait_for(lambda: not inside.leads(inside.key), what="one that stands by")
+        report(
+            capsys, "cut off", failover=f"{failover_s:.1f} s",
+            **{"stood by": f"{noticed_s:.1f} s after it was mended"},
+        )  # fmt: skip
+        again = task("later", 0.1, tmp_path)
+        asked = inside.ask("POST", "/v1/tasks", inside.key, {"tasks": [again]})
+        assert not asked["items"][0]["refusal"], "it hands on again"
+        wait_for(lambda: witness.completed() == TASKS + 2, what="the last one")
+        witness.judge([*names, "long", "later"], tmp_path)
+        assert outside.stop() == inside.stop() == 0
+        assert "Traceback" not in inside.log() + outside.log()
+    finally:
+        for each in (inside, outside):
+            each.signal(signal.SIGCONT)
+            each.kill()
+    assert failover_s < FAILOVER_S
