@@ -18,6 +18,7 @@ COMMANDS = (
     ),
     Command("mock", "steelyard.cli.mock:app", "Serve a simulated server whose truth is known."),
     Command("report", "steelyard.cli.report:app", "Rebuild a run's outputs from its journal."),
+    Command("worker", "steelyard.cli.worker:app", "Send requests of a run on another machine."),
     Command("fleet", "steelyard.cli.fleet:app", "Run tasks on the machines that fit them."),
     Command("track", "steelyard.cli.track:app", "List, show, compare and mirror runs."),
     Command("plugins", "steelyard.cli.plugins:app", "List, explain and create plugins."),

@@ -94,6 +94,19 @@ class Board:
         """Return the highest lease id that the worker has received."""
         return self._view[worker * _CELLS + Cell.LAST_LEASE]
 
+    def set_leases(self, worker: int, leases: dict[int, int], last_lease: int) -> None:
+        """Write down how far a worker was that keeps its cells on another machine.
+
+        Leases beyond `LEASE_SLOTS` have no room and count as done, as on any board.
+        """
+        cells = self.lease_cells(worker)
+        pairs = list(leases.items())[:LEASE_SLOTS]
+        for slot in range(LEASE_SLOTS):
+            lease_id, index = pairs[slot] if slot < len(pairs) else (0, 0)
+            cells[2 * slot + 1] = index
+            cells[2 * slot] = lease_id
+        self.row(worker)[Cell.LAST_LEASE] = last_lease
+
     def close(self) -> None:
         """Unmap the board; rows given out can't be used any more."""
         for view in self._given:

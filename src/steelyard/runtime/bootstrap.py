@@ -125,7 +125,7 @@ def run_role(assignment: RoleAssignment, host: "PluginHost | None", child: Child
     if handler is not None:
         point_output_at(handler.fileno())
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        error, terminated = runner.run(_outcome(_live_as_role(assignment, host)))
+        error, terminated = runner.run(outcome_of(_live_as_role(assignment, host)))
     if terminated and _parent_is_gone(assignment.controller_pid):
         # The controller can't tidy up; every role tries, one succeeds.
         remove_socket_dir(assignment.socket_dir)
@@ -151,7 +151,7 @@ def _parent_is_gone(parent_pid: int) -> bool:
     return False
 
 
-async def _outcome(life: Coroutine[Any, Any, bool]) -> tuple[BaseException | None, bool]:
+async def outcome_of(life: Coroutine[Any, Any, bool]) -> tuple[BaseException | None, bool]:
     """Return what `life` raised, and its result: a service's code may raise anything."""
     task = asyncio.ensure_future(life)
     await asyncio.wait((task,))
@@ -180,7 +180,7 @@ async def _live_as_role(assignment: RoleAssignment, host: "PluginHost | None") -
                 given_host=host,
             )
         )
-        with _ended_by_signals(service, (signal.SIGTERM,)) as received:
+        with ended_by_signals(service, (signal.SIGTERM,)) as received:
             await service.serve()
         return bool(received)
     finally:
@@ -196,7 +196,7 @@ def _zmq_client(
 
 
 @contextmanager
-def _ended_by_signals(service: Service, numbers: tuple[signal.Signals, ...]) -> Iterator[list[int]]:
+def ended_by_signals(service: Service, numbers: tuple[signal.Signals, ...]) -> Iterator[list[int]]:
     """Make signals stop `service`; SIGALRM's default action ends what doesn't stop in time."""
     loop = asyncio.get_running_loop()
     received: list[int] = []
@@ -264,7 +264,7 @@ async def _live_alone(service_class: type[Service], config: ServiceConfig, name:
                 controller_id=config.controller_id if client else "",
             )
         )
-        with _ended_by_signals(service, (signal.SIGINT, signal.SIGTERM)):
+        with ended_by_signals(service, (signal.SIGINT, signal.SIGTERM)):
             await service.serve(None if client else ConfigureRun(config.plan))
     finally:
         await (client.close() if client else hub.close())

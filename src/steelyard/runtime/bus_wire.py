@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import dataclass
+from typing import Protocol
 
 import msgspec
 import zmq
@@ -40,6 +41,18 @@ class CurveKeys:
         return cls(*zmq.curve_keypair(), *zmq.curve_keypair())
 
 
+class Border(Protocol):
+    """Sees each message of a role between its bus and the wire."""
+
+    def inbound(self, message: msgspec.Struct) -> msgspec.Struct:
+        """Return the message that the role gets."""
+        ...
+
+    def outbound(self, message: msgspec.Struct) -> msgspec.Struct:
+        """Return the message that leaves."""
+        ...
+
+
 def open_socket(
     context: "zmq.Context[zmq.Socket[bytes]]", kind: int, address: str, limits: BusLimits
 ) -> "zmq.Socket[bytes]":
@@ -52,6 +65,13 @@ def open_socket(
     if address.startswith("tcp://["):
         socket.setsockopt(zmq.IPV6, 1)
     return socket
+
+
+def prove(socket: "zmq.Socket[bytes]", keys: CurveKeys) -> None:
+    """Have a socket show the run's client key, and believe nobody but the run's server."""
+    socket.setsockopt(zmq.CURVE_SERVERKEY, keys.server_public)
+    socket.setsockopt(zmq.CURVE_PUBLICKEY, keys.client_public)
+    socket.setsockopt(zmq.CURVE_SECRETKEY, keys.client_secret)
 
 
 def require_keys(address: str, keys: CurveKeys | None) -> None:

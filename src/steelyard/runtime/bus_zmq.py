@@ -8,6 +8,7 @@ project), or the socket is refused.
 import asyncio
 import logging
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import zmq
@@ -25,11 +26,13 @@ from steelyard.runtime.bus_port import SEND_WAIT_S, BusCounters, BusError, BusPo
 from steelyard.runtime.bus_pump import SocketPump
 from steelyard.runtime.bus_wire import (
     LINGER_MS,
+    Border,
     BusLimits,
     CurveKeys,
     Opener,
     RunKey,
     open_socket,
+    prove,
     require_keys,
     require_size,
     to_frame,
@@ -63,13 +66,17 @@ class ZmqClient:
         keys: CurveKeys | None = None,
         registry: MessageRegistry = MESSAGES,
         limits: BusLimits | None = None,
+        border: Border | None = None,
     ) -> None:
         """Connect; the broker may come later. Needs a running loop.
+
+        `border` sees every message on its way in and out, and may replace it.
 
         Raises:
             BusError: a tcp address without keys.
         """
         require_keys(address, keys)
+        self._border = border
         self._limits = limits or BusLimits()
         self.port = BusPort(
             service_id, service_type, registry=registry, inbox_max=self._limits.queue_max
@@ -81,9 +88,7 @@ class ZmqClient:
         socket.setsockopt(zmq.RECONNECT_IVL, 10)
         socket.setsockopt(zmq.RECONNECT_IVL_MAX, 200)
         if keys is not None:
-            socket.setsockopt(zmq.CURVE_SERVERKEY, keys.server_public)
-            socket.setsockopt(zmq.CURVE_PUBLICKEY, keys.client_public)
-            socket.setsockopt(zmq.CURVE_SECRETKEY, keys.client_secret)
+            prove(socket, keys)
         socket.connect(address)
         self._pump = SocketPump(
             socket,
@@ -133,6 +138,8 @@ class ZmqClient:
         await asyncio.to_thread(self._context.term)
 
     def _frame(self, parcel: Parcel) -> bytes:
+        if self._border is not None:
+            parcel = replace(parcel, message=self._border.outbound(parcel.message))
         data = to_frame(parcel)
         require_size(data, parcel, self._limits, self.port.counters)
         return data
@@ -143,6 +150,8 @@ class ZmqClient:
             return
         parcel = self._opener.parcel(envelope)
         if parcel is not None:
+            if self._border is not None:
+                parcel = replace(parcel, message=self._border.inbound(parcel.message))
             self.port.deliver(parcel)
         elif envelope.request_id:
             me = self.port.service_id
@@ -208,6 +217,23 @@ class ZmqBroker:
         )
         self.switchboard.join(controller_id, controller_type)
         self.port.attach(self)
+
+    def listen(self, address: str, keys: CurveKeys) -> str:
+        """Take members on a tcp address too, each with the keys; return it with its port.
+
+        What was bound before stays as it is: options of a socket are those of later binds.
+
+        Raises:
+            zmq.ZMQError: the address can't be bound.
+        """
+        if self._authenticator is None:
+            self._authenticator = self._authenticate(keys)
+        if address.startswith("tcp://["):
+            self._socket.setsockopt(zmq.IPV6, 1)
+        self._socket.setsockopt(zmq.CURVE_SERVER, 1)
+        self._socket.setsockopt(zmq.CURVE_SECRETKEY, keys.server_secret)
+        self._socket.bind(address)
+        return self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
 
     def _authenticate(self, keys: CurveKeys) -> "AsyncioAuthenticator":
         # Only a bus with keys pays for this import.

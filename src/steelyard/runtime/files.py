@@ -112,3 +112,15 @@ def write_atomic(path: Path, data: bytes) -> None:
     """
     with atomic_path(path) as temporary, temporary.open("xb") as file:
         file.write(data)
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Write a file that only its owner can read, from its first byte on.
+
+    Raises:
+        FileError: it can't be written.
+    """
+    with atomic_path(path) as temporary:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        os.close(os.open(temporary, flags, 0o600))
+        temporary.write_bytes(data)

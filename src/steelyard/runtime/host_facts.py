@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from steelyard import __version__
+from steelyard.domain.bench.join_messages import HostIdentity
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _MACHINE_ID = Path("/etc/machine-id")
@@ -40,6 +41,26 @@ def host_id() -> str:
 def boot_id() -> str:
     """Return the kernel's id of this boot: monotonic times of two boots can't be compared."""
     return _read(_BOOT_ID) or UNKNOWN
+
+
+@cache
+def clock_id() -> str:
+    """Return a name of the CLOCK_MONOTONIC that this process reads, empty when it is not known.
+
+    Processes of one boot share it, unless a time namespace gives some of them one of their own
+    (time_namespaces(7)).
+    """
+    try:
+        namespace = Path("/proc/self/ns/time").readlink().name
+    except OSError:  # a kernel without time namespaces has one such clock
+        namespace = "time"
+    return "" if boot_id() == UNKNOWN else f"{boot_id()} {namespace}"
+
+
+def host_identity() -> HostIdentity:
+    """Return who this machine is for the others of a run."""
+    name = platform.node() or UNKNOWN
+    return HostIdentity(name=name, host_id=host_id(), clock_id=clock_id())
 
 
 def _cpu_model() -> str:

@@ -53,7 +53,16 @@ class Join(msgspec.Struct, frozen=True, kw_only=True):
         """The id of this worker.
 
         Raises:
-            UsageError: the index is not that of a worker of the run.
+            UsageError: `require_index`.
+        """
+        self.require_index()
+        return self.service_ids[self.index]
+
+    def require_index(self) -> None:
+        """Refuse a join that is not for one of the run's workers.
+
+        Raises:
+            UsageError: its index is not that of a worker of the run.
         """
         if not 0 <= self.index < len(self.service_ids):
             raise UsageError(
@@ -62,7 +71,6 @@ class Join(msgspec.Struct, frozen=True, kw_only=True):
                 expected=f"a number from 0 to {len(self.service_ids) - 1}",
                 next_step=f"Give --index, or set {INDEX_VARIABLE}.",
             )
-        return self.service_ids[self.index]
 
     def for_worker(self, index: int) -> "Join":
         """Return the join of one worker."""

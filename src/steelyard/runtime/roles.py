@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from steelyard.domain.bench.join_messages import HostIdentity, RoleSample
 from steelyard.domain.bench.messages import ServiceLost
 from steelyard.kernel.errors import SteelyardError
 from steelyard.kernel.ids import make_service_id
@@ -31,7 +32,10 @@ class RoleSpec:
 
 @dataclass(frozen=True, slots=True)
 class ServiceDeath:
-    """A role ended without being asked to. `mono_ns` is when it was noticed."""
+    """A role ended without being asked to. `mono_ns` is when it was noticed.
+
+    `host` names its machine where that is not the controller's own.
+    """
 
     service_id: str
     service_type: str
@@ -39,6 +43,7 @@ class ServiceDeath:
     reason: str
     mono_ns: int
     required: bool
+    host: str = ""
 
     @property
     def lost(self) -> ServiceLost:
@@ -49,8 +54,25 @@ class ServiceDeath:
 
 
 @dataclass(slots=True)
+class Seat:
+    """The place of a role on another machine, and what its keeper there says of it.
+
+    Attributes:
+        host: the machine, None until somebody took the seat.
+        sample: what the kernel there last said of its process.
+        keeper_seen_ns: when the keeper was last heard.
+        doomed: why the role counts as gone, and until when its keeper may still say how far it was.
+    """
+
+    host: HostIdentity | None = None
+    sample: RoleSample | None = None
+    keeper_seen_ns: int = 0
+    doomed: tuple[str, int] | None = None
+
+
+@dataclass(slots=True)
 class ManagedService:
-    """One role as the supervisor knows it."""
+    """One role as the supervisor knows it; one with a `seat` is not forked."""
 
     peer: Peer
     spec: RoleSpec
@@ -63,6 +85,7 @@ class ManagedService:
     child: ChildProcess | None = None
     task: asyncio.Task[None] | None = None
     vitals: Vitals | None = None
+    seat: Seat | None = None
 
     @property
     def alive(self) -> bool:
@@ -71,9 +94,15 @@ class ManagedService:
 
     def died(self, reason: str, now_ns: int) -> ServiceDeath:
         """Return the news that it has ended."""
-        peer = self.peer
+        peer, host = self.peer, self.seat.host if self.seat is not None else None
         return ServiceDeath(
-            peer.service_id, peer.service_type, peer.index, reason, now_ns, self.spec.required
+            peer.service_id,
+            peer.service_type,
+            peer.index,
+            reason,
+            now_ns,
+            self.spec.required,
+            host.name if host is not None else "",
         )
 
 

@@ -5,7 +5,6 @@ import contextlib
 import gc
 import logging
 import os
-import signal
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -17,27 +16,27 @@ import setproctitle
 from steelyard.kernel.clock import Clock
 from steelyard.kernel.errors import SteelyardError
 from steelyard.kernel.ids import make_service_id
-from steelyard.kernel.units import NS_PER_S
 from steelyard.runtime.bootstrap import RoleAssignment, load_service_class, run_role
 from steelyard.runtime.bus import InlineHub
 from steelyard.runtime.bus_messages import RegisterService, ServiceStatus, StartService, StopService
 from steelyard.runtime.bus_port import BusPort, describe_error
 from steelyard.runtime.clock import SystemClock
-from steelyard.runtime.process import ExitStatus, fork_child, sample_process, set_title
+from steelyard.runtime.process import ExitStatus, fork_child, set_title
+from steelyard.runtime.role_watch import RoleWatch
 from steelyard.runtime.roles import ManagedService, RoleSpec, ServiceDeath, refusals_of, services_of
 from steelyard.runtime.service import CONTROLLER_TYPE, ServiceContext
 from steelyard.runtime.socket_dir import ipc_address, make_socket_dir, remove_socket_dir
-from steelyard.runtime.vitals import Vitals
+from steelyard.runtime.vitals import HEARTBEAT_LIMIT_NS, REMOTE_LIMIT_NS, Vitals
 
 if TYPE_CHECKING:
     from steelyard.runtime.bus_zmq import ZmqBroker
     from steelyard.runtime.plugin_host import PluginHost
+    from steelyard.runtime.remote_roles import RemoteRoles, RemoteSpec
 
 REGISTER_TIMEOUT_S = 30.0
 STEP_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 8.0
 END_WAIT_MIN_S = 0.5
-WATCH_S = 0.25
 
 __all__ = ["ManagedService", "RoleSpec", "ServiceDeath", "Supervisor", "SupervisorError"]
 
@@ -75,6 +74,7 @@ class Supervisor:
         host: "PluginHost | None" = None,
         clock: Clock | None = None,
         log_level: str = "INFO",
+        remote: "RemoteSpec | None" = None,
     ) -> None:
         self.mode = mode
         self.run_dir = run_dir
@@ -87,6 +87,7 @@ class Supervisor:
             service.peer.service_id: service for spec in roles for service in services_of(spec)
         }
         self.peers = tuple(service.peer for service in self.services.values())
+        self._remote = self._seats(remote) if remote is not None else None
         self._socket_dir: Path | None = None
         self._broker_class: type[ZmqBroker]
         self._old_title = ""
@@ -107,6 +108,19 @@ class Supervisor:
             raise SupervisorError("the bus is not up yet", next_step="await start() first.")
         return self._port
 
+    def _seats(self, spec: "RemoteSpec") -> "RemoteRoles":
+        from steelyard.runtime.remote_roles import RemoteRoles  # few runs have them
+
+        return RemoteRoles(
+            spec,
+            self.services,
+            controller_id=self.controller_id,
+            run_dir=self.run_dir,
+            clock=self._clock,
+            log_level=self._log_level,
+            on_end=self._seat_ended,
+        )
+
     def fork(self) -> None:
         """Fork the roles; nothing to do in mode `inline`. They wait for `start`.
 
@@ -124,6 +138,8 @@ class Supervisor:
         gc.collect()
         gc.freeze()
         for service in self.services.values():
+            if service.seat is not None:
+                continue
             assignment = RoleAssignment(
                 peer=service.peer,
                 target=service.spec.target,
@@ -141,14 +157,16 @@ class Supervisor:
         self._old_title = setproctitle.getproctitle()
         set_title(self.controller_id)
 
-    async def start(self, timeout_s: float = REGISTER_TIMEOUT_S) -> None:
-        """Bring the bus up and wait until every role is registered.
+    async def start(self, timeout_s: float | None = None) -> None:
+        """Bring the bus up and wait until every role is registered; remote ones have longer.
 
         Raises:
             SupervisorError: a required role ended or is not there in time; all are stopped then.
         """
+        if timeout_s is None:
+            timeout_s = self._remote.timeout_s if self._remote else REGISTER_TIMEOUT_S
         if self.mode == "process":
-            self._open_broker()
+            await self._open_broker()
         else:
             self._open_inline()
         try:
@@ -191,6 +209,8 @@ class Supervisor:
         if self._port is not None:
             await self._ask_to_stop(timeout_s)
         self._end_the_rest()
+        if self._remote is not None:
+            await self._remote.stop()
         if self._watcher is not None:
             self._watcher.cancel()
             await asyncio.wait((self._watcher,))
@@ -207,7 +227,7 @@ class Supervisor:
         self._end_the_rest()
         self._release()
 
-    def _open_broker(self) -> None:
+    async def _open_broker(self) -> None:
         if self._socket_dir is None:
             raise SupervisorError(
                 "the roles are not forked", next_step="Call fork() before the event loop starts."
@@ -216,7 +236,7 @@ class Supervisor:
             ipc_address(self._socket_dir),
             self.controller_id,
             CONTROLLER_TYPE,
-            allowed=frozenset(self.services),
+            allowed=frozenset(self.services) | (self._remote.members() if self._remote else set()),
             on_seen=self._seen,
         )
         self._hub, self._port = broker, broker.port
@@ -224,7 +244,10 @@ class Supervisor:
             if service.child is not None:
                 service.child.watch(partial(self._child_ended, service))
         self._listen(broker.port)
-        self._watcher = asyncio.ensure_future(self._watch())
+        watch = RoleWatch(self.services, self._remote, self._clock, self._declare_dead)
+        self._watcher = asyncio.ensure_future(watch.run())
+        if self._remote is not None:
+            await self._remote.open(broker)
 
     def _listen(self, port: BusPort) -> None:
         port.subscribe(RegisterService, self._registered)
@@ -317,7 +340,8 @@ class Supervisor:
     async def _registered(self, message: RegisterService) -> None:
         service = self.services[message.service_id]
         service.registered = True
-        service.vitals = Vitals(self._clock.mono_ns())
+        limit_ns = HEARTBEAT_LIMIT_NS if service.seat is None else REMOTE_LIMIT_NS
+        service.vitals = Vitals(self._clock.mono_ns(), limit_ns)
         self._changed.set()
 
     async def _status(self, message: ServiceStatus) -> None:
@@ -325,6 +349,9 @@ class Supervisor:
         service.state = message.state
         if message.error:
             service.error = message.error
+        if service.seat is not None and self._remote is not None:
+            self._remote.told(service, stopping=self._stopping)
+        elif message.error:
             self._declare_dead(service, message.error)
 
     def _seen(self, service_id: str) -> None:
@@ -350,6 +377,11 @@ class Supervisor:
         elif not self._stopping:
             self._declare_dead(service, "ended without being asked to")
 
+    def _seat_ended(self, service: ManagedService, reason: str, in_order: bool) -> None:  # noqa: FBT001  as the callback has it
+        self._ended(service)
+        if not (self._stopping and service.registered and in_order):
+            self._declare_dead(service, reason)
+
     def _ended(self, service: ManagedService) -> None:
         service.ended.set()
         if self._hub is not None:
@@ -366,31 +398,3 @@ class Supervisor:
         self.bus.forget(service.death.lost)
         self.bus.post("", service.death.lost)
         self._on_death(service.death)
-
-    async def _watch(self) -> None:
-        before_ns = self._clock.mono_ns()
-        while True:
-            await asyncio.sleep(WATCH_S)
-            now_ns = self._clock.mono_ns()
-            late = now_ns - before_ns > 2 * WATCH_S * NS_PER_S
-            before_ns = now_ns
-            for service in self.services.values():
-                if late and service.vitals is not None:
-                    service.vitals.excuse(now_ns)
-                self._look_at(service, now_ns)
-
-    def _look_at(self, service: ManagedService, now_ns: int) -> None:
-        vitals = service.vitals
-        if vitals is None or not service.alive or not vitals.silent(now_ns):
-            return
-        sample = sample_process(service.pid)
-        if sample is None:
-            return
-        was_busy = vitals.was_busy
-        reason = vitals.judge(now_ns, sample.state, sample.cpu_ticks)
-        if reason is not None:
-            self._declare_dead(service, reason)
-            if service.child is not None:
-                service.child.send(signal.SIGKILL)
-        elif vitals.was_busy and not was_busy:
-            _log.warning("%s is busy: its loop gives no heartbeat", service.peer.service_id)

@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from steelyard.kernel.units import NS_PER_S
 
 HEARTBEAT_LIMIT_NS = 1_500_000_000
+REMOTE_LIMIT_NS = 4 * NS_PER_S
+"""Of a service on another machine, whose heartbeats a network may lose and send again."""
 BUSY_LIMIT_NS = 60 * NS_PER_S
 SAMPLES_MAX = 5
 

@@ -9,15 +9,23 @@ import msgspec
 
 from steelyard.domain.bench.chat_isl import with_template
 from steelyard.domain.bench.conversation import Conversation, scaled
+from steelyard.domain.bench.join_messages import CHUNK_BYTES_MAX, DatasetBytes, ReadDataset
 from steelyard.domain.bench.messages import ConfigureRun, DatasetProgress
 from steelyard.domain.bench.plan import SCHEDULE_FILE, DatasetPlan, Plan
 from steelyard.domain.bench.ports import ChatTokenizer, Tokenizer
 from steelyard.domain.bench.trace_times import TraceTimes
 from steelyard.kernel.errors import SteelyardError, UsageError
 from steelyard.kernel.units import NS_PER_MS
+from steelyard.runtime.dataset_mirror import read_piece
 from steelyard.runtime.dataset_store import DatasetStoreWriter, reorder
 from steelyard.runtime.files import write_atomic
-from steelyard.runtime.service import Service, ServiceContext, on_configure, on_start
+from steelyard.runtime.service import (
+    Service,
+    ServiceContext,
+    on_configure,
+    on_message,
+    on_start,
+)
 
 FIRST_ENTRIES = 32
 """The first progress comes after so many entries: enough to begin with."""
@@ -42,12 +50,26 @@ class DatasetManager(Service):
         """Wait for the plan."""
         super().__init__(context)
         self._latest: DatasetProgress | None = None
+        self._directory: Path | None = None
 
     @on_configure
     async def begin(self, message: ConfigureRun) -> None:
         """Start filling; the task goes on while other roles are configured."""
         plan = msgspec.convert(message.plan, Plan)
         self._filling = self.spawn(self._fill(plan), name="fill the dataset")
+
+    @on_message(ReadDataset)
+    async def read_piece(self, message: ReadDataset) -> DatasetBytes:
+        """Give a worker on another machine the bytes that one here would read itself.
+
+        Raises:
+            FileError: it asks for something else.
+        """
+        if self._directory is None:
+            return DatasetBytes(b"")
+        return DatasetBytes(
+            read_piece(self._directory, message.name, message.offset, CHUNK_BYTES_MAX)
+        )
 
     @on_start
     async def repeat_progress(self) -> None:
@@ -56,7 +78,7 @@ class DatasetManager(Service):
             await self.bus.publish(self._latest)
 
     async def _fill(self, plan: Plan) -> None:
-        directory = Path(plan.artifact_dir) / "dataset"
+        directory = self._directory = Path(plan.artifact_dir) / "dataset"
         try:
             await self._fill_store(plan, directory)
         except SteelyardError as problem:

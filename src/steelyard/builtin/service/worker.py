@@ -130,7 +130,7 @@ class Worker(Service):
     @on_start
     async def _start(self) -> None:
         plan = self._configured()
-        if plan.run_type == "process":
+        if plan.run_type != "inline":
             # Nothing on the hot path makes cycles; a collection in mid-run would be send lag.
             gc.collect()
             gc.freeze()
@@ -139,7 +139,10 @@ class Worker(Service):
         await self._transport.open(min(ahead, CONNECTIONS_AHEAD_MAX))
         self._facts_since = (time.monotonic_ns(), time.process_time(), cpu_wait_s())
         self.spawn(self._tick(), "tick")
-        await self.bus.send("worker_manager", WorkerReady(self._number))
+        self._say_ready()
+
+    def _say_ready(self) -> None:
+        self.bus.post("worker_manager", WorkerReady(self._number))
 
     def _configured(self) -> Plan:
         if self._plan is None:

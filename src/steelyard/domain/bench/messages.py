@@ -4,6 +4,8 @@ from typing import Any
 
 import msgspec
 
+from steelyard.domain.bench.clock_offset import ClockFacts
+
 
 class ConfigureRun(msgspec.Struct, frozen=True):
     """Controller to every role, as a command: the whole plan, as `msgspec` plain data."""
@@ -206,7 +208,7 @@ class WorkerFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Worker to the records manager, a few times a second: what the verdict needs to know.
 
     Of `span_s` seconds its process used a core for `cpu_s`, and for `wait_s` its thread was ready
-    to run while others had the cores.
+    to run while others had the cores. `clock` is told by a worker on another machine.
     """
 
     worker: int
@@ -218,6 +220,7 @@ class WorkerFacts(msgspec.Struct, frozen=True, kw_only=True):
     send_lag_max_ns: int
     clock_steps: int
     wait_s: float = 0.0
+    clock: ClockFacts | None = None
 
 
 class HandOverRecords(msgspec.Struct, frozen=True):

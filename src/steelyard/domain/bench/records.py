@@ -1,7 +1,8 @@
 """One row per attempted request, as columns: the only form in which the hot path reports.
 
-Times are nanoseconds on CLOCK_MONOTONIC of the worker's host. `MISSING` stands for "did not
-happen" in every integer column; exports write null.
+Times are nanoseconds on CLOCK_MONOTONIC of the worker's host; from a worker on another machine they
+arrive moved to the controller's (`clock_border`). `MISSING` stands for "did not happen" in every
+integer column; exports write null.
 """
 
 from enum import IntEnum
@@ -108,6 +109,12 @@ RECORD_DTYPE = np.dtype(
 of the first content and our reading it; `max_gap_ns` the longest wait between two content chunks.
 `client_input_tokens` is the dataset's own count of the prompt.
 """
+
+TIME_COLUMNS = (
+    "intended_ns", "start_ns", "sent_ns", "first_byte_ns", "first_token_ns", "first_output_ns",
+    "second_token_ns", "last_token_ns", "end_ns", "stamp_lower_ns",
+)  # fmt: skip
+"""The columns that are points in time; all others in nanoseconds are durations."""
 
 
 def empty_batch(rows: int) -> np.ndarray:

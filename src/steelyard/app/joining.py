@@ -1,0 +1,129 @@
+"""`steelyard worker`: this process takes a worker's place in a run that another machine began."""
+
+import os
+import shutil
+import stat
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from steelyard.kernel.errors import FileError, UsageError
+from steelyard.runtime.files import reason_of
+from steelyard.runtime.join import ANY_INDEX, INDEX_VARIABLE, JOIN_VARIABLE, Join
+
+WORKER_TARGET = "steelyard.app.remote_worker:RemoteWorker"
+STANDARD_INPUT = "-"
+COMPLETION_VARIABLE = "JOB_COMPLETION_INDEX"
+"""By which a Job of Kubernetes numbers its pods."""
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+
+
+def find_join(file: str | None, index: int | None, environ: Mapping[str, str]) -> Join:
+    """Return the join of one worker, from a file, standard input (`-`) or the environment.
+
+    Raises:
+        UsageError: there is none, it is no join, or which worker it is for was not said.
+    """
+    if file is not None:
+        text = sys.stdin.read() if file == STANDARD_INPUT else _read_private(Path(file))
+    elif JOIN_VARIABLE in environ:
+        text = environ[JOIN_VARIABLE]
+    else:
+        raise UsageError(
+            "A worker needs the join of a run",
+            expected=f"--join-file FILE, or the variable {JOIN_VARIABLE}",
+            next_step="A run of --run-type remote writes one; see docs/distributed.md.",
+        )
+    join = Join.decode(text)
+    found = join.for_worker(_index(join, index, environ))
+    found.require_index()
+    return found
+
+
+def _index(join: Join, index: int | None, environ: Mapping[str, str]) -> int:
+    if index is not None:
+        return index
+    if join.index != ANY_INDEX:
+        return join.index
+    for name in (INDEX_VARIABLE, COMPLETION_VARIABLE):
+        if environ.get(name):
+            try:
+                return int(environ[name])
+            except ValueError:
+                raise UsageError(
+                    f"{name} is not a number", got=environ[name], expected="a worker's number"
+                ) from None
+    return 0 if len(join.service_ids) == 1 else ANY_INDEX
+
+
+def _read_private(path: Path) -> str:
+    try:
+        mode = path.stat().st_mode
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = reason_of(error) if isinstance(error, OSError) else "it is not text"
+        raise UsageError(f"Can't read the join {path}: {why}") from error
+    if mode & _OTHERS and not _mounted_secret(path):
+        raise UsageError(
+            f"Others can read the join {path}, and with it join the run",
+            got=f"mode {stat.S_IMODE(mode):04o}",
+            expected="0600",
+            next_step=f"chmod 600 {path}",
+        )
+    return text
+
+
+def _mounted_secret(path: Path) -> bool:
+    """Tell whether it is a file of a volume in memory: a pod's Secret, readable in the pod only."""
+    try:
+        return os.statvfs(path).f_flag & os.ST_RDONLY != 0
+    except OSError:
+        return False
+
+
+def join_run(join: Join, scratch: str | None = None) -> int:
+    """Be the worker of `join` until its run is over; return the exit code.
+
+    Must be called from a process of one thread, without an event loop.
+
+    Args:
+        join: of one worker.
+        scratch: its directory on this machine; a temporary one without it, which is removed
+            when the run ended the worker and kept for its log when something else did.
+
+    Raises:
+        UsageError: the run refuses it, or the directory can't be used.
+        EndpointUnreachableError: the run can't be reached.
+    """
+    from steelyard.runtime.keeper import keep_worker  # what it loads is for workers only
+
+    os.environ.pop(JOIN_VARIABLE, None)  # the worker's children need not have it
+    directory = _scratch(scratch)
+    code = 1
+    try:
+        code = keep_worker(join, WORKER_TARGET, directory)
+    finally:
+        if scratch is None and (code == 0 or not (directory / "logs").exists()):
+            shutil.rmtree(directory, ignore_errors=True)
+    if code:
+        print(f"The worker's files are in {directory}.", file=sys.stderr)
+    return code
+
+
+def _scratch(given: str | None) -> Path:
+    try:
+        if given is None:
+            return Path(tempfile.mkdtemp(prefix="steelyard-worker-"))
+        directory = Path(given).expanduser().absolute()
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for name in ("dataset", ".board"):
+            left = directory / name
+            shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+    except OSError as error:
+        raise FileError(
+            f"The scratch directory can't be used: {reason_of(error)}",
+            got=given,
+            next_step="Choose another with --scratch.",
+        ) from error
+    return directory
