@@ -183,3 +183,28 @@ def serving(program: Path, *flags: str) -> Iterator[Server]:
         process.send_signal(signal.SIGTERM)
         process.wait(30)
         process.stdout.close()
+
+
+_STRANGER = """
+import sys, time
+share = float(sys.argv[1])
+while True:
+    begun = time.perf_counter()
+    while time.perf_counter() - begun < 0.05 * share:
+        sum(range(1000))
+    time.sleep(0.05 * (1 - share))
+"""
+
+
+@contextmanager
+def stranger(share: float) -> Iterator[None]:
+    """Have a process that keeps a processor busy for this share of the time, and does no more.
+
+    It shows what busy processors of this host take from each other, whoever keeps them busy.
+    """
+    process = subprocess.Popen([sys.executable, "-c", _STRANGER, f"{share:.3f}"])
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()

@@ -13,7 +13,6 @@ Then the slow and the dead one are as fast as any, and `track sync` delivers the
 import math
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,13 +22,14 @@ from pathlib import Path
 
 import msgspec
 import psutil
+from benchmarks.processes import stranger
 from benchmarks.tables import page, parser, publish, table
 
 from steelyard.app.track.experiment import Experiment
 from steelyard.app.track.syncing import sync
 
 POINTS = 50_000
-ROUNDS = 25
+ROUNDS = 15
 STEP_WORK = 4_000
 FAST_MAX_S = 20.0
 LABELS = ("fast", "slow", "dead")
@@ -82,25 +82,9 @@ def _alone(directory: Path, points: int) -> Arm:
     return arm
 
 
-_STRANGER = """
-import sys, time
-share = float(sys.argv[1])
-while True:
-    begun = time.perf_counter()
-    while time.perf_counter() - begun < 0.05 * share:
-        sum(range(1000))
-    time.sleep(0.05 * (1 - share))
-"""
-
-
 def _beside_stranger(directory: Path, points: int, share: float) -> Arm:
-    """Run the script beside a process that keeps a processor busy for this share of the time."""
-    stranger = subprocess.Popen([sys.executable, "-c", _STRANGER, f"{share:.3f}"])
-    try:
+    with stranger(share):
         return _alone(directory, points)
-    finally:
-        stranger.kill()
-        stranger.wait()
 
 
 def _mirrored(directory: Path, points: int) -> Arm:

@@ -3,7 +3,8 @@
     python -m benchmarks.tracking_cost [--quick] [--write]
 
 A closed loop of 64 requests without server delay, one worker, in turns without a tracker, with the
-store alone (`--track local`) and mirrored to files (`--track jsonl`). The hot path is the worker,
+store alone (`--track local`), mirrored to files (`--track jsonl`), and not tracked beside a
+stranger that keeps a processor as busy as tracking does. The hot path is the worker,
 or with `--run-type inline` the one process that has all roles; what else runs is named beside it.
 CPU time is the kernel's, read every 50 ms until a process is gone, so that of some seconds the last
 50 ms may be missing. What a run that is tracked loads before it begins is in the other roles, and
@@ -14,17 +15,23 @@ import statistics
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import psutil
 from benchmarks.contenders import Load, steelyard_command, steelyard_summary
-from benchmarks.processes import build_server, run_tool, serving, tree
+from benchmarks.processes import build_server, run_tool, serving, stranger, tree
 from benchmarks.tables import page, parser, publish, table
 
 REQUESTS = 60_000
 ROUNDS = 5
 INTERVAL_S = 0.05
-WAYS = {"not tracked": (), "--track local": ("local",), "--track jsonl": ("jsonl",)}
+BESIDE = "beside a stranger"
+WAYS = {
+    "not tracked": (), BESIDE: (), "--track local": ("local",), "--track jsonl": ("jsonl",),
+}  # fmt: skip
+STRANGER_SHARE = 0.12
+"""Of a processor: what tracking takes at some 12,000 requests/s, 10 us a request."""
 HOT, CONTROL, OTHERS, TRACKING = "worker", "controller", "other roles", "tracking"
 
 Used = dict[str, float]
@@ -83,9 +90,13 @@ def measure(url: str, run_type: str, requests: int, rounds: int) -> dict[str, li
     """Return what each way used, round by round; the ways take turns."""
     load = Load(url, streaming=False, tokens=1, concurrency=64, requests=requests)
     found: dict[str, list[Used]] = {way: [] for way in WAYS}
-    for _ in range(rounds):
-        for way, backends in WAYS.items():
-            with tempfile.TemporaryDirectory() as folder:
+    ways = list(WAYS)
+    for number in range(rounds):
+        first = number % len(ways)
+        for way in ways[first:] + ways[:first]:
+            beside = stranger(STRANGER_SHARE) if way == BESIDE else nullcontext()
+            with tempfile.TemporaryDirectory() as folder, beside:
+                backends = WAYS[way]
                 found[way].append(one_run(load, Path(folder), run_type, backends))
     return found
 
