@@ -4,11 +4,11 @@ Both are truths beside the fleet's own: a trigger of the database notes each cha
 the session that made it, and each attempt writes its fencing token into files.
 """
 
-import json
+import contextlib
+import sqlite3
 import sys
 import time
 from collections import defaultdict
-from pathlib import Path
 
 import msgspec
 import psycopg
@@ -110,27 +110,43 @@ class Witness:
         assert order == sorted(order), "nothing is written under an epoch that is over"
         accepted = [name for _, _, name, state in writes if state == "completed"]
         assert sorted(set(accepted)) == sorted(names)
-        done = "SELECT task_id FROM fleet_events WHERE name = 'task_completed'"
-        assert sorted(name for (name,) in self.rows(done)) == sorted(names), "nor accepted twice"
-        return self.tokens(names, place), len(epochs)
+        return judge_tokens(self.rows, names, place), len(epochs)
 
-    def tokens(self, names, place):
-        """Check which attempt was accepted of each task; return how many ended in all."""
-        begun, ended = said(place / "begun"), said(place / "ended")
-        attempts = defaultdict(list)
-        for (data,) in self.rows("SELECT data FROM fleet_attempts"):
-            each = msgspec.msgpack.decode(data, type=Attempt)
-            attempts[each.task_id].append(each)
-        kept = [data for (data,) in self.rows("SELECT data FROM fleet_tasks")]
-        results = {t.spec.task_id: t.outcome.result for t in map(_TASK.decode, kept)}
-        for name in names:
-            good = [a for a in attempts[name] if a.outcome.ending is Ending.SUCCEEDED]
-            assert len(good) == 1, f"{name} was accepted {len(good)} times"
-            assert good[0].token == max(a.token for a in attempts[name]), "an old token counted"
-            assert int(results[name]["stdout"]) == good[0].token
-            assert good[0].token in ended[name], "what is called completed came to its end"
-            assert len(begun[name]) == len(set(begun[name])), "a token is given once"
-        return sum(map(len, ended.values()))
+
+def judge_tokens(rows, names, place):
+    """Check which attempt was accepted of each task; return how many came to their end in all.
+
+    `rows` returns what a query finds in the ledger.
+    """
+    begun, ended = said(place / "begun"), said(place / "ended")
+    attempts = defaultdict(list)
+    for (data,) in rows("SELECT data FROM fleet_attempts"):
+        each = msgspec.msgpack.decode(data, type=Attempt)
+        attempts[each.task_id].append(each)
+    kept = [data for (data,) in rows("SELECT data FROM fleet_tasks")]
+    results = {t.spec.task_id: t.outcome.result for t in map(_TASK.decode, kept)}
+    done = [
+        name for (name,) in rows("SELECT task_id FROM fleet_events WHERE name = 'task_completed'")
+    ]
+    assert sorted(done) == sorted(names), "nothing is lost, and nothing accepted twice"
+    for name in names:
+        good = [a for a in attempts[name] if a.outcome.ending is Ending.SUCCEEDED]
+        assert len(good) == 1, f"{name} was accepted {len(good)} times"
+        assert good[0].token == max(a.token for a in attempts[name]), "an old token counted"
+        assert int(results[name]["stdout"]) == good[0].token
+        assert good[0].token in ended[name], "what is called completed came to its end"
+        assert len(begun[name]) == len(set(begun[name])), "a token is given once"
+    return sum(map(len, ended.values()))
+
+
+def sqlite_rows(path):
+    """Return a function for queries of a ledger's file."""
+
+    def rows(query):
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            return connection.execute(query).fetchall()
+
+    return rows
 
 
 def report(capsys, name, **facts):
@@ -138,8 +154,3 @@ def report(capsys, name, **facts):
     with capsys.disabled():
         shown = ", ".join(f"{key} {value}" for key, value in facts.items())
         sys.stdout.write(f"\n{name}: {shown}\n")
-
-
-def events_of(path: Path):
-    """Return the lines of a file of JSON lines."""
-    return [json.loads(line) for line in path.read_text().splitlines()]
