@@ -19,7 +19,7 @@ SEEDS = 10_000
 PART = 1_000
 FAULTS = {
     "message lost", "message twice", "worker killed", "partition", "coordinator killed",
-    "coordinator killed after a save", "clock jumps", "cancel",
+    "coordinator killed after a save", "clock jumps", "cancel", "submitted again",
 }  # fmt: skip
 
 
@@ -27,7 +27,7 @@ FAULTS = {
 @pytest.mark.parametrize("first", range(0, SEEDS, PART))
 def test_every_task_of_every_seed_comes_to_its_end(first, record_property):
     """Under faults of each kind; a failing seed is named and can be run alone."""
-    faults, events = Counter(), Counter()
+    faults, events, forgotten = Counter(), Counter(), 0
     for seed in range(first, first + PART):
         try:
             world = World(seed).run()
@@ -35,10 +35,13 @@ def test_every_task_of_every_seed_comes_to_its_end(first, record_property):
             pytest.fail(f"seed {seed}: {error}")
         faults += world.faults
         events += world.events
+        forgotten += world.forgotten
     record_property("faults", dict(faults))
     record_property("events", dict(events))
+    record_property("forgotten", forgotten)
     assert set(faults) == FAULTS
     assert min(faults.values()) > PART / 10
+    assert forgotten > PART  # what ended is forgotten, and nobody missed it
     LOG.info("seeds %d to %d: %s; %s", first, first + PART - 1, dict(faults), dict(events))
 
 
@@ -151,6 +154,14 @@ def what_was_cancelled_comes_back(patch):
     patch.setattr(task_rules, "ended", revive)
 
 
+def what_ended_is_not_looked_up(patch):
+    patch.setattr(Fleet, "recall", lambda self, tasks, now_ns: None)
+
+
+def what_ended_is_remembered(patch):
+    patch.setattr(Book, "forget", lambda self: ())
+
+
 BUGS = {
     "any token is accepted": any_token_is_accepted,
     "tasks of the dead are forgotten": tasks_of_the_dead_are_forgotten,
@@ -164,6 +175,8 @@ BUGS = {
     "what was cancelled comes back": what_was_cancelled_comes_back,
     "a wait never ends": deaf_timers("retry"),
     "no lease runs out": deaf_timers("lease"),
+    "what ended is not looked up": what_ended_is_not_looked_up,
+    "what ended is remembered for ever": what_ended_is_remembered,
 }
 
 

@@ -33,6 +33,12 @@ class MemoryLedger:
             or (task.spec.user, task.spec.idempotency_key) in keys
         )  # fmt: skip
 
+    def recent(self, limit):
+        return [
+            (msgspec.msgpack.decode(self.tasks[a.task_id], type=Task), a)
+            for a in self.attempts[-limit:]
+        ]
+
     def commit(self, change):
         self.commits += 1
         for task in change.tasks:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from steelyard.domain.fleet.book import Book
 from steelyard.domain.fleet.events import Fire
 from steelyard.domain.fleet.hooks import FleetHook
 from steelyard.domain.fleet.model import Lease, Task, Worker
@@ -60,6 +61,23 @@ class Promises:
             first = self._told.setdefault(name, action.hook)
             _hold(first is action.hook, f"{name} ended twice: {first}, then {action.hook}")
             _hold(name in self._ends, f"{name}: {action.hook} was told before it was saved")
+
+    def has_ended(self, submitted: Iterable[str]) -> bool:
+        """Tell whether all of these were saved as ended."""
+        return all(name in self._ends for name in submitted)
+
+    def forgot(self, book: Book) -> None:
+        """Check, once all has ended, that a coordinator remembers what a worker holds, no more."""
+        held = {name for worker in book.workers.values() for name in worker.holds.values()}
+        for what, names in {
+            "the tasks": book.tasks, "the ready ones": book.ready, "the keys": book.keys.values(),
+            "who is waited for": book.waiting_on,
+            "who waits": set().union(*book.waiting_on.values()),
+            "who is held back": set().union(*book.held_back.values()),
+            "a retry": book.timers.names("retry"), "a lease": book.timers.names("lease"),
+        }.items():  # fmt: skip
+            left = sorted(set(names) - held)
+            _hold(not left, f"{what}: {', '.join(left)} of which nothing is left to do")
 
     def ended(self, tasks: dict[str, Task], submitted: Iterable[str]) -> None:
         """Check, once all is calm, that every task came to an end, the one that was told."""

@@ -1,7 +1,8 @@
 """A small world around the fleet's machine: a clock, a network that fails, workers that die.
 
 All that happens follows from a seed. The coordinator dies too: it saves before it does anything
-else, and goes on from what it saved.
+else, and goes on from what it saved. What has ended it forgets, and finds on its disk again when
+somebody asks for it.
 """
 
 import heapq
@@ -9,8 +10,6 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
-
-import msgspec
 
 from steelyard.domain.fleet.events import (
     Action,
@@ -40,14 +39,12 @@ from steelyard.domain.fleet.model import (
     Limits,
     Outcome,
     Proposal,
-    Task,
     TaskSpec,
-    Worker,
     seconds,
 )
 from steelyard.domain.fleet.requirements import Capabilities, Requirements
-from steelyard.domain.fleet.states import TASK_ENDS
 from steelyard.domain.fleet.task_rules import why_no_lease
+from steelyard.testing.fleet_disk import Disk
 from steelyard.testing.fleet_promises import Promises
 
 HORIZON_S = 60.0
@@ -78,6 +75,7 @@ class World:
 
     Attributes:
         faults, events: how many of each kind there were.
+        forgotten: how many tasks the coordinator let go, once they had ended.
     """
 
     def __init__(self, seed: int, make: Callable[[Limits], Fleet] = Fleet) -> None:
@@ -92,10 +90,9 @@ class World:
         self._wake_ns = 0
         self.fleet = make(LIMITS)
         self.up = True
-        self.disk_tasks: dict[str, bytes] = {}
-        self.disk_workers: dict[str, bytes] = {}
-        self.next_token = 1
-        self.submitted: set[str] = set()
+        self.disk = Disk()
+        self.submitted: dict[str, TaskSpec] = {}
+        self.forgotten = 0
         self.promises = Promises()
         self.cut: set[str] = set()
         self.lives: dict[str, int] = {}
@@ -120,7 +117,8 @@ class World:
         for worker in self.workers.values():
             self._register(worker)
             self._beat(worker)
-        self._submit_some()
+        self._submit_some("t", 12)
+        self.at(self.rng.uniform(0, HORIZON_S), lambda: self._submit_some("late", 4))
         for _ in range(self.rng.randint(2, 12)):
             self.at(self.rng.uniform(0, HORIZON_S), self._fault)
         self.at(HORIZON_S, self._heal)
@@ -132,7 +130,8 @@ class World:
             count += 1
             if count > EVENTS_MAX or self.now_ns > self._calm_ns() + seconds(REST_S):
                 break
-        self.promises.ended(self.fleet.book.tasks, self.submitted)
+        self.promises.ended(self.disk.tasks(), self.submitted)
+        self.promises.forgot(self.fleet.book)
         return self
 
     def _calm_ns(self) -> int:
@@ -142,9 +141,7 @@ class World:
         return self.now_ns >= self._calm_ns()
 
     def _is_over(self) -> bool:
-        return self.up and all(
-            self.fleet.book.tasks[name].state in TASK_ENDS for name in self.submitted
-        )
+        return self.up and self.promises.has_ended(self.submitted)
 
     # Messages
 
@@ -192,6 +189,7 @@ class World:
                 for worker in self.workers.values():
                     if worker.is_up:
                         self._register(worker)
+        self.forgotten += len(self.fleet.forget())
 
     def _save(self, saves: list[SaveTask | SaveWorker]) -> None:
         book = self.fleet.book
@@ -199,12 +197,12 @@ class World:
             if isinstance(save, SaveTask):
                 task = book.tasks[save.task_id]
                 self.promises.saved(task)
-                self.disk_tasks[save.task_id] = msgspec.msgpack.encode(task)
+                self.disk.save(task)
             else:
                 worker = book.workers[save.worker_id]
                 self.promises.saved_worker(worker)
-                self.disk_workers[save.worker_id] = msgspec.msgpack.encode(worker)
-        self.next_token = max(self.next_token, book.next_token)
+                self.disk.save_worker(worker)
+        self.disk.next_token = max(self.disk.next_token, book.next_token)
 
     # The coordinator
 
@@ -216,11 +214,10 @@ class World:
         if self.up:
             return
         self.fleet = self.make(LIMITS)
-        tasks = [msgspec.msgpack.decode(data, type=Task) for data in self.disk_tasks.values()]
-        workers = [msgspec.msgpack.decode(data, type=Worker) for data in self.disk_workers.values()]
+        tasks, workers = self.disk.load()
         self.up = True
         self._wake_ns = 0
-        actions = self.fleet.restore(tasks, workers, self.next_token, self.now_ns)
+        actions = self.fleet.restore(tasks, workers, self.disk.next_token, self.now_ns)
         self._do([*actions, Reschedule()])
 
     def _schedule(self) -> None:
@@ -236,12 +233,15 @@ class World:
                     self.tell(Proposed((proposal,)))
                     break
 
-    def _submit_some(self) -> None:
-        names = [f"t{number}" for number in range(self.rng.randint(1, 12))]
+    def _submit_some(self, prefix: str, most: int) -> None:
+        """Submit tasks that depend on others, of their own and on some that have ended by now."""
+        names = [f"{prefix}{number}" for number in range(self.rng.randint(1, most))]
         workers = list(self.workers)
         specs = []
+        known = [name for name in self.submitted if name in self.disk.states]
         for number, name in enumerate(names):
             earlier = [other for other in names[:number] if self.rng.random() < 0.15]
+            earlier += [other for other in known if self.rng.random() < 0.05]
             pinned = self.rng.choice(workers) if self.rng.random() < 0.1 else ""
             specs.append(
                 TaskSpec(
@@ -252,15 +252,20 @@ class World:
                     requirements=Requirements(worker=pinned),
                 )
             )  # fmt: skip
-        self.submitted |= set(names)
+        self.submitted |= {spec.task_id: spec for spec in specs}
         self._until_saved(specs)
 
     def _until_saved(self, specs: list[TaskSpec]) -> None:
         """Submit as a client does: again, until it is told that the tasks are there."""
-        missing = [spec for spec in specs if spec.task_id not in self.disk_tasks]
+        missing = [spec for spec in specs if spec.task_id not in self.disk.states]
         if missing:
-            self.tell(Submitted(tuple(missing)))
+            self._submit(missing)
             self.at(1.0, lambda: self._until_saved(missing))
+
+    def _submit(self, specs: list[TaskSpec]) -> None:
+        if self.up:
+            self.fleet.recall(self.disk.recall(specs), self.now_ns)
+            self.tell(Submitted(tuple(specs)))
 
     # Workers
 
@@ -275,8 +280,8 @@ class World:
         """Register again and again until it is known: the same life is registered once."""
         if worker.life != life or not worker.is_up:
             return
-        known = self.disk_workers.get(worker.worker_id)
-        if known is None or worker.life > self._known_life(worker):
+        known = self.disk.knows_worker(worker.worker_id)
+        if not known or worker.life > self._known_life(worker):
 
             def arrive() -> None:
                 if self.up and worker.life == life and self._known_life(worker) < life:
@@ -349,8 +354,11 @@ class World:
     def _fault(self) -> None:
         worker = self.rng.choice(list(self.workers.values()))
         kind = self.rng.choice(
-            ["worker killed", "partition", "coordinator killed", "clock jumps", "cancel"]
-        )
+            [
+                "worker killed", "partition", "coordinator killed", "clock jumps", "cancel",
+                "submitted again",
+            ]
+        )  # fmt: skip
         self.faults[kind] += 1
         if kind == "worker killed":
             worker.is_up = False
@@ -365,8 +373,10 @@ class World:
             self._crash()
         elif kind == "clock jumps":
             self.now_ns += seconds(self.rng.uniform(0.5, 30))
-        else:
+        elif kind == "cancel":
             self.tell(CancelAsked(self.rng.choice(sorted(self.submitted))))
+        else:
+            self._submit([self.submitted[self.rng.choice(sorted(self.submitted))]])
 
     def _revive(self, worker: SimulatedWorker) -> None:
         if not worker.is_up:

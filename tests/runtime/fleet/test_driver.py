@@ -22,22 +22,20 @@ def spec(name, **more):
 class Running:
     """A driver that runs while the block does."""
 
-    def __init__(self, engine=None, ledger=None):
+    def __init__(self, engine=None, ledger=None, scheduler=None):
         self.engine, self.ledger = engine or InstantEngine(), ledger or MemoryLedger()
         self.heard = []
-        fleet = Fleet()
-        kept = self.ledger.load()
         clock = SystemClock()
-        fleet.restore(kept.tasks, kept.workers, kept.next_token, clock.wall_ns())
 
         async def listen(item):
             self.heard.append(item.name)
 
         self.driver = FleetDriver(
-            fleet, self.ledger, FirstCome(), {"instant": self.engine}, listen, clock
+            Fleet(), self.ledger, scheduler or FirstCome(), {"instant": self.engine}, listen, clock
         )
 
     async def __aenter__(self):
+        await self.driver.restore(self.ledger.load())
         self.task = asyncio.create_task(self.driver.run())
         return self
 
@@ -195,6 +193,76 @@ async def test_what_is_noted_is_remembered_and_told_in_its_place():
     assert run.heard[:2] == ["worker_registered"] * 2
 
 
+async def test_what_has_ended_is_in_the_ledger_and_no_longer_in_memory():
+    """And still can't be submitted again, and can be depended on."""
+    async with Running() as run:
+        await run.driver.tell(Submitted(tuple(spec(f"t{n}") for n in range(20))))
+        await run.until(lambda: run.heard.count("task_completed") == 20)
+        await run.until(lambda: not run.driver.fleet.book.tasks)
+        (refused,) = await run.driver.tell(
+            Submitted((spec("t3"), spec("next", depends_on=("t3", "t4"))))
+        )
+        assert (refused.task_id, refused.reason) == ("t3", "there is a task of that id")
+        await run.until(lambda: run.heard.count("task_completed") == 21)
+        await run.until(lambda: not run.driver.fleet.book.tasks)
+    assert len(run.engine.submitted) == 21
+
+
+class Learner(FirstCome):
+    """Notes all that it is told, in order."""
+
+    def __init__(self):
+        super().__init__()
+        self.told = []
+
+    def added(self, task):
+        self.told.append(("added", task.spec.task_id))
+        super().added(task)
+
+    def leased(self, task):
+        self.told.append(("leased", task.spec.task_id))
+        super().leased(task)
+
+    def ended(self, task, attempt):
+        self.told.append(("ended", attempt.task_id))
+
+
+async def test_a_scheduler_that_comes_into_use_hears_of_the_past_first():
+    """Each end once; then of leases, then of what waits."""
+    learner = Learner()
+    engine = InstantEngine(workers=1, slots=1)
+    async with Running(engine) as run:
+        await run.driver.tell(Submitted((spec("a"), spec("b"))))
+        await run.until(lambda: run.heard.count("task_completed") == 2)
+        engine.behave = lambda lease, spec: None
+        await run.driver.tell(Submitted((spec("held"), spec("waits"))))
+        await run.until(lambda: len(engine.submitted) == 3)
+        await run.driver.use_scheduler(learner, "learner")
+        assert run.driver.scheduler_name == "learner"
+    assert learner.told == [
+        ("ended", "a"), ("ended", "b"), ("leased", "held"), ("added", "waits"),
+    ]  # fmt: skip
+
+
+async def test_a_new_coordinator_tells_its_scheduler_of_the_past(monkeypatch):
+    """The last attempts, as many as are wanted; and of the leases that hold."""
+    monkeypatch.setattr(driver_module, "PAST_MAX", 3)
+    ledger = MemoryLedger()
+    engine = InstantEngine(workers=1, slots=1)
+    async with Running(engine, ledger) as run:
+        await run.driver.tell(Submitted(tuple(spec(f"t{n}") for n in range(5))))
+        await run.until(lambda: run.heard.count("task_completed") == 5)
+        engine.behave = lambda lease, spec: None
+        await run.driver.tell(Submitted((spec("held"), spec("waits"))))
+        await run.until(lambda: len(engine.submitted) == 6)
+    learner = Learner()
+    other = Running(InstantEngine(workers=0), ledger, learner)
+    await other.driver.restore(ledger.load())
+    assert learner.told == [
+        ("ended", "t2"), ("ended", "t3"), ("ended", "t4"), ("leased", "held"), ("added", "waits"),
+    ]  # fmt: skip
+
+
 async def test_a_loop_that_has_ended_says_so_to_who_asks():
     async with Running() as run:
         await run.driver.tell(Submitted((spec("t"),)))
@@ -212,6 +280,6 @@ async def test_a_scheduler_that_holds_back_is_asked_again_though_nothing_happens
 
     monkeypatch.setattr(driver_module, "LOOK_AGAIN_S", 0.02)
     async with Running() as run:
-        run.driver.use_scheduler(Patient(), "patient")
+        await run.driver.use_scheduler(Patient(), "patient")
         await run.driver.tell(Submitted((spec("t"),)))
         await run.until(lambda: run.heard.count("task_completed") == 1)

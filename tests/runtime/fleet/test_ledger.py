@@ -226,3 +226,20 @@ def test_the_history_keeps_how_attempts_ended_and_not_their_results(ledger):
     first, second = LedgerQueries(ledger.database).attempts("t")
     assert (first.outcome.error, first.leased_ns, first.token) == ("exit 1", 1_000_000_000, 1)
     assert (second.outcome.ending, second.outcome.result) == (Ending.SUCCEEDED, None)
+
+
+def test_the_last_attempts_are_there_for_a_scheduler_s_history(ledger):
+    """The first first, each with its task, without what is large and says nothing of time."""
+    names = ("a", "b", "c")
+    tasks = [task(n, "completed", payload={"x": 1}, user="u", labels={"type": n}) for n in names]
+    done = [attempt("c", 3), attempt("a", 1, ending=Ending.SUCCEEDED, result=[1]), attempt("b", 2)]
+    ledger.commit(Change(tasks=tuple(tasks), attempts=tuple(done)))
+    found = ledger.recent(10)
+    assert [each.task_id for _, each in found] == ["a", "b", "c"]
+    known, first = found[0]
+    assert (known.spec.user, known.spec.labels, known.spec.payload) == ("u", {"type": "a"}, {})
+    assert (known.state, first.outcome.ending, first.outcome.result) == (
+        "completed", Ending.SUCCEEDED, None,
+    )  # fmt: skip
+    assert [each.task_id for _, each in ledger.recent(2)] == ["b", "c"]
+    assert LedgerQueries(ledger.database).task("a").spec.payload == {"x": 1}

@@ -99,7 +99,7 @@ class Office:
             FileError, LedgerGoneError: the ledger can't be read.
         """
         chosen, driver = self._parts.scheduler(name, options), self.driver
-        driver.use_scheduler(chosen, name)
+        await driver.use_scheduler(chosen, name)
         self.scheduler, self.chooser = (name, options), chosen
 
     async def open(self) -> None:

@@ -118,7 +118,7 @@ async def begin(
         scheduler_name=scheduler[1], passed=observers.measures.scheduling_pass.observe,
     )  # fmt: skip
     observers.measures.begin(kept.next_token)
-    fleet.restore(kept.tasks, kept.workers, kept.next_token, driver.now_ns())
+    await driver.restore(kept)
     jobs: list[Coroutine[Any, Any, None]] = [
         keep_leading(leadership),
         drain(Inbox(ledger, driver.now_ns), ledger, driver),

@@ -1,5 +1,6 @@
 """Who is where: the tasks and workers of a fleet, and what follows from each for the others."""
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -40,7 +41,7 @@ class Book:
     """The state that the rules of tasks and workers share.
 
     Attributes:
-        tasks, workers: by id.
+        tasks, workers: by id; of the tasks that have ended, those that are not forgotten yet.
         ready: tasks that could be leased now, were there a worker; in the order of readiness.
         ready_changes: tasks that became ready, or no longer are, since somebody last took this.
         waiting_on: tasks by the dependency they wait for.
@@ -50,6 +51,8 @@ class Book:
         endpoints, breakers: breakers by endpoint and by worker.
         held_back: tasks by the endpoint whose breaker holds them back.
         absent: tokens that their workers did not name when they last spoke.
+        over: tasks that have ended and may be forgotten.
+        ended: how many ended in each state, the forgotten ones too.
         actions: what is wanted so far.
     """
 
@@ -67,6 +70,8 @@ class Book:
         self.held_back: dict[str, set[str]] = {}
         self.breakers: dict[str, Breaker] = {}
         self.absent: set[int] = set()
+        self.over: dict[str, None] = {}
+        self.ended: Counter[TaskState] = Counter()
         self.recoveries = Recoveries()
         self.timers = Timers()
         self.actions: list[Action] = []
@@ -97,6 +102,8 @@ class Book:
             for dependency in task.waiting_for:
                 self.waiting_on.setdefault(dependency, set()).add(spec.task_id)
             self.refresh(task, now_ns)
+        elif task.state in TASK_ENDS:
+            self.over[spec.task_id] = None
 
     def move(self, task: Task, step: TaskStep, now_ns: int, reason: str = "") -> None:
         """Take a task one step on, and what follows from its new state."""
@@ -110,6 +117,8 @@ class Book:
             task.ready_ns = 0
         if task.state in TASK_ENDS:
             task.ended_ns = now_ns
+            self.over[name] = None
+            self.ended[task.state] += 1
         self.save(task)
         self.refresh(task, now_ns)
 
@@ -174,6 +183,29 @@ class Book:
         for name in sorted(self.waiting_on.pop(task_id, ())):
             yield self.tasks[name]
 
+    def forget(self) -> tuple[str, ...]:
+        """Let go of the tasks that have ended and that no worker holds; return their ids."""
+        if not self.over:
+            return ()
+        held = {name for worker in self.workers.values() for name in worker.holds.values()}
+        names = tuple(name for name in self.over if name not in held)
+        for name in names:
+            self._forget(self.tasks.pop(name))
+            del self.over[name]
+        return names
+
+    def _forget(self, task: Task) -> None:
+        """Take a task out of all that names it; one that ended while it waited is named still."""
+        spec = task.spec
+        name = spec.task_id
+        for dependency in task.waiting_for:
+            _leave(self.waiting_on, dependency, name)
+        _leave(self.held_back, spec.endpoint, name)
+        if self.keys.get((spec.user, spec.idempotency_key)) == name:
+            del self.keys[spec.user, spec.idempotency_key]
+        self.timers.drop("retry", name)
+        self.timers.drop("lease", name)
+
     # Workers
 
     def move_worker(self, worker: Worker, step: WorkerStep, reason: str = "") -> None:
@@ -200,6 +232,15 @@ class Book:
             return None
         worker = self.workers[worker_id]
         worker.holds.pop(token, None)
+        self.absent.discard(token)
         self.timers.drop("freed", str(token))
         self.save_worker(worker)
         return worker
+
+
+def _leave(groups: dict[str, set[str]], key: str, name: str) -> None:
+    members = groups.get(key)
+    if members is not None:
+        members.discard(name)
+        if not members:
+            del groups[key]

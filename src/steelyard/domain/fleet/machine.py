@@ -77,6 +77,18 @@ class Fleet:
             if task.spec.task_id not in self.book.tasks:
                 self.book.add(task, now_ns)
 
+    def forget(self) -> tuple[str, ...]:
+        """Let go of tasks that have ended, once all that was wanted is saved and done.
+
+        A fleet that runs for months holds in memory what is not over; the ledger has the rest. A
+        task that a worker still holds stays until its slot is free, and what new tasks refer to
+        comes back by `recall`.
+
+        Returns:
+            the ids of those that nothing here knows of any more.
+        """
+        return self.book.forget()
+
     def handle(self, event: Event, now_ns: int) -> list[Action]:
         """Take an event; return what is wanted because of it.
 

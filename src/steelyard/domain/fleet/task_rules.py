@@ -1,6 +1,7 @@
 """What happens to tasks: they are submitted, leased, carried out, tried again, and end."""
 
 from graphlib import CycleError, TopologicalSorter
+from itertools import islice
 
 from steelyard.domain.fleet.book import Book
 from steelyard.domain.fleet.events import (
@@ -29,6 +30,9 @@ from steelyard.domain.fleet.model import (
 from steelyard.domain.fleet.requirements import unmet
 from steelyard.domain.fleet.retry import Breaker, wait_ns
 from steelyard.domain.fleet.states import TASK_ENDS, TASK_HELD, TaskState, TaskStep
+
+ENDPOINTS_MAX = 10_000
+"""Endpoints that failed lately and are remembered; one that answered again is not."""
 
 
 def submit(book: Book, event: Submitted, now_ns: int) -> None:
@@ -293,16 +297,27 @@ def _tell_worker(book: Book, task: Task, ending: Ending, now_ns: int) -> None:
 
 def _tell_endpoint(book: Book, task: Task, ending: Ending, now_ns: int) -> None:
     endpoint = task.spec.endpoint
-    if not endpoint:
-        return
-    breaker = book.endpoints.setdefault(endpoint, Breaker())
-    if ending is Ending.UNREACHABLE:
+    breaker = book.endpoints.get(endpoint)
+    if endpoint and ending is Ending.UNREACHABLE:
+        if breaker is None:
+            breaker = _new_breaker(book, endpoint)
         breaker.failed(now_ns)
+    elif breaker is None:
+        return
     elif ending is Ending.SUCCEEDED:
-        breaker.succeeded()
+        del book.endpoints[endpoint]  # a closed one is none
     else:
         breaker.released()
     book.refresh_endpoint(endpoint, now_ns)
+
+
+def _new_breaker(book: Book, endpoint: str) -> Breaker:
+    """Return an endpoint's breaker; of very many the oldest go that hold nothing back."""
+    if len(book.endpoints) >= ENDPOINTS_MAX:
+        idle = (n for n, b in book.endpoints.items() if not b.trying and n not in book.held_back)
+        for name in list(islice(idle, ENDPOINTS_MAX // 10)):
+            del book.endpoints[name]
+    return book.endpoints.setdefault(endpoint, Breaker())
 
 
 def _free_endpoint(book: Book, task: Task, now_ns: int) -> None:

@@ -2,6 +2,9 @@
 
 import heapq
 
+STALE_MAX = 64
+"""Entries that no longer hold and that the heap may have beyond as many as hold."""
+
 
 class Timers:
     """Keys with times; a later `set` of a key replaces the earlier one."""
@@ -16,6 +19,18 @@ class Timers:
         if self._due.get(key) != at_ns:
             self._due[key] = at_ns
             heapq.heappush(self._heap, (at_ns, key))
+            if len(self._heap) > 2 * len(self._due) + STALE_MAX:
+                # An attempt may run for hours, and mostly does not: its end must not wait here.
+                self._heap = [(due_ns, each) for each, due_ns in self._due.items()]
+                heapq.heapify(self._heap)
+
+    def __len__(self) -> int:
+        """Return how many entries are kept, with those that no longer hold."""
+        return len(self._heap)
+
+    def names(self, kind: str) -> frozenset[str]:
+        """Return what of a kind is due some time."""
+        return frozenset(name for each, name in self._due if each == kind)
 
     def drop(self, kind: str, name: str) -> None:
         """Have it never due."""

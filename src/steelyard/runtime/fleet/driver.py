@@ -14,44 +14,47 @@ import msgspec
 from steelyard.domain.fleet.events import (
     Action,
     AttemptEnded,
-    AttemptOver,
-    AttemptStarted,
     Dispatch,
     Event,
-    Fire,
     Refused,
     Reschedule,
     Revoke,
-    SaveTask,
-    SaveWorker,
     Submitted,
     Ticked,
     WakeAt,
-    WorkerDied,
-    WorkerHeard,
     WorkerRegistered,
 )
 from steelyard.domain.fleet.machine import Fleet
 from steelyard.domain.fleet.model import Ending, Lease, Outcome
-from steelyard.domain.fleet.ports import Engine, EngineEvent, Scheduler
+from steelyard.domain.fleet.ports import Engine, Scheduler
 from steelyard.domain.fleet.scheduling.desk import Desk
 from steelyard.kernel.clock import Clock
 from steelyard.kernel.errors import SteelyardError
 from steelyard.kernel.units import NS_PER_S
-from steelyard.runtime.fleet.ports import Change, Decision, Happened, Ledger
+from steelyard.runtime.fleet.ports import Decision, Happened, Ledger, Remembered
+from steelyard.runtime.fleet.turn import change_of, decisions_of, event_of, happened_of
 
 BATCH_MAX = 1_000
 """Events that share a commit, at most."""
 LOOK_AGAIN_S = 5.0
 """After which a scheduler is asked again that holds tasks back while workers are free."""
+PAST_MAX = 2_000
+"""Attempts of before that a scheduler is told of when it comes into use, the last ones."""
 
 Listener = Callable[[Happened], Awaitable[None]]
 _STOPPED = "The coordinator has stopped"
 _log = logging.getLogger("steelyard.fleet")
 
 
+class _Switch(msgspec.Struct):
+    """Another scheduler is to go on."""
+
+    scheduler: Scheduler
+    name: str
+
+
 class _Ask(msgspec.Struct):
-    event: Event | Happened
+    event: Event | Happened | _Switch
     answer: asyncio.Future[tuple[Refused, ...]] | None = None
 
 
@@ -65,7 +68,7 @@ class FleetDriver:
     """The loop of one coordinator.
 
     Args:
-        fleet: the machine, restored.
+        fleet: the machine; `restore` has it go on.
         ledger: remembers.
         scheduler: chooses; `scheduler_name` is what its decisions are logged under.
         engines: by name; each brings workers or is joined by them.
@@ -92,6 +95,7 @@ class FleetDriver:
         self.fleet = fleet
         self.scheduler_name = scheduler_name
         self._ledger = ledger
+        self._scheduler = scheduler
         self._desk = Desk(fleet, scheduler)
         self._engines = dict(engines)
         self._engine_of: dict[str, str] = {}
@@ -133,7 +137,7 @@ class FleetDriver:
         """
         await self._ask(Happened(at_ns=self.now_ns(), name=name, arguments=arguments))
 
-    async def _ask(self, event: Event | Happened) -> tuple[Refused, ...]:
+    async def _ask(self, event: Event | Happened | _Switch) -> tuple[Refused, ...]:
         if self._has_ended:
             raise self._why_ended()
         answer: asyncio.Future[tuple[Refused, ...]] = asyncio.get_running_loop().create_future()
@@ -151,14 +155,26 @@ class FleetDriver:
         """Tell the machine, and wait for nothing."""
         self._inbox.put_nowait(_Ask(event))
 
-    def use_scheduler(self, scheduler: Scheduler, name: str) -> None:
-        """Go on with another scheduler; it is told of the queue and of all leases."""
-        self.scheduler_name = name
-        self._desk.use(scheduler)
-        self._reschedule = True
-        self.tell_later(Ticked())
+    async def use_scheduler(self, scheduler: Scheduler, name: str) -> None:
+        """Go on with another scheduler; it is told of the past, of the queue and of all leases.
+
+        Raises:
+            SteelyardError: the loop ended before, or the ledger can't be read.
+        """
+        await self._ask(_Switch(scheduler, name))
 
     # The loop
+
+    async def restore(self, kept: Remembered) -> None:
+        """Go on from what the ledger has, before the loop runs; the scheduler is told of the past.
+
+        Raises:
+            FileError, LedgerGoneError: the ledger can't be read.
+        """
+        past = await asyncio.to_thread(self._ledger.recent, PAST_MAX)
+        now_ns = self.now_ns()
+        self.fleet.restore(kept.tasks, kept.workers, kept.next_token, now_ns)
+        self._desk.use(self._scheduler, past, now_ns)
 
     async def run(self) -> None:
         """Run until cancelled.
@@ -194,6 +210,7 @@ class FleetDriver:
             asks.append(self._inbox.get_nowait())
         try:
             await self._recall(asks)
+            await self._switch(asks)
         except SteelyardError as error:
             _fail(asks, error)
             raise
@@ -201,15 +218,19 @@ class FleetDriver:
         answers: list[tuple[_Ask, tuple[Refused, ...]]] = []
         happened: list[Happened] = []
         for ask in asks:
-            done = [] if isinstance(ask.event, Happened) else self._handle(ask.event)
-            happened += self._happened(ask.event, done)
+            done: list[Action] = []
+            if isinstance(ask.event, Happened):
+                happened.append(ask.event)
+            elif not isinstance(ask.event, _Switch):
+                done = self._handle(ask.event)
+                happened += happened_of(done, self.now_ns())
             answers.append((ask, tuple(a for a in done if isinstance(a, Refused))))
             actions += done
         decisions: list[Decision] = []
         if self._reschedule or any(isinstance(action, Reschedule) for action in actions):
             self._reschedule = False
             wanted = self._schedule(decisions)
-            happened += self._happened(None, wanted)
+            happened += happened_of(wanted, self.now_ns())
             actions += wanted
         try:
             await self._commit(actions, decisions, happened)
@@ -222,6 +243,17 @@ class FleetDriver:
         for item in happened:
             self._told.put_nowait(item)
         await self._do(actions)
+        self.fleet.forget()
+
+    async def _switch(self, asks: Sequence[_Ask]) -> None:
+        """Go on with another scheduler, between two commits: it hears of each end once."""
+        wanted = [ask.event for ask in asks if isinstance(ask.event, _Switch)]
+        if not wanted:
+            return
+        past = await asyncio.to_thread(self._ledger.recent, PAST_MAX)
+        self._scheduler, self.scheduler_name = wanted[-1].scheduler, wanted[-1].name
+        self._desk.use(self._scheduler, past, self.now_ns())
+        self._reschedule = True
 
     async def _recall(self, asks: Sequence[_Ask]) -> None:
         """Have the machine know of the ended tasks that new ones refer to."""
@@ -248,14 +280,7 @@ class FleetDriver:
         if self._desk.is_holding_back and self._look is None:
             loop = asyncio.get_running_loop()
             self._look = loop.call_later(LOOK_AGAIN_S, self._look_again)
-        decisions += [
-            Decision(
-                at_ns=now_ns, scheduler=self.scheduler_name, task_id=each.proposal.task_id,
-                worker_id=each.proposal.worker_id, taken=not each.refused,
-                reasons=(each.refused,) if each.refused else each.proposal.reasons,
-            )
-            for each in decided
-        ]  # fmt: skip
+        decisions += decisions_of(decided, self.scheduler_name, now_ns)
         return actions
 
     def _look_again(self) -> None:
@@ -264,35 +289,13 @@ class FleetDriver:
         self._reschedule = True
         self.tell_later(Ticked())
 
-    def _happened(
-        self, event: Event | Happened | None, actions: Sequence[Action]
-    ) -> list[Happened]:
-        now_ns = self.now_ns()
-        noted = [event] if isinstance(event, Happened) else []
-        return noted + [
-            Happened(at_ns=now_ns, name=str(action.hook), arguments=dict(action.arguments))
-            for action in actions
-            if isinstance(action, Fire)
-        ]
-
     async def _commit(
         self, actions: Sequence[Action], decisions: list[Decision], happened: list[Happened]
     ) -> None:
-        book = self.fleet.book
-        tasks = dict.fromkeys(a.task_id for a in actions if isinstance(a, SaveTask))
-        workers = dict.fromkeys(a.worker_id for a in actions if isinstance(a, SaveWorker))
-        if not (tasks or workers or decisions or happened):
-            return
-        change = Change(
-            tasks=tuple(book.tasks[name] for name in tasks),
-            workers=tuple(book.workers[name] for name in workers),
-            attempts=tuple(a.attempt for a in actions if isinstance(a, AttemptOver)),
-            decisions=tuple(decisions),
-            happened=tuple(happened),
-            next_token=book.next_token,
-        )
-        # The machine waits for this: nothing changes what the thread reads.
-        await asyncio.to_thread(self._ledger.commit, change)
+        change = change_of(self.fleet.book, actions, decisions, happened)
+        if change is not None:
+            # The machine waits for this: nothing changes what the thread reads.
+            await asyncio.to_thread(self._ledger.commit, change)
 
     async def _do(self, actions: Sequence[Action]) -> None:
         wake_ns: int | None = None
@@ -343,26 +346,12 @@ class FleetDriver:
             await self._ask(Ticked())
             self.ready.set()
         while True:
-            event = await engine.next_event()
-            told = self._event_of(name, event)
-            if told is not None:
-                self.tell_later(told)
-
-    def _event_of(self, name: str, event: EngineEvent) -> Event | None:
-        if event.kind == "worker_joined" and event.capabilities is not None:
-            self._engine_of[event.worker_id] = name
-            return WorkerRegistered(event.worker_id, event.capabilities, event.slots)
-        if event.kind == "worker_died":
-            return WorkerDied(event.worker_id, event.reason)
-        if event.kind == "heard":
-            return WorkerHeard(event.worker_id, event.tokens)
-        if event.lease is None:
-            return None
-        if event.kind == "started":
-            return AttemptStarted(event.lease.task_id, event.lease.token)
-        if event.outcome is None:
-            return None
-        return AttemptEnded(event.lease.task_id, event.lease.token, event.outcome)
+            said = await engine.next_event()
+            event = event_of(said)
+            if isinstance(event, WorkerRegistered):
+                self._engine_of[event.worker_id] = name
+            if event is not None:
+                self.tell_later(event)
 
     async def _announce(self) -> None:
         while (item := await self._told.get()) is not None:

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Table, and_, insert, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from steelyard.domain.fleet.model import Task
+from steelyard.domain.fleet.model import Attempt, Task
 from steelyard.domain.fleet.states import TASK_ENDS
 from steelyard.kernel.clock import Clock
 from steelyard.kernel.errors import SteelyardError
@@ -15,12 +15,14 @@ from steelyard.runtime.fleet.ledger_database import PATIENCE_S, Database
 from steelyard.runtime.fleet.ledger_leadership import TTL_S, Candidate, Leadership
 from steelyard.runtime.fleet.ledger_migrations import bring_up
 from steelyard.runtime.fleet.ledger_rows import (
+    ATTEMPT_DECODER,
     TASK_DECODER,
     WORKER_DECODER,
     attempt_row,
     column,
     decision_row,
     event_row,
+    known_task,
     task_row,
     worker_row,
 )
@@ -122,6 +124,24 @@ class SqlLedger:
             return tuple({task.spec.task_id: task for task in found}.values())
 
         return self.database.read(look)
+
+    def recent(self, limit: int) -> list[tuple[Task, Attempt]]:
+        """Return the last attempts that are over with their tasks, the first first.
+
+        Raises:
+            FileError, LedgerGoneError: the ledger can't be read.
+        """
+        asked = select(TASKS.c.data, ATTEMPTS.c.data).join(
+            TASKS, TASKS.c.task_id == ATTEMPTS.c.task_id
+        )
+        asked = asked.order_by(ATTEMPTS.c.ended_ns.desc(), ATTEMPTS.c.attempt.desc()).limit(limit)
+
+        def look(connection: Connection) -> list[tuple[Task, Attempt]]:
+            # Row by row: what a task returned may be large, and is not kept.
+            found = connection.execute(asked.execution_options(yield_per=100))
+            return [(known_task(task), ATTEMPT_DECODER.decode(attempt)) for task, attempt in found]
+
+        return self.database.read(look)[::-1]
 
     def commit(self, change: Change) -> None:
         """Remember a change, durably; done again after a lost connection, it counts once.

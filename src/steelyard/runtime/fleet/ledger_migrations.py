@@ -58,7 +58,8 @@ CREATE TABLE fleet_attempts (
     ended_ns BIGINT NOT NULL, data {bytes} NOT NULL, PRIMARY KEY (task_id, attempt));
 CREATE INDEX fleet_attempts_worker ON fleet_attempts (worker_id, ended_ns)
 """
-MIGRATIONS: tuple[str, ...] = (_TASKS_AND_LEADER, _INBOX, _ATTEMPTS)
+_RECENT = "CREATE INDEX fleet_attempts_ended ON fleet_attempts (ended_ns)"
+MIGRATIONS: tuple[str, ...] = (_TASKS_AND_LEADER, _INBOX, _ATTEMPTS, _RECENT)
 """The statements that lead from each version to the next; the first, from nothing to 1."""
 
 _WORDS = {

@@ -4,7 +4,8 @@ from typing import Any
 
 import msgspec
 
-from steelyard.domain.fleet.model import Attempt, Outcome, Task, Worker
+from steelyard.domain.fleet.model import Attempt, Outcome, Task, TaskSpec, Worker
+from steelyard.domain.fleet.states import TaskState
 from steelyard.runtime.fleet.ports import Decision, Happened
 
 _INT_MAX = 2**63 - 1
@@ -15,6 +16,25 @@ WORKER_DECODER = msgspec.msgpack.Decoder(Worker)
 ATTEMPT_DECODER = msgspec.msgpack.Decoder(Attempt)
 DECISION_DECODER = msgspec.msgpack.Decoder(Decision)
 ARGUMENTS_DECODER = msgspec.msgpack.Decoder(dict[str, Any])
+
+
+class _Known(msgspec.Struct):
+    """What of a task a scheduler's past is made of; the rest is skipped where it is packed."""
+
+    spec: TaskSpec
+    state: TaskState = TaskState.PENDING
+    attempt: int = 0
+    ready_ns: int = 0
+
+
+_KNOWN_DECODER = msgspec.msgpack.Decoder(_Known)
+
+
+def known_task(data: bytes) -> Task:
+    """Return a task without its payload and result."""
+    known = _KNOWN_DECODER.decode(data)
+    spec = msgspec.structs.replace(known.spec, payload={})
+    return Task(spec=spec, state=known.state, attempt=known.attempt, ready_ns=known.ready_ns)
 
 
 def packed(value: object) -> bytes:

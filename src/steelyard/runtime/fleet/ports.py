@@ -1,6 +1,6 @@
 """What the loop of a fleet needs of its ledger."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 import msgspec
@@ -80,6 +80,13 @@ class Ledger(Protocol):
         self, task_ids: Collection[str], keys: Collection[tuple[str, str]]
     ) -> tuple[Task, ...]:
         """Return the tasks, ended or not, with these ids or these users and idempotency keys."""
+        ...
+
+    def recent(self, limit: int) -> Sequence[tuple[Task, Attempt]]:
+        """Return the last attempts that are over with their tasks, the first first.
+
+        A task's payload and result are left out: what is made of the past is who took how long.
+        """
         ...
 
     def commit(self, change: Change) -> None:

@@ -6,12 +6,16 @@ import msgspec
 
 from steelyard.domain.fleet.events import Action, AttemptOver, Proposed, Refused
 from steelyard.domain.fleet.machine import Fleet
-from steelyard.domain.fleet.model import Proposal
+from steelyard.domain.fleet.model import Attempt, Proposal, Task
 from steelyard.domain.fleet.ports import Free, Scheduler
 from steelyard.domain.fleet.states import TASK_HELD
 
 ROUNDS_MAX = 3
 """How often a scheduler is asked again at once because some of what it proposed did not hold."""
+
+
+Past = tuple[Task, Attempt]
+"""An attempt that ended long ago, and its task."""
 
 
 class Decided(msgspec.Struct, frozen=True):
@@ -43,10 +47,22 @@ class Desk:
         self.is_holding_back = False
         self.use(scheduler)
 
-    def use(self, scheduler: Scheduler) -> None:
-        """Go on with another scheduler; it is told of the whole queue and of all leases."""
+    def use(self, scheduler: Scheduler, past: Iterable[Past] = (), now_ns: int = 0) -> None:
+        """Go on with another scheduler; it is told of the past, of all leases and the whole queue.
+
+        Args:
+            scheduler: the one to ask from now on.
+            past: attempts that ended before, the first first.
+            now_ns: Unix time.
+        """
         self._scheduler = scheduler
         book = self._fleet.book
+        known = list(past)
+        if known:
+            # With no place to fill it learns who the workers are: a history counts how fast.
+            list(scheduler.propose((), book.workers, now_ns))
+        for task, attempt in known:
+            scheduler.ended(task, attempt)
         book.ready_changes.clear()
         self._known = set(book.ready)
         for task in book.tasks.values():
@@ -103,8 +119,8 @@ class Desk:
             task = book.ready.get(name)
             if name in self._known:
                 self._known.discard(name)
-                held = book.tasks[name]
-                if task is None and held.state in TASK_HELD:
+                held = book.tasks.get(name)  # None for one that ended, and was forgotten
+                if task is None and held is not None and held.state in TASK_HELD:
                     self._scheduler.leased(held)
                     continue
                 self._scheduler.removed(name)
