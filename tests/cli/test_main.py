@@ -66,9 +66,10 @@ def test_a_file_alone_is_run(steelyard, runs):
 
 def test_a_run_type_without_a_plan_shows_the_page_or_says_what_is_there(steelyard):
     assert steelyard("--run-type", "process")[0] == 0
-    code, _, err = steelyard("--run-type", "k8s")
+    assert steelyard("--run-type", "k8s")[0] == 0
+    code, _, err = steelyard("--run-type", "moon")
     assert code == 2
-    assert "process (a process per role) or inline" in err
+    assert "expected 'process', 'inline'" in err
 
 
 def test_a_bug_ends_with_70_and_a_file_that_holds_the_traceback(steelyard, monkeypatch):

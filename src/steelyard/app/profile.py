@@ -27,7 +27,7 @@ from steelyard.domain.bench.messages import ReportBuilt
 from steelyard.domain.bench.plan import Plan
 from steelyard.domain.bench.summary import Summary
 from steelyard.domain.bench.targets import parse_target
-from steelyard.kernel.errors import FileError
+from steelyard.kernel.errors import FileError, UsageError
 from steelyard.runtime.board import board_path
 from steelyard.runtime.calibration_store import (
     load_calibration,
@@ -115,6 +115,11 @@ def run_profile(
         EndpointUnreachableError: no server takes a connection.
         PluginError: a plugin that the plan names can't be used.
     """
+    if plan.kubernetes is not None:
+        raise UsageError(
+            "A plan of the run type k8s is written down, not run",
+            next_step="Use `steelyard profile --run-type k8s`, and follow what it says.",
+        )
     host = host or standard_host(tuple(plan.options.get("plugin_dirs", ())))
     require_plugins(plan, host)
     with ExitStack() as outer:

@@ -4,11 +4,15 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cyclopts import App
 
 from steelyard.cli.flags import own, with_config_flags
+from steelyard.kernel.errors import EXIT_OK
+
+if TYPE_CHECKING:
+    from steelyard.domain.bench.plan import Plan
 
 app = App(
     name="profile",
@@ -72,6 +76,8 @@ def run_profile_command(
         entropy=os.urandom(8),
         command_line=taken.command_line(["steelyard", *sys.argv[1:]]),
     )
+    if plan.kubernetes is not None:
+        return write_kubernetes(plan)
     if json_output:
         plan.options["json"] = True
     # Roles are forked or threads of this process: this is how a secret reaches them and no file.
@@ -96,3 +102,19 @@ def run_profile_command(
 
         print_told(outcome.tracked(), outcome.streamed())
     return report_failures(outcome.failures, outcome.directory, host, int(outcome.exit_code))
+
+
+def write_kubernetes(plan: "Plan") -> int:
+    """Write the manifests of a plan and say what to do with them.
+
+    Raises:
+        UsageError: the plan needs what no pod has, or they can't be written.
+    """
+    from steelyard.app.kubernetes.writing import write_manifests
+
+    written = write_manifests(plan)
+    print(f"{written.name}: manifests are written, nothing was started.")
+    for path in written.files:
+        print(f"  {path}")
+    print(f"\n{written.steps}")
+    return EXIT_OK

@@ -11,6 +11,8 @@ from steelyard.app.config.unsupported import UNSUPPORTED
 TRACED = {"input_file": "trace.jsonl", "fixed_schedule": True}
 RANKED = {"endpoint_type": "nim_rankings"}
 
+K8S = {"run_type": "k8s"}
+
 # For each flag: words that differ from the default, and what they need beside them.
 SAMPLES = {
     "model": ("a,b", {}),
@@ -117,6 +119,17 @@ SAMPLES = {
     "otel_resource_attributes": ("team=infra", {"otel_url": "127.0.0.1:4318"}),
     "fail_on": ("suspect,invalid", {}),
     "run_type": ("inline", {}),
+    "k8s_image": ("example/image:1", K8S),
+    "k8s_namespace": ("bench", K8S),
+    "k8s_output": ("manifests", K8S),
+    "k8s_node_selector": ("pool=load", K8S),
+    "k8s_label": ("team=infra", K8S),
+    "k8s_cpu": ("500m", K8S),
+    "k8s_memory": ("3Gi", K8S),
+    "k8s_storage": ("9Gi", K8S),
+    "k8s_storage_class": ("fast", K8S),
+    "k8s_image_pull_secret": ("pull", K8S),
+    "k8s_ttl": ("60", K8S),
     "log_level": ("debug", {}),
     "workers": ("7", {}),
     "ui": ("none", {}),

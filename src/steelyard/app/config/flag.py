@@ -35,6 +35,7 @@ class Groups:
     GPU_TELEMETRY = "GPU Telemetry"
     UI = "UI"
     WORKERS = "Workers"
+    KUBERNETES = "Kubernetes"
     ZMQ_COMMUNICATION = "ZMQ Communication"
     ACCURACY = "Accuracy"
     MULTI_RUN = "Multi-Run"

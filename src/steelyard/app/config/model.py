@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, Field
 from steelyard.app.config.dataset import InputConfig, TokenizerConfig
 from steelyard.app.config.endpoint import EndpointConfig
 from steelyard.app.config.flag import Flag, Groups
+from steelyard.app.config.kubernetes import KubernetesConfig
 from steelyard.app.config.load import LoadConfig, PhaseConfig
 from steelyard.app.config.otel import OtelConfig
 from steelyard.app.config.output import OutputConfig, PluginsConfig, ServiceConfig
@@ -71,6 +72,9 @@ class BenchmarkConfig(Section):
     service: Annotated[ServiceConfig, Field(description="How Steelyard itself runs.")] = Field(
         default_factory=ServiceConfig
     )
+    kubernetes: Annotated[
+        KubernetesConfig, Field(description="The manifests of the run type k8s.")
+    ] = Field(default_factory=KubernetesConfig)
     ui: Annotated[
         str,
         not_yet(dashboard="simple or none; dashboard is not supported yet"),

@@ -22,6 +22,7 @@ from steelyard.domain.bench.plan import (
     SCHEDULE_FILE,
     DatasetPlan,
     EndpointPlan,
+    KubernetesPlan,
     OtelPlan,
     PhasePlan,
     Plan,
@@ -79,6 +80,7 @@ def make_plan(
         command_line=command_line,
         track=_track(config),
         otel=_otel(config),
+        kubernetes=_kubernetes(config, artifact_dir),
         options=options,
     )
 
@@ -117,6 +119,15 @@ def _otel(config: BenchmarkConfig) -> OtelPlan | None:
     return OtelPlan(
         url=given.url, stream=given.stream, resource_attributes=given.resource_attributes
     )
+
+
+def _kubernetes(config: BenchmarkConfig, artifact_dir: str) -> KubernetesPlan | None:
+    if config.service.run_type != "k8s":
+        return None
+    given = config.kubernetes.model_dump()
+    beside = os.path.join(artifact_dir, "kubernetes")  # noqa: PTH118  a plan holds strings
+    output = given.pop("output")
+    return KubernetesPlan(output=_absolute(output) if output else beside, **given)
 
 
 def _absolute(path: str) -> str:

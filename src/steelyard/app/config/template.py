@@ -7,6 +7,7 @@ import msgspec
 from steelyard.domain.bench.plan import (
     DatasetPlan,
     EndpointPlan,
+    KubernetesPlan,
     PhasePlan,
     Plan,
     SchedulePlan,
@@ -62,7 +63,7 @@ output:
   fail_on: [INVALID]              # verdicts that make the exit code 1
 
 service:
-  run_type: process               # a titled process per role; or inline
+  run_type: process               # a titled process per role; or inline, k8s
   workers: 1
 
 ui: simple                        # or none
@@ -102,6 +103,7 @@ def as_config(plan: Plan) -> dict[str, Any]:
         },
         "track": _track(plan.track),
         "otel": {} if plan.otel is None else msgspec.to_builtins(plan.otel),
+        "kubernetes": _kubernetes(plan.kubernetes),
         "service": {
             "run_type": plan.run_type,
             "log_level": plan.log_level,
@@ -171,6 +173,10 @@ def _track(track: TrackPlan | None) -> dict[str, Any]:
         return {}
     known: dict[str, Any] = msgspec.to_builtins(track)
     return {**known, "name": track.name or None, "directory": track.directory or None}
+
+
+def _kubernetes(given: KubernetesPlan | None) -> dict[str, Any]:
+    return {} if given is None else msgspec.to_builtins(given)
 
 
 def _use(choice: Any) -> dict[str, Any]:

@@ -212,6 +212,37 @@ class OtelPlan(msgspec.Struct, frozen=True, kw_only=True):
     resource_attributes: dict[str, str] = {}
 
 
+class KubernetesPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """How the manifests of a run are made; what is sent and when does not depend on it.
+
+    Attributes:
+        image: of all containers.
+        namespace: that everything goes into.
+        output: directory that the manifests are written to.
+        node_selector: labels that nodes must have.
+        labels: further ones, of every object.
+        cpu, memory: what each worker asks for, quantities of Kubernetes.
+        storage: size of the volume that keeps the artifacts; empty keeps none.
+        storage_class: of that volume; empty for the cluster's default.
+        image_pull_secret: a Secret by which the image is pulled; empty for none.
+        ttl_s: how long what has finished is kept.
+        ray_version: that the image has at least.
+    """
+
+    image: str = "steelyard:latest"
+    namespace: str = "default"
+    output: str = ""
+    node_selector: dict[str, str] = {}
+    labels: dict[str, str] = {}
+    cpu: str = "1"
+    memory: str = "2Gi"
+    storage: str = "1Gi"
+    storage_class: str = ""
+    image_pull_secret: str = ""
+    ttl_s: int = 3600
+    ray_version: str = "2.53.0"
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Everything about a run that decides what is sent and when.
 
@@ -220,7 +251,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         seed: with `phase` and `index` it fixes every random draw.
         models: used in turn by conversation index.
         artifact_dir: absolute; the journal and all outputs go below it.
-        run_type: `process` or `inline`.
+        run_type: `process`, `inline` or `k8s`.
         exporters: names of exporter plugins, in order.
         export_level: `summary`, `records` (per-chunk stamps too) or `raw`.
         http_trace: the exported rows of requests have the times of each HTTP phase.
@@ -229,6 +260,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         fail_on: verdict statuses that make the exit code 1.
         ui: name of the ui plugin.
         track, otel: the trackers and the collector that are told; None tells nobody.
+        kubernetes: how manifests are made; None for a run type that makes none.
     """
 
     run_id: str
@@ -254,4 +286,5 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     command_line: str = ""
     track: TrackPlan | None = None
     otel: OtelPlan | None = None
+    kubernetes: KubernetesPlan | None = None
     options: dict[str, Any] = {}

@@ -1,0 +1,122 @@
+"""A run as a RayJob: KubeRay makes a cluster of Ray, and `profile --run-type ray` runs on its head.
+
+Field names and rules are those of KubeRay's API ray.io/v1 (v1.5 and later): token authentication
+needs `rayVersion`, and a group without an autoscaler states its least and most replicas.
+"""
+
+import msgspec
+
+from steelyard.app.kubernetes.carrying import CONFIG_DIR, PLAN_FILE
+from steelyard.app.kubernetes.pods import (
+    CONTROLLER,
+    WORKER,
+    Manifest,
+    Site,
+    claim,
+    config_map,
+    container,
+    metadata,
+    network_policy,
+    pod,
+    selector,
+    variables,
+)
+from steelyard.runtime.fleet.ray_cluster import NODE_VARIABLE, NodeSettings, failure_detection
+
+GROUP = "workers"
+DASHBOARD_PORT = 8265
+NODES_WITHIN_S = 900
+"""How long images may be pulled and nodes be found before the run gives up."""
+
+_OBJECTS, _OBJECTS_BYTES = "object-store-memory", "100000000"
+"""Nothing is kept there; Ray's own choice would be a third of the memory."""
+
+_GROUP_VARIABLE = "RAY_NODE_TYPE_NAME"
+_PORTS = {"gcs-server": 6379, "dashboard": DASHBOARD_PORT, "client": 10001}
+_OPERATOR = {"app.kubernetes.io/component": "kuberay-operator"}
+
+
+def kuberay_manifests(site: Site) -> list[Manifest]:
+    """Return all objects, in the order in which they are to be made."""
+    return [config_map(site), *claim(site), _policy(site), _ray_job(site)]
+
+
+def _policy(site: Site) -> Manifest:
+    """Let the run's pods reach each other, and the operator the dashboard."""
+    operator = {
+        "from": [{"namespaceSelector": {}, "podSelector": {"matchLabels": _OPERATOR}}],
+        "ports": [{"protocol": "TCP", "port": DASHBOARD_PORT}],
+    }
+    inside: Manifest = {"from": [{"podSelector": selector(site)}]}
+    return network_policy(site, "", [inside, operator], suffix="ray")
+
+
+def _ray_job(site: Site) -> Manifest:
+    submitter = container(site, "ray-job-submitter", config=False)
+    submitter["resources"] = {
+        "requests": {"cpu": "100m", "memory": "512Mi"}, "limits": {"memory": "512Mi"},
+    }  # fmt: skip
+    return {
+        "apiVersion": "ray.io/v1",
+        "kind": "RayJob",
+        "metadata": metadata(site),
+        "spec": {
+            "entrypoint": f"steelyard profile --config {CONFIG_DIR}/{PLAN_FILE} --run-type ray "
+            f"--engine-option group={GROUP} --join-timeout {NODES_WITHIN_S}",
+            "submissionMode": "K8sJobMode",
+            # A run that failed is looked at, not run again.
+            "backoffLimit": 0,
+            "submitterConfig": {"backoffLimit": 0},
+            "shutdownAfterJobFinishes": True,
+            "ttlSecondsAfterFinished": site.options.ttl_s,
+            "submitterPodTemplate": pod(site, "submitter", submitter),
+            "rayClusterSpec": {
+                "rayVersion": site.options.ray_version,
+                "authOptions": {"mode": "token"},
+                "enableInTreeAutoscaling": False,
+                "headGroupSpec": _head(site),
+                "workerGroupSpecs": [_workers(site)],
+            },
+        },
+    }
+
+
+def _head(site: Site) -> Manifest:
+    more = {"RAY_USAGE_STATS_ENABLED": "0", **failure_detection()}
+    env = [{"name": name, "value": value} for name, value in more.items()]
+    env += variables(site, site.carried.controller_variables)
+    head = container(site, "ray-head", env=env, artifacts=True)
+    head["ports"] = [
+        {"name": name, "containerPort": port} for name, port in _PORTS.items()
+    ]  # fmt: skip
+    return {
+        # No work of Ray's own on the head: the run's roles have it for themselves.
+        "rayStartParams": {
+            "dashboard-host": "0.0.0.0",  # noqa: S104  of a pod
+            "num-cpus": "0",
+            _OBJECTS: _OBJECTS_BYTES,
+        },
+        "template": pod(site, CONTROLLER, head),
+    }
+
+
+def _workers(site: Site) -> Manifest:
+    names = site.carried.worker_variables
+    settings = NodeSettings(
+        directory="/tmp/steelyard", slots=1, environment=names, detect=False  # noqa: S108  in a pod
+    )  # fmt: skip
+    env = [
+        {"name": "RAY_USAGE_STATS_ENABLED", "value": "0"},
+        {"name": _GROUP_VARIABLE, "value": GROUP},
+        {"name": NODE_VARIABLE, "value": msgspec.json.encode(settings).decode()},
+        *variables(site, names),
+    ]
+    worker = container(site, "ray-worker", env=env)
+    return {
+        "groupName": GROUP,
+        "replicas": site.workers,
+        "minReplicas": site.workers,
+        "maxReplicas": site.workers,
+        "rayStartParams": {_OBJECTS: _OBJECTS_BYTES},
+        "template": pod(site, WORKER, worker),
+    }

@@ -1,0 +1,144 @@
+"""Writes the manifests of a run, and says what to do with them."""
+
+import hashlib
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from steelyard.app.kubernetes.carrying import ARTIFACTS_DIR, carry, to_yaml
+from steelyard.app.kubernetes.kuberay import kuberay_manifests
+from steelyard.app.kubernetes.pods import Manifest, Site, container, metadata, pod
+from steelyard.domain.bench.plan import Plan
+from steelyard.kernel.errors import UsageError
+from steelyard.runtime.files import write_atomic
+
+KUBERAY, READER = "kuberay.yaml", "artifacts.yaml"
+_NAME_DIGITS = 8
+_READER_S = 3_600
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was written.
+
+    Attributes:
+        name: of the run in the cluster; the same plan has the same name.
+        files: the manifests.
+        steps: what to do next, lines for people.
+    """
+
+    name: str
+    files: tuple[Path, ...]
+    steps: str
+
+
+def write_manifests(plan: Plan) -> Written:
+    """Write the manifests of a plan of run type `k8s`; nothing is started.
+
+    Raises:
+        UsageError: the plan needs what no pod has, or the directory can't be written.
+    """
+    site = site_of(plan)
+    if plan.kubernetes is None:
+        raise UsageError("The plan makes no manifests", expected="--run-type k8s")
+    directory = Path(plan.kubernetes.output)
+    texts = {KUBERAY: as_stream(kuberay_manifests(site))}
+    if plan.kubernetes.storage:
+        texts[READER] = as_stream([reader(site)])
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        for name, text in texts.items():
+            write_atomic(directory / name, text.encode())
+    except OSError as error:
+        raise UsageError(
+            f"The manifests can't be written: {error.strerror or error}",
+            got=str(directory),
+            expected="a directory that can be made and written",
+            next_step="Choose another with --k8s-output.",
+        ) from error
+    return Written(
+        site.name, tuple(directory / name for name in texts), next_steps(site, directory)
+    )
+
+
+def site_of(plan: Plan) -> Site:
+    """Return the run as a cluster sees it.
+
+    Raises:
+        UsageError: the plan needs what no pod has.
+    """
+    if plan.kubernetes is None:
+        raise UsageError("The plan makes no manifests", expected="--run-type k8s")
+    carried = carry(plan)
+    options = msgspec.structs.replace(plan.kubernetes, output="")
+    said = msgspec.msgpack.encode([options, plan.workers, carried.files], order="sorted")
+    name = f"steelyard-{hashlib.sha256(said).hexdigest()[:_NAME_DIGITS]}"
+    return Site(name, plan.kubernetes, plan.workers, carried)
+
+
+def as_stream(manifests: list[Manifest]) -> str:
+    """Return objects as the documents of one file of YAML."""
+    return "---\n".join(to_yaml(manifest) for manifest in manifests)
+
+
+def reader(site: Site) -> Manifest:
+    """Return a pod that does nothing for an hour, so that the artifacts can be copied out of it."""
+    box = container(site, "reader", artifacts=True, config=False)
+    box |= {"command": ["sleep", str(_READER_S)]}
+    box["resources"] = {
+        "requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"memory": "64Mi"},
+    }  # fmt: skip
+    box["volumeMounts"] = [
+        {**mount, "readOnly": True} if mount["name"] == "artifacts" else mount
+        for mount in box["volumeMounts"]
+    ]
+    spec = pod(site, "reader", box)["spec"]
+    return {
+        "apiVersion": "v1", "kind": "Pod", "metadata": metadata(site, "reader", "reader"),
+        "spec": spec | {"activeDeadlineSeconds": _READER_S},
+    }  # fmt: skip
+
+
+def next_steps(site: Site, directory: Path) -> str:
+    """Return the commands that run the manifests, and bring back what they leave."""
+    space = f"--namespace {site.options.namespace}"
+    blocks: list[tuple[str, list[str]]] = []
+    if site.carried.controller_variables:
+        sources = [
+            f'--from-file={name}=<(printf %s "${name}")'
+            for name in site.carried.controller_variables
+        ]
+        make = f"kubectl create secret generic {site.secret} {space}"
+        blocks.append((
+            "Make the Secret that the plan's variables come from, out of this shell's (bash):",
+            [" ".join([make, *sources])],
+        ))  # fmt: skip
+    kuberay = shlex.quote(str(directory / KUBERAY))
+    blocks.append((
+        "Run it on a cluster of Ray, where the KubeRay operator is installed (v1.5.1 or later):",
+        [
+            f"kubectl apply --server-side -f {kuberay}",
+            f"kubectl logs {space} --follow job/{site.name}",
+        ],
+    ))  # fmt: skip
+    if site.options.storage:
+        pod_name = f"{site.name}-reader"
+        kept = shlex.quote(str(directory / READER))
+        blocks.append((
+            "When it is over, bring the artifacts here:",
+            [
+                f"kubectl apply -f {kept}",
+                f"kubectl wait {space} --for=condition=Ready pod/{pod_name}",
+                f"kubectl cp {site.options.namespace}/{pod_name}:{ARTIFACTS_DIR}/run run",
+                f"kubectl delete -f {kept}",
+            ],
+        ))  # fmt: skip
+    blocks.append((
+        "Take all of it away again, the artifacts in the cluster too:",
+        [f"kubectl delete -f {kuberay}"],
+    ))  # fmt: skip
+    return "\n\n".join(
+        "\n".join([title, *(f"  {line}" for line in lines)]) for title, lines in blocks
+    )
