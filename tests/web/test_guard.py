@@ -12,7 +12,9 @@ from steelyard.runtime.fleet.audit_log import AuditLog
 from steelyard.runtime.fleet.key_store import KeyStore
 from steelyard.runtime.fleet.ledger_database import Database
 from steelyard.runtime.fleet.ledger_url import ledger_url_for
+from steelyard.web.door import Door
 from steelyard.web.guard import Bounds, Guard
+from steelyard.web.tickets import Tickets
 
 
 class SetClock:
@@ -35,7 +37,7 @@ class Bench:
         self.reached = 0
         self.guard = Guard(
             self.app, keys=self.keys, audit=self.audit, clock=self.clock,
-            bounds=bounds or Bounds(),
+            bounds=bounds or Bounds(), door=Door(Tickets(self.clock), self.keys, ()),
         )  # fmt: skip
 
     def close(self):

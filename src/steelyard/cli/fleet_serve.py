@@ -1,7 +1,8 @@
 """`steelyard fleet serve`: coordinator, local workers and HTTP service in one process."""
 
 import asyncio
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,12 +12,14 @@ from cyclopts import Parameter
 from steelyard.app.fleet.client import DEFAULT_DIRECTORY
 from steelyard.cli.fleet_reach import json_values, pairs, say
 from steelyard.kernel.errors import EXIT_OK, UsageError
+from steelyard.runtime.json_log import LogFormat, service_logging
 
 if TYPE_CHECKING:
     from steelyard.web.server import Served, ServeSettings
 
 _PORT = 7600
 Several = tuple[str, ...]
+_log = logging.getLogger("steelyard.fleet.serve")
 
 
 def _flag(name: str, text: str, *, default: bool = False) -> Any:
@@ -42,6 +45,29 @@ class Place:
     body_max_mb: Annotated[
         float, _flag("--body-max-mb", "Longest body of a request.", default=True)
     ] = 8.0
+    allow_origin: Annotated[
+        Several, _flag("--allow-origin", "Origin of a page that may follow events, such as "
+                       "https://board.example. May be repeated.")
+    ] = ()  # fmt: skip
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Told:
+    """What it tells of itself."""
+
+    log_format: Annotated[
+        LogFormat, _flag("--log-format", "Of the log on standard error; json is an object a line.",
+                         default=True)
+    ] = "text"  # fmt: skip
+    log_level: Annotated[
+        str, _flag("--log-level", "debug, info, warning or error; warning without it, info with "
+                   "json.")
+    ] = ""  # fmt: skip
+    otel_url: Annotated[
+        str, _flag("--otel-url", "OpenTelemetry collector that gets a trace of each task, by OTLP "
+                   "over HTTP: HOST:PORT, or its full URL for traces.")
+    ] = ""  # fmt: skip
 
 
 @Parameter(name="*")
@@ -80,6 +106,7 @@ def serve(  # noqa: PLR0913  each is a flag or a group of them
     drain_s: float = 10.0,
     place: Place | None = None,
     local: Local | None = None,
+    told: Told | None = None,
 ) -> int:
     """Serve a fleet until Ctrl-C; this machine works for it too.
 
@@ -102,19 +129,23 @@ def serve(  # noqa: PLR0913  each is a flag or a group of them
         drain_s: How long attempts may go on after Ctrl-C.
         place: Where it listens.
         local: The workers of this machine.
+        told: What it tells of itself.
     """
     from steelyard.web.server import check_address
     from steelyard.web.server import serve as serve_fleet
 
+    told = told or Told()
     settings = _settings(
         place or Place(), engines_of(local or Local(), engine, engine_option),
         directory=directory, ledger=ledger, track=track,
         scheduler=scheduler, plugin_dirs=plugin_dir, stand_by=stand_by,
-        new_admin_key=new_admin_key, drain_s=drain_s,
+        new_admin_key=new_admin_key, drain_s=drain_s, otel_url=told.otel_url,
     )  # fmt: skip
     check_address(settings)
-    asyncio.run(serve_fleet(settings, _started, say))
-    say("Stopped.")
+    tell = say if told.log_format == "text" else _log.info
+    with service_logging(told.log_format, told.log_level):
+        asyncio.run(serve_fleet(settings, lambda served: _started(served, tell), tell))
+        tell("Stopped.")
     return EXIT_OK
 
 
@@ -155,7 +186,7 @@ def _settings(place: Place, engines: dict[str, dict[str, Any]], **given: Any) ->
         ledger=given["ledger"] or f"{Path(directory)}.ledger.sqlite",
         directory=directory, engines=engines,
         plugin_dirs=tuple(given["plugin_dirs"]), stand_by=given["stand_by"],
-        track=given["track"] or None, **chosen,
+        track=given["track"] or None, otel_url=given["otel_url"] or None, **chosen,
     )  # fmt: skip
     return ServeSettings(
         fleet=fleet, host=place.host, port=place.port, certfile=place.certfile,
@@ -165,15 +196,17 @@ def _settings(place: Place, engines: dict[str, dict[str, Any]], **given: Any) ->
             rate_per_s=place.rate, burst=max(int(place.rate * 3), 1),
             body_max_bytes=int(place.body_max_mb * 1e6),
         ),
+        origins=place.allow_origin,
     )  # fmt: skip
 
 
-def _started(served: "Served") -> None:
+def _started(served: "Served", tell: Callable[[str], None]) -> None:
     print(f"The fleet is at {served.url}", flush=True)
-    if served.token:
+    if served.token and tell is say:  # a log is no place for it
         say(f"Your key, shown this once: {served.token}")
     if served.has_key:
-        say(f"Commands in this directory find both in {served.connection_file}.")
+        tell(f"Commands in this directory find both in {served.connection_file}.")
     else:
-        say("Show a key with STEELYARD_FLEET_KEY, or make one: serve --new-admin-key")
-    say("Try: steelyard fleet submit -- echo hello     Ctrl-C ends it.")
+        tell("Show a key with STEELYARD_FLEET_KEY, or make one: serve --new-admin-key")
+    if tell is say:
+        say("Try: steelyard fleet submit -- echo hello     Ctrl-C ends it.")

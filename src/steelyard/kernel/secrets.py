@@ -44,7 +44,7 @@ _SHAPES = re.compile(
     | hv[sbr]\.[\w-]{20,} | shp(?:at|ss|ca|pa)_[0-9a-f]{32} | AGE-SECRET-KEY-1[A-Z0-9]{20,}
     | [0-9]{8,10}:AA[\w-]{32,} | ATATT3[\w=-]{20,} | dckr_pat_[\w-]{20,} | wandb_v1_\w{20,}
     | tskey-\w+-[\w-]{10,} | sntry[su]_[\w=+/-]{20,} | PMAK-[0-9a-f]{24}-[0-9a-f]{30,}
-    | fo1_[\w-]{30,}
+    | fo1_[\w-]{30,} | sty_[a-z2-7]{12}_[\w-]{43}
     )"""
 )
 _WEBHOOK = re.compile(r"(?i)(/services/T\w+/B\w+/|/api/webhooks/\d+/)[\w-]{8,}")

@@ -1,5 +1,6 @@
 """The app: its routes behind the guard, its OpenAPI document, its errors as problems."""
 
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
@@ -19,19 +20,21 @@ from steelyard.kernel.clock import Clock
 from steelyard.runtime.clock import SystemClock
 from steelyard.runtime.fleet.audit_log import AuditLog
 from steelyard.runtime.fleet.key_store import KeyStore
+from steelyard.runtime.fleet.ledger_queries import Told
 from steelyard.runtime.fleet.ports import Decision
-from steelyard.web import fleet, problems, tasks
+from steelyard.web import events, fleet, problems, tasks
 from steelyard.web.answers import json_of
-from steelyard.web.events import events
+from steelyard.web.door import Door
 from steelyard.web.guard import Bounds, Guard
 from steelyard.web.models import CancelIn, DrainIn, KeyIn, KeyMade, Logs, SchedulerIn, TasksIn
 from steelyard.web.parts import Parts
 from steelyard.web.routes import GuardedRoute, allows
+from steelyard.web.tickets import TicketMade, Tickets
 
 _BODIES = (TasksIn, CancelIn, DrainIn, SchedulerIn, KeyIn)
 _ANSWERS = (
     AccessKey, Attempt, Decision, FleetMetrics, KeyMade, Logs, problems.Problem, SchedulerInfo,
-    Recording, Submission, Task, Worker,
+    Recording, Submission, Task, TicketMade, Told, Worker,
 )  # fmt: skip
 _TEXT = {"description": "Prometheus' text format", "content": {"text/plain": {
     "schema": {"type": "string"}}}}  # fmt: skip
@@ -44,6 +47,7 @@ def create_app(
     *,
     bounds: Bounds | None = None,
     clock: Clock | None = None,
+    origins: Collection[str] = (),
 ) -> FastAPI:
     """Return the service of a coordinator that runs.
 
@@ -53,6 +57,7 @@ def create_app(
         audit: is told who did, and who was refused.
         bounds: of a request.
         clock: for rates and the times of tasks.
+        origins: of pages that may hold a WebSocket, beside those of the service's own.
     """
     app = FastAPI(
         title="Steelyard fleet", version=__version__, openapi_url=None, docs_url=None,
@@ -61,12 +66,16 @@ def create_app(
         "for health shows a key: `Authorization: Bearer sty_...`.",
     )  # fmt: skip
     clock = clock or SystemClock()
-    app.state.parts = Parts(coordinator, keys, clock)
+    tickets = Tickets(clock)
+    app.state.parts = Parts(coordinator, keys, clock, tickets)
     app.state.event_clients = [0]
-    for routes in (tasks.routes, fleet.routes, _other_routes()):
+    for routes in (tasks.routes, fleet.routes, events.routes, _other_routes()):
         app.include_router(routes)
-    app.router.add_websocket_route("/v1/events", events)
-    app.add_middleware(Guard, keys=keys, audit=audit, clock=clock, bounds=bounds or Bounds())
+    app.router.add_websocket_route("/v1/events", events.events)
+    app.add_middleware(
+        Guard, keys=keys, audit=audit, clock=clock, bounds=bounds or Bounds(),
+        door=Door(tickets, keys, origins),
+    )  # fmt: skip
     problems.install(app)
     return app
 

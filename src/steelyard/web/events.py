@@ -1,24 +1,54 @@
-"""/v1/events: what happens, as it does, over a WebSocket.
+"""/v1/events: what happens, as it does, over a WebSocket; what happened, page by page.
 
-Each client reads the ledger at its own pace, so a slow one falls behind and holds nobody up; one
-that takes nothing for `SEND_S` is let go, and goes on where it was with `after`.
+A key for some projects sees what `steelyard.app.fleet.sight` leaves. Each client reads the ledger
+at its own pace, so a slow one falls behind and holds nobody up; one that takes nothing for `SEND_S`
+is let go, and goes on where it was with `after`.
 """
 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from typing import Annotated
 
 import msgspec
+from fastapi import Query, Response
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from steelyard.domain.fleet.access import AccessKey, Permission
 from steelyard.runtime.fleet.ledger_queries import Told
+from steelyard.web.answers import json_of
 from steelyard.web.models import INTEGER_MAX
-from steelyard.web.parts import parts_of
+from steelyard.web.parts import Given, Key, parts_of
+from steelyard.web.routes import NUMBER, Word, allows, listed, router
+from steelyard.web.tickets import PROTOCOL
 
 SEND_S = 30.0
 CLIENTS_MAX = 200
 _POLICY, _TRY_AGAIN = 1008, 1013
+
+routes = router("events")
+
+
+@routes.get("/events", **allows(Permission.EVENTS_READ, answer=listed("Told", next=NUMBER)))
+async def past_events(
+    given: Given,
+    key: Key,
+    after: Annotated[int, Query(ge=0, le=INTEGER_MAX)] = 0,
+    limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
+    task_id: Word = "",
+) -> Response:
+    """List what happened after the event of that number; `next` is `after` of the next page."""
+    return json_of(await given.coordinator.event_page(after, limit, task_id, key.projects))
+
+
+@routes.post("/events/tickets", **allows(Permission.EVENTS_READ, answer="TicketMade", status=201))
+async def give_ticket(given: Given, key: Key) -> Response:
+    """Give a ticket to this WebSocket, for a browser: it is good once, and for half a minute.
+
+    A browser offers `protocols` as its subprotocols; the page must be of this service's origin, or
+    of one that `serve --allow-origin` names.
+    """
+    return json_of(given.tickets.give(key), 201)
 
 
 async def events(socket: WebSocket) -> None:
@@ -43,16 +73,17 @@ async def events(socket: WebSocket) -> None:
 def _refusal(key: AccessKey | None, place: str) -> str:
     if key is None or Permission.EVENTS_READ not in key.permissions:
         return f"your key does not allow {Permission.EVENTS_READ}"
-    if key.projects:
-        return "events are of all projects, and your key is for some"
     if place and not (place.isascii() and place.isdecimal() and int(place[:30]) <= INTEGER_MAX):
         return "after is the number of an event"
     return ""
 
 
 async def _hold(socket: WebSocket, key: AccessKey, after: int | None) -> None:
-    await socket.accept()
-    told = parts_of(socket).coordinator.follow(after, socket.query_params.get("task_id", ""))
+    offered = socket.scope.get("subprotocols", ())
+    await socket.accept(PROTOCOL if PROTOCOL in offered else None)
+    told = parts_of(socket).coordinator.follow(
+        after, socket.query_params.get("task_id", ""), key.projects
+    )
     jobs = {
         asyncio.create_task(_tell(socket, told), name="events-out"),
         asyncio.create_task(_hear(socket), name="events-in"),

@@ -21,9 +21,9 @@ _ANY = {"type": "object"}
 
 
 @routes.get("/workers", **allows(Permission.WORKERS_READ, answer=listed("Worker")))
-async def workers(given: Given) -> Response:
-    """List all workers there ever were, by id."""
-    return json_of({"items": await given.coordinator.workers()})
+async def workers(given: Given, key: Key) -> Response:
+    """List all workers there ever were, by id; what they hold of others' projects has no name."""
+    return json_of({"items": await given.coordinator.workers(key.projects)})
 
 
 @routes.post(

@@ -17,6 +17,7 @@ from steelyard.domain.fleet.rate_limit import RateLimit
 from steelyard.kernel.clock import Clock
 from steelyard.runtime.fleet.audit_log import AuditLog
 from steelyard.runtime.fleet.key_store import KeyStore
+from steelyard.web.door import Door
 from steelyard.web.problems import RequestError, response_of
 
 OPEN_PATHS = frozenset({"/v1/health"})
@@ -58,12 +59,13 @@ class Guard:
         audit: is told of every change and every refusal.
         clock: for the rates.
         bounds: of a request.
+        door: who may hold a WebSocket.
     """
 
     def __init__(
-        self, app: App, *, keys: KeyStore, audit: AuditLog, clock: Clock, bounds: Bounds
+        self, app: App, *, keys: KeyStore, audit: AuditLog, clock: Clock, bounds: Bounds, door: Door
     ) -> None:
-        self._app, self._keys, self._audit = app, keys, audit
+        self._app, self._keys, self._audit, self._door = app, keys, audit, door
         self._clock, self._bounds = clock, bounds
         self._rates = RateLimit(bounds.rate_per_s, bounds.burst)
         self._failures = RateLimit(bounds.failures_per_s, bounds.failures_burst)
@@ -92,6 +94,10 @@ class Guard:
         if wait_s := self._failures.wait_s(address, self._clock.mono_ns(), take=False):
             raise _too_often("Too many wrong keys came from your address", wait_s)
         given = [value for name, value in scope["headers"] if name == b"authorization"]
+        if scope["type"] == "websocket":
+            self._door.check_origin(scope)
+            if not given:
+                return await self._by_ticket(scope)
         token = bearer_of(given[0].decode("latin-1")) if len(given) == 1 else None
         if token is None:
             raise _unknown("This needs a key", "")
@@ -103,6 +109,18 @@ class Guard:
         if key is None:
             self._failures.wait_s(address, self._clock.mono_ns())
             raise _unknown("The key is not known, revoked, or past its time", "invalid_token")
+        return key
+
+    async def _by_ticket(self, scope: MutableMapping[str, Any]) -> AccessKey:
+        try:
+            key = await self._door.admit(scope)
+        except LookupError:
+            raise _unknown("This needs a key, or a ticket", "") from None
+        if key is None:
+            self._failures.wait_s(_address(scope), self._clock.mono_ns())
+            raise _unknown(
+                "The ticket is not known, was used, or is past its time", "invalid_token"
+            )
         return key
 
     def _take_turn(self, key: AccessKey | None, scope: MutableMapping[str, Any]) -> None:

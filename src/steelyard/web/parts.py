@@ -10,15 +10,17 @@ from steelyard.app.fleet.coordinator import Coordinator
 from steelyard.domain.fleet.access import AccessKey
 from steelyard.kernel.clock import Clock
 from steelyard.runtime.fleet.key_store import KeyStore
+from steelyard.web.tickets import Tickets
 
 
 @dataclass(frozen=True)
 class Parts:
-    """The coordinator that a service speaks for, and whose keys it takes."""
+    """The coordinator that a service speaks for, whose keys it takes, and the tickets it gave."""
 
     coordinator: Coordinator
     keys: KeyStore
     clock: Clock
+    tickets: Tickets
 
 
 def parts_of(connection: HTTPConnection) -> Parts:

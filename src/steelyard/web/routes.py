@@ -1,15 +1,18 @@
 """Routes that say what they allow: one without a permission can't be made."""
 
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.routing import APIRoute
 
 from steelyard.domain.fleet.access import AccessKey, Permission
 from steelyard.web.problems import RequestError
 
 OPEN = "open"
+Word = Annotated[str, Query(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
+TEXT = {"type": "string"}
+NUMBER = {"type": "integer"}
 _MARK = "x-permission"
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 

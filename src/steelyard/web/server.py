@@ -29,6 +29,7 @@ from steelyard.runtime.fleet.key_store import KeyStore
 from steelyard.runtime.fleet.ledger_database import Database
 from steelyard.runtime.fleet.ledger_url import ledger_url_for
 from steelyard.web.app import create_app
+from steelyard.web.door import origin_of
 from steelyard.web.guard import Bounds
 
 DEFAULT_PORT = 7600
@@ -52,6 +53,7 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
         insecure_http: listen beyond this machine without TLS; keys are then readable on the way.
         new_admin_key: make another admin's key, for who lost theirs.
         drain_s: how long attempts may go on after the first Ctrl-C.
+        origins: of pages that may follow events, beside those of this service's own host.
     """
 
     fleet: FleetSettings = FleetSettings()
@@ -63,6 +65,7 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
     new_admin_key: bool = False
     drain_s: float = 10.0
     bounds: Bounds = Bounds()
+    origins: tuple[str, ...] = ()
 
 
 class Served(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,10 +103,13 @@ async def serve(
         said: told, a line each, what happens at the end.
 
     Raises:
-        UsageError: the address is open to others without TLS, taken, or the certificate is wrong.
+        UsageError: the address is open to others without TLS, taken, or the certificate is wrong;
+            or an origin is none.
         SteelyardError: the coordinator can't start, or ended by itself.
     """
     check_address(settings)
+    for origin in settings.origins:
+        origin_of(origin)
     tls = _tls(settings)
     listener = _listen(settings)
     ends = _Ends()
@@ -118,7 +124,9 @@ async def serve(
             database = Database(ledger_url_for(settings.fleet.ledger), SystemClock())
             stack.callback(database.close)
             keys = await asyncio.to_thread(KeyStore, database, SystemClock())
-            app = create_app(coordinator, keys, audit, bounds=settings.bounds)
+            app = create_app(
+                coordinator, keys, audit, bounds=settings.bounds, origins=settings.origins
+            )
             server = _Server(_config(app, tls))
             url = _url_of(settings, listener)
             token, has_key = await asyncio.to_thread(_first_key, settings, keys, url)

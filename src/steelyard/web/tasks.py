@@ -19,7 +19,7 @@ from steelyard.web.answers import json_of
 from steelyard.web.models import INTEGER_MAX, CancelIn, Logs, TasksIn, body_of, specs_of
 from steelyard.web.parts import Given, Key
 from steelyard.web.problems import RequestError
-from steelyard.web.routes import allows, listed, router
+from steelyard.web.routes import TEXT, Word, allows, listed, router
 
 WHOLE_MAX = 100
 LOG_PART_BYTES = 1_000_000
@@ -27,9 +27,6 @@ WAIT_MAX_S = 30.0
 _LOOK_S = 0.1
 
 routes = router("tasks")
-Word = Annotated[str, Query(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
-TEXT = {"type": "string"}
-NUMBER = {"type": "integer"}
 
 
 @routes.post(

@@ -219,6 +219,18 @@ class Client:
         """Return whether the service is there; needs no key."""
         return dict(self._http.call("GET", "/v1/health"))
 
+    def past_events(
+        self, after: int = 0, *, limit: int = 100, task_id: str = ""
+    ) -> tuple[tuple[dict[str, Any], ...], int]:
+        """Return what happened after an event, and what asks for the page after it."""
+        query = {"after": after, "limit": limit, "task_id": task_id}
+        page = self._http.call("GET", "/v1/events", query=query)
+        return tuple(page["items"]), page["next"]
+
+    def event_ticket(self) -> dict[str, Any]:
+        """Return a ticket with which a browser follows events: `protocols`, good once and soon."""
+        return dict(self._http.call("POST", "/v1/events/tickets", body={}))
+
     def events(self, after: int | None = None, *, task_id: str = "") -> Iterator[dict[str, Any]]:
         """Yield what happens, as it does, until the service ends or you stop.
 

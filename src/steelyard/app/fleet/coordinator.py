@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -21,6 +21,7 @@ from steelyard.app.fleet.parts import Parts, SchedulerInfo
 from steelyard.app.fleet.plugins import FleetPlugins, task_runs
 from steelyard.app.fleet.reading import FleetReader
 from steelyard.app.fleet.settings import FleetSettings
+from steelyard.app.fleet.sight import EventPage, event_page, workers_seen
 from steelyard.app.fleet.submitting import Submission
 from steelyard.domain.fleet.events import CancelAsked, DrainAsked, Submitted, WorkerLeft
 from steelyard.domain.fleet.model import Attempt, Task, TaskSpec, Worker
@@ -276,9 +277,9 @@ class Coordinator:
 
     # Workers
 
-    async def workers(self) -> tuple[Worker, ...]:
-        """Return all workers there ever were, by id."""
-        return await self._reader.workers()
+    async def workers(self, projects: Collection[str] = ()) -> tuple[Worker, ...]:
+        """Return all workers there ever were, by id; of leases, those of named projects only."""
+        return await workers_seen(self._reader.queries, await self._reader.workers(), projects)
 
     async def drain(self, worker_id: str, *, on: bool = True) -> None:
         """Have a worker finish what it has and take nothing more; with `on` False, again.
@@ -354,35 +355,43 @@ class Coordinator:
             await self._office.reign.driver.heard()
         await self._announcer.settled()
 
+    async def event_page(
+        self, since: int = 0, limit: int = PAGE, task_id: str = "", projects: Collection[str] = ()
+    ) -> EventPage:
+        """Return what happened after the event of that number, in order.
+
+        Named `projects` narrow it to what those see who are for them only.
+        """
+        return await event_page(self._reader.queries, since, limit, task_id, projects)
+
     async def events(
         self, since: int = 0, limit: int = PAGE, task_id: str = ""
     ) -> tuple[Told, ...]:
         """Return what happened after the event of that number, in order."""
-        return await self._reader.events(since, limit, task_id)
+        return (await self.event_page(since, limit, task_id)).items
 
-    async def follow(self, since: int | None = None, task_id: str = "") -> AsyncIterator[Told]:
+    async def follow(
+        self, since: int | None = None, task_id: str = "", projects: Collection[str] = ()
+    ) -> AsyncIterator[Told]:
         """Yield what happens, from the event after `since` on; from now on when None."""
         after = await self._reader.last_event() if since is None else since
         while True:
             news = self._news
-            found = await self.events(after, PAGE_MAX, task_id)
-            for told in found:
-                after = told.seq
+            page = await self.event_page(after, PAGE_MAX, task_id, projects)
+            for told in page.items:
                 yield told
-            if not found:
+            if page.next == after:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(news.wait(), FOLLOW_S)
+            after = page.next
 
     def metrics(self) -> FleetMetrics:
         """Return how the fleet does."""
-        found = self._observers.metrics(self._announcer, self.hooks, self._clock.wall_ns())
-        if self._runs is not None:
-            found = msgspec.structs.replace(found, runs=self._runs.counts)
         reign, chooser = self._office.reign, self._office.chooser
-        if reign is None or chooser is None:
-            return found
-        book, now_ns = reign.driver.fleet.book, reign.driver.now_ns()
-        more = of_reign(book, now_ns, chooser, self._office.scheduler[0])
+        found = self._observers.metrics(self._announcer, self.hooks, self._clock.wall_ns())
+        more: dict[str, Any] = {"runs": self._runs.counts} if self._runs is not None else {}
+        if reign is not None and chooser is not None:
+            more |= of_reign(reign.driver, chooser, self._office.scheduler[0])
         return msgspec.structs.replace(found, **more)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from typing import Any
 
 from steelyard.app.fleet.event_log import log_events
 from steelyard.app.fleet.hooks import Announcer
@@ -9,11 +10,11 @@ from steelyard.app.fleet.measures import Measures, WatchedLedger
 from steelyard.app.fleet.metrics import RATED, FleetMetrics, Rates, of_book
 from steelyard.app.fleet.settings import FleetSettings
 from steelyard.app.fleet.traces import TaskTraces, traced
-from steelyard.domain.fleet.book import Book
 from steelyard.domain.fleet.ports import Engine, Scheduler
 from steelyard.kernel.clock import Clock
 from steelyard.kernel.errors import UsageError
 from steelyard.plugins.hooks import HookTable
+from steelyard.runtime.fleet.driver import FleetDriver
 from steelyard.runtime.fleet.ledger_queries import LedgerQueries
 from steelyard.runtime.fleet.ports import Happened
 
@@ -83,12 +84,11 @@ class Observers:
         )  # fmt: skip
 
 
-def of_reign(book: Book, now_ns: int, chooser: Scheduler, scheduler: str) -> dict[str, object]:
+def of_reign(driver: FleetDriver, chooser: Scheduler, scheduler: str) -> dict[str, Any]:
     """Return the fields of `FleetMetrics` that only a leader knows."""
-    measured = dict(chooser.metrics())
     return {
-        "leads": True, **of_book(book, now_ns), "scheduler": scheduler,
-        "scheduler_metrics": measured,
+        "leads": True, **of_book(driver.fleet.book, driver.now_ns()), "scheduler": scheduler,
+        "scheduler_metrics": dict(chooser.metrics()),
     }  # fmt: skip
 
 

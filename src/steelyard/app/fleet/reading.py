@@ -13,13 +13,7 @@ from steelyard.domain.fleet.states import TaskState
 from steelyard.domain.fleet.why import why
 from steelyard.kernel.clock import Clock
 from steelyard.runtime.fleet.attempt_logs import STREAMS, attempts_of, log_path
-from steelyard.runtime.fleet.ledger_queries import (
-    PAGE,
-    LedgerQueries,
-    TaskFilter,
-    TaskPage,
-    Told,
-)
+from steelyard.runtime.fleet.ledger_queries import LedgerQueries, TaskFilter, TaskPage
 from steelyard.runtime.fleet.ports import Decision
 
 EARLIER_LOOKED_AT = 200
@@ -117,10 +111,6 @@ class FleetReader:
             return await asyncio.to_thread(self.queries.workers)
         workers = reign.driver.fleet.book.workers
         return tuple(workers[name] for name in sorted(workers))
-
-    async def events(self, since: int, limit: int = PAGE, task_id: str = "") -> tuple[Told, ...]:
-        """Return what happened after the event of that number."""
-        return await asyncio.to_thread(self.queries.events, since, limit, task_id)
 
     async def last_event(self) -> int:
         """Return the number of the last event."""

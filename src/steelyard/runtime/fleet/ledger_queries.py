@@ -1,10 +1,10 @@
 """What the service and the command line ask of a ledger; nobody needs to lead for that."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Select, Table, and_, func, or_, select
+from sqlalchemy import Connection, Select, Table, and_, exists, func, or_, select
 
 from steelyard.domain.fleet.model import Attempt, Task, Worker
 from steelyard.domain.fleet.states import TASK_HELD, TaskState
@@ -32,6 +32,7 @@ from steelyard.runtime.fleet.ports import Decision
 PAGE = 100
 PAGE_MAX = 10_000
 _DIGITS_MAX = 20
+_NAMES_MAX = 500
 
 
 class TaskFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -153,13 +154,43 @@ class LedgerQueries:
             found.append(_under_way(task))
         return tuple(found)
 
-    def events(self, after: int = 0, limit: int = PAGE, task_id: str = "") -> tuple[Told, ...]:
-        """Return what happened after the event of that number, in order; of one task if named."""
+    def events(
+        self,
+        after: int = 0,
+        limit: int = PAGE,
+        task_id: str = "",
+        projects: Collection[str] = (),
+    ) -> tuple[Told, ...]:
+        """Return what happened after the event of that number, in order.
+
+        Args:
+            after: number of an event; 0 for the beginning.
+            limit: how many at most.
+            task_id: only of this task.
+            projects: only of tasks of these, and of no task; of all when empty.
+        """
         asked = select(EVENTS).where(EVENTS.c.seq > whole(after))
         if task_id:
             asked = asked.where(EVENTS.c.task_id == column(task_id))
+        if projects:
+            named = and_(
+                TASKS.c.task_id == EVENTS.c.task_id, TASKS.c.project.in_(map(column, projects))
+            )
+            asked = asked.where(or_(EVENTS.c.task_id == "", exists().where(named)))
         asked = asked.order_by(EVENTS.c.seq).limit(max(1, min(limit, PAGE_MAX)))
         return tuple(_told(row) for row in self._all(asked))
+
+    def of_projects(self, task_ids: Collection[str], projects: Collection[str]) -> frozenset[str]:
+        """Return those of some tasks that are of these projects."""
+        found: set[str] = set()
+        names = sorted(set(task_ids))
+        for start in range(0, len(names), _NAMES_MAX):
+            asked = select(TASKS.c.task_id).where(
+                TASKS.c.task_id.in_(map(column, names[start : start + _NAMES_MAX])),
+                TASKS.c.project.in_(map(column, projects)),
+            )
+            found.update(row.task_id for row in self._all(asked))
+        return frozenset(found)
 
     def last_event(self) -> int:
         """Return the number of the last event, 0 before the first: `events` goes on from it."""
