@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from steelyard.kernel.errors import FileError, UsageError
 from steelyard.runtime.files import reason_of
@@ -82,8 +83,15 @@ def _mounted_secret(path: Path) -> bool:
         return False
 
 
-def join_run(join: Join, scratch: str | None = None) -> int:
-    """Be the worker of `join` until its run is over; return the exit code.
+class WorkerEnd(NamedTuple):
+    """How a worker ended: its exit code, and its directory where that is still there."""
+
+    code: int
+    directory: Path | None
+
+
+def join_run(join: Join, scratch: str | None = None) -> WorkerEnd:
+    """Be the worker of `join` until its run is over; return how it ended.
 
     Must be called from a process of one thread, without an event loop.
 
@@ -106,9 +114,7 @@ def join_run(join: Join, scratch: str | None = None) -> int:
     finally:
         if scratch is None and (code == 0 or not (directory / "logs").exists()):
             shutil.rmtree(directory, ignore_errors=True)
-    if code:
-        print(f"The worker's files are in {directory}.", file=sys.stderr)
-    return code
+    return WorkerEnd(code, directory if directory.exists() else None)
 
 
 def _scratch(given: str | None) -> Path:

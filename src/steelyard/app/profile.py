@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from steelyard.app.bench_tracking.telling import Telling
     from steelyard.app.bench_tracking.tracking import Tracked
     from steelyard.app.otel_streaming import Streamed
+    from steelyard.app.remote_workers import RemoteWorkers
 
 CONTROLLER_STREAM = "controller"
 SYSTEM_CONTROLLER = "system_controller"
@@ -187,7 +188,7 @@ def _fit_workers(plan: Plan) -> Plan:
     return msgspec.structs.replace(plan, workers=max(1, min([plan.workers, *slots])))
 
 
-def _roles(plan: Plan, host: PluginHost) -> list[RoleSpec]:
+def _roles(plan: Plan, host: PluginHost, worker_ids: tuple[str, ...]) -> list[RoleSpec]:
     """Return the roles of a run: the service plugins that start by themselves, workers counted."""
     return [
         RoleSpec(
@@ -195,6 +196,7 @@ def _roles(plan: Plan, host: PluginHost) -> list[RoleSpec]:
             target=spec.target,
             count=plan.workers if spec.name == "worker" else 1,
             required=bool(spec.metadata.get("required", False)),
+            ids=worker_ids if spec.name == "worker" else (),
         )
         for spec in host.specs("service")
         if spec.enabled and spec.metadata.get("auto_start", False)
@@ -212,14 +214,16 @@ def _execute(
         for listener in deaths:
             listener(death)
 
+    remote = _remote(plan, live)
     # One controller to a run: threads of the journal come after the fork.
     supervisor = Supervisor(
         "inline" if plan.run_type == "inline" else "process",
-        _roles(plan, host),
+        _roles(plan, host, remote.worker_ids if remote is not None else ()),
         run_dir=directory,
         on_death=on_death,
         host=host,
         log_level=plan.log_level,
+        remote=remote.spec if remote is not None else None,
     )
     try:
         with held_signals():
@@ -231,12 +235,22 @@ def _execute(
             journal_directory(directory), CONTROLLER_STREAM, run_id=plan.run_id, clock=clock
         ) as journal:
             journal.event("bench.run.started", _opening(plan))
+            if remote is not None:
+                remote.tell(journal)
             controller = RunController(plan, journal, hooks, live)
             deaths.append(controller.service_died)
             _run_loop(partial(controller.run, supervisor))
     finally:
         supervisor.kill()
     return controller
+
+
+def _remote(plan: Plan, live: LiveView) -> "RemoteWorkers | None":
+    if plan.remote is None:
+        return None
+    from steelyard.app.remote_workers import RemoteWorkers  # few runs have them
+
+    return RemoteWorkers(plan, live.note)
 
 
 def _opening(plan: Plan) -> dict[str, object]:

@@ -1,6 +1,7 @@
 """`steelyard worker`: send requests of a run that another machine began."""
 
 import os
+import sys
 from typing import Annotated
 
 from cyclopts import App, Parameter
@@ -35,4 +36,7 @@ def worker(
     """
     from steelyard.app.joining import find_join, join_run
 
-    return join_run(find_join(join_file, index, os.environ), scratch)
+    ended = join_run(find_join(join_file, index, os.environ), scratch)
+    if ended.code and ended.directory is not None:
+        print(f"The worker's files are in {ended.directory}.", file=sys.stderr)
+    return ended.code

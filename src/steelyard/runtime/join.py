@@ -7,12 +7,14 @@ which every user of a machine can see, and never in a log: its `repr` has no key
 
 import base64
 import binascii
+import os
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import msgspec
 
 from steelyard.kernel.errors import UsageError
+from steelyard.kernel.ids import make_service_id
 
 JOIN_VARIABLE = "STEELYARD_JOIN"
 INDEX_VARIABLE = "STEELYARD_WORKER_INDEX"
@@ -31,6 +33,8 @@ class Join(msgspec.Struct, frozen=True, kw_only=True):
         server_public, client_public, client_secret: keys of the run's bus (CURVE, Z85 text).
         log_level: how much the worker logs.
         version: of the Steelyard that made it; the worker's must be the same.
+        server_secret: the controller's own key; only in a join made before its run (`prepare`),
+            from which that run takes names and keys, and in none that a worker gets.
     """
 
     run_id: str
@@ -43,6 +47,7 @@ class Join(msgspec.Struct, frozen=True, kw_only=True):
     client_secret: str
     log_level: str = "INFO"
     version: str = ""
+    server_secret: str = ""
 
     def __repr__(self) -> str:
         """Show which join it is, and nothing that opens anything."""
@@ -76,6 +81,10 @@ class Join(msgspec.Struct, frozen=True, kw_only=True):
         """Return the join of one worker."""
         return msgspec.structs.replace(self, index=index)
 
+    def for_workers(self) -> "Join":
+        """Return the join as workers get it: without the controller's own key."""
+        return msgspec.structs.replace(self, server_secret="")
+
     def encode(self) -> str:
         """Return it as text for `STEELYARD_JOIN`, a join file or standard input: base64 of JSON."""
         return base64.b64encode(msgspec.json.encode(self)).decode()
@@ -96,6 +105,34 @@ class Join(msgspec.Struct, frozen=True, kw_only=True):
                 expected=f"what a run gave as {JOIN_VARIABLE} or wrote with --join-file",
                 next_step="Copy it again from the run; it is good for that run only.",
             ) from None
+
+
+def prepare(run_id: str, addresses: Sequence[str], workers: int, version: str) -> Join:
+    """Return a join before its run begins, for systems that start both at once.
+
+    The run is given it, whole, as `STEELYARD_JOIN`, and must have that number of workers; they
+    get `for_workers()` of it. The run listens where its own flags say.
+
+    Args:
+        run_id: only a name here: the run keeps its own.
+        addresses: `tcp://HOST:PORT` by which the workers will reach the run.
+        workers: their number.
+        version: of the Steelyard that both run.
+    """
+    from steelyard.runtime.bus_wire import CurveKeys  # loads ZeroMQ
+
+    keys = CurveKeys.generate()
+    return Join(
+        run_id=run_id,
+        addresses=tuple(addresses),
+        controller_id=make_service_id("system_controller", os.urandom(4)),
+        service_ids=tuple(make_service_id("worker", os.urandom(4)) for _ in range(workers)),
+        server_public=keys.server_public.decode(),
+        server_secret=keys.server_secret.decode(),
+        client_public=keys.client_public.decode(),
+        client_secret=keys.client_secret.decode(),
+        version=version,
+    )
 
 
 class Placement(Protocol):

@@ -71,6 +71,7 @@ class RemoteSpec:
         advertise: `HOST` or `HOST:PORT` by which workers reach it; empty for the one listened on.
         join_file: written for whoever starts workers, removed at the end; None writes none.
         timeout_s: how long the run waits until all have joined.
+        prepared: names and keys that were made before the run; None has them made now.
         secrets: values of variables that the plan names; a worker that lacks them is told.
         on_open: called with the join when workers may come.
         on_joined: called with number, service id and machine of each that came.
@@ -83,9 +84,15 @@ class RemoteSpec:
     advertise: str = ""
     join_file: Path | None = None
     timeout_s: float = JOIN_TIMEOUT_S
+    prepared: Join | None = None
     secrets: Mapping[str, str] = field(default_factory=dict)
     on_open: Callable[[Join], None] = lambda _: None
     on_joined: Callable[[int, str, HostIdentity], None] = lambda *_: None
+
+    @property
+    def controller_id(self) -> str:
+        """The controller's id where workers know it already, else empty."""
+        return self.prepared.controller_id if self.prepared is not None else ""
 
 
 class RemoteRoles:
@@ -162,7 +169,7 @@ class RemoteRoles:
         await self._spec.placement.place(joins, self._lost)
 
     def _join(self, broker: "ZmqBroker") -> Join:
-        keys = CurveKeys.generate()
+        keys = self._keys()
         try:
             bound = broker.listen(bind_address(self._spec.listen), keys)
         except zmq.ZMQError as error:
@@ -183,6 +190,13 @@ class RemoteRoles:
             log_level=self._log_level,
             version=__version__,
         )
+
+    def _keys(self) -> CurveKeys:
+        known = self._spec.prepared
+        if known is None:
+            return CurveKeys.generate()
+        words = known.server_public, known.server_secret, known.client_public, known.client_secret
+        return CurveKeys(*(word.encode() for word in words))
 
     async def stop(self) -> None:
         """Have the placement end what is left, and take the join file away."""

@@ -14,20 +14,24 @@ from steelyard.kernel.ids import make_service_id
 from steelyard.kernel.lifecycle import ServiceState
 from steelyard.runtime.process import ChildProcess
 from steelyard.runtime.service import Peer
-from steelyard.runtime.vitals import Vitals
+from steelyard.runtime.vitals import HEARTBEAT_LIMIT_NS, REMOTE_LIMIT_NS, Vitals
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoleSpec:
-    """A role to start `count` times; `target` is its class as `package.module:Class`."""
+    """A role to start `count` times; `target` is its class as `package.module:Class`.
+
+    `ids` are those of its services where somebody knows them already.
+    """
 
     service_type: str
     target: str
     count: int = 1
     required: bool = True
     options: dict[str, Any] = field(default_factory=dict)
+    ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +112,18 @@ class ManagedService:
 
 def services_of(spec: RoleSpec) -> list[ManagedService]:
     """Return the services of a role, each with an id of its own."""
+    ids = spec.ids or tuple(
+        make_service_id(spec.service_type, os.urandom(4)) for _ in range(spec.count)
+    )
     return [
-        ManagedService(
-            Peer(make_service_id(spec.service_type, os.urandom(4)), spec.service_type, index), spec
-        )
-        for index in range(spec.count)
+        ManagedService(Peer(service_id, spec.service_type, index), spec)
+        for index, service_id in enumerate(ids)
     ]
+
+
+def vitals_of(service: ManagedService, now_ns: int) -> Vitals:
+    """Return the life signs of a service that is there now; a network may hold up heartbeats."""
+    return Vitals(now_ns, HEARTBEAT_LIMIT_NS if service.seat is None else REMOTE_LIMIT_NS)
 
 
 def refusals_of(asked: Sequence[ManagedService], answers: Sequence[object]) -> list[str]:

@@ -23,10 +23,16 @@ from steelyard.runtime.bus_port import BusPort, describe_error
 from steelyard.runtime.clock import SystemClock
 from steelyard.runtime.process import ExitStatus, fork_child, set_title
 from steelyard.runtime.role_watch import RoleWatch
-from steelyard.runtime.roles import ManagedService, RoleSpec, ServiceDeath, refusals_of, services_of
+from steelyard.runtime.roles import (
+    ManagedService,
+    RoleSpec,
+    ServiceDeath,
+    refusals_of,
+    services_of,
+    vitals_of,
+)
 from steelyard.runtime.service import CONTROLLER_TYPE, ServiceContext
 from steelyard.runtime.socket_dir import ipc_address, make_socket_dir, remove_socket_dir
-from steelyard.runtime.vitals import HEARTBEAT_LIMIT_NS, REMOTE_LIMIT_NS, Vitals
 
 if TYPE_CHECKING:
     from steelyard.runtime.bus_zmq import ZmqBroker
@@ -78,7 +84,8 @@ class Supervisor:
     ) -> None:
         self.mode = mode
         self.run_dir = run_dir
-        self.controller_id = make_service_id(CONTROLLER_TYPE, os.urandom(4))
+        known_id = remote.controller_id if remote is not None else ""
+        self.controller_id = known_id or make_service_id(CONTROLLER_TYPE, os.urandom(4))
         self._on_death = on_death
         self._host = host
         self._clock = clock or SystemClock()
@@ -163,8 +170,7 @@ class Supervisor:
         Raises:
             SupervisorError: a required role ended or is not there in time; all are stopped then.
         """
-        if timeout_s is None:
-            timeout_s = self._remote.timeout_s if self._remote else REGISTER_TIMEOUT_S
+        timeout_s = timeout_s or (self._remote.timeout_s if self._remote else REGISTER_TIMEOUT_S)
         if self.mode == "process":
             await self._open_broker()
         else:
@@ -209,11 +215,11 @@ class Supervisor:
         if self._port is not None:
             await self._ask_to_stop(timeout_s)
         self._end_the_rest()
-        if self._remote is not None:
-            await self._remote.stop()
         if self._watcher is not None:
             self._watcher.cancel()
             await asyncio.wait((self._watcher,))
+        if self._remote is not None:
+            await self._remote.stop()
         tasks = [s.task for s in self.services.values() if s.task is not None]
         if tasks:
             await asyncio.wait(tasks)
@@ -340,8 +346,7 @@ class Supervisor:
     async def _registered(self, message: RegisterService) -> None:
         service = self.services[message.service_id]
         service.registered = True
-        limit_ns = HEARTBEAT_LIMIT_NS if service.seat is None else REMOTE_LIMIT_NS
-        service.vitals = Vitals(self._clock.mono_ns(), limit_ns)
+        service.vitals = vitals_of(service, self._clock.mono_ns())
         self._changed.set()
 
     async def _status(self, message: ServiceStatus) -> None:

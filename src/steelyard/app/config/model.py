@@ -12,6 +12,7 @@ from steelyard.app.config.load import LoadConfig, PhaseConfig
 from steelyard.app.config.otel import OtelConfig
 from steelyard.app.config.output import OutputConfig, PluginsConfig, ServiceConfig
 from steelyard.app.config.parsing import lower, parse_goodput, split_list
+from steelyard.app.config.remote import RemoteConfig
 from steelyard.app.config.section import PositiveFloat, Section, not_yet
 from steelyard.app.config.track import TrackConfig
 
@@ -75,6 +76,9 @@ class BenchmarkConfig(Section):
     kubernetes: Annotated[
         KubernetesConfig, Field(description="The manifests of the run type k8s.")
     ] = Field(default_factory=KubernetesConfig)
+    remote: Annotated[RemoteConfig, Field(description="Workers on other machines.")] = Field(
+        default_factory=RemoteConfig
+    )
     ui: Annotated[
         str,
         not_yet(dashboard="simple or none; dashboard is not supported yet"),

@@ -8,7 +8,9 @@ from steelyard.app.config.flag import Flag, Groups
 from steelyard.app.config.parsing import lower, split_list, split_paths, upper
 from steelyard.app.config.section import NotBool, Seconds, Section, not_yet
 
-RUN_TYPES_NOW = "process (a process per role), inline (one process) or k8s (manifests)"
+RUN_TYPES_NOW = (
+    "process (a process per role), inline (one process), remote (workers join) or k8s (manifests)"
+)
 
 
 class OutputConfig(Section):
@@ -65,15 +67,16 @@ class ServiceConfig(Section):
     """How Steelyard itself runs."""
 
     run_type: Annotated[
-        Literal["process", "inline", "k8s"],
+        Literal["process", "inline", "remote", "k8s"],
         not_yet(
             ray=f"{RUN_TYPES_NOW}; ray is not supported yet",
         ),
         BeforeValidator(lower),
         Flag(("--run-type",), Groups.SERVICE),
         Field(
-            description="process: a titled process per role; inline: one process and loop; k8s: "
-            "write manifests for Kubernetes and start nothing."
+            description="process: a titled process per role; inline: one process and loop; "
+            "remote: workers join from other machines; k8s: write manifests for Kubernetes and "
+            "start nothing."
         ),
     ] = "process"
     log_level: Annotated[

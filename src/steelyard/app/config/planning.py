@@ -27,6 +27,7 @@ from steelyard.domain.bench.plan import (
     PhasePlan,
     Plan,
     PluginChoice,
+    RemotePlan,
     SchedulePlan,
     TrackPlan,
 )
@@ -80,6 +81,7 @@ def make_plan(
         command_line=command_line,
         track=_track(config),
         otel=_otel(config),
+        remote=_remote(config, artifact_dir),
         kubernetes=_kubernetes(config, artifact_dir),
         options=options,
     )
@@ -128,6 +130,25 @@ def _kubernetes(config: BenchmarkConfig, artifact_dir: str) -> KubernetesPlan | 
     beside = os.path.join(artifact_dir, "kubernetes")  # noqa: PTH118  a plan holds strings
     output = given.pop("output")
     return KubernetesPlan(output=_absolute(output) if output else beside, **given)
+
+
+REMOTE_RUN_TYPES = ("remote",)
+
+
+def _remote(config: BenchmarkConfig, artifact_dir: str) -> RemotePlan | None:
+    """Return how workers come in from other machines; by hand they need a join file."""
+    run_type, given = config.service.run_type, config.remote
+    if run_type not in REMOTE_RUN_TYPES:
+        return None
+    join_file = _absolute(given.join_file) if given.join_file else ""
+    if run_type == "remote" and not join_file:
+        join_file = os.path.join(artifact_dir, "worker.join")  # noqa: PTH118  a plan holds strings
+    return RemotePlan(
+        listen=given.listen,
+        advertise=given.advertise or "",
+        join_file=join_file,
+        join_timeout_s=given.join_timeout,
+    )
 
 
 def _absolute(path: str) -> str:

@@ -10,6 +10,7 @@ from steelyard.domain.bench.plan import (
     KubernetesPlan,
     PhasePlan,
     Plan,
+    RemotePlan,
     SchedulePlan,
     TrackPlan,
 )
@@ -104,6 +105,7 @@ def as_config(plan: Plan) -> dict[str, Any]:
         "track": _track(plan.track),
         "otel": {} if plan.otel is None else msgspec.to_builtins(plan.otel),
         "kubernetes": _kubernetes(plan.kubernetes),
+        "remote": _remote(plan.remote),
         "service": {
             "run_type": plan.run_type,
             "log_level": plan.log_level,
@@ -177,6 +179,17 @@ def _track(track: TrackPlan | None) -> dict[str, Any]:
 
 def _kubernetes(given: KubernetesPlan | None) -> dict[str, Any]:
     return {} if given is None else msgspec.to_builtins(given)
+
+
+def _remote(given: RemotePlan | None) -> dict[str, Any]:
+    if given is None:
+        return {}
+    return {
+        "listen": given.listen,
+        "advertise": given.advertise or None,
+        "join_file": given.join_file or None,
+        "join_timeout": given.join_timeout_s,
+    }
 
 
 def _use(choice: Any) -> dict[str, Any]:

@@ -212,6 +212,22 @@ class OtelPlan(msgspec.Struct, frozen=True, kw_only=True):
     resource_attributes: dict[str, str] = {}
 
 
+class RemotePlan(msgspec.Struct, frozen=True, kw_only=True):
+    """How workers on other machines come into a run.
+
+    Attributes:
+        listen: `HOST:PORT` that the controller listens on.
+        advertise: `HOST` or `HOST:PORT` by which workers reach it; empty for that one.
+        join_file: that the join is written to; empty writes none.
+        join_timeout_s: how long the run waits until all have joined.
+    """
+
+    listen: str = "127.0.0.1:0"
+    advertise: str = ""
+    join_file: str = ""
+    join_timeout_s: float = 300.0
+
+
 class KubernetesPlan(msgspec.Struct, frozen=True, kw_only=True):
     """How the manifests of a run are made; what is sent and when does not depend on it.
 
@@ -251,6 +267,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         seed: with `phase` and `index` it fixes every random draw.
         models: used in turn by conversation index.
         artifact_dir: absolute; the journal and all outputs go below it.
+        remote: how workers on other machines come in; None where no run type has such.
         run_type: `process`, `inline` or `k8s`.
         exporters: names of exporter plugins, in order.
         export_level: `summary`, `records` (per-chunk stamps too) or `raw`.
@@ -286,5 +303,6 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     command_line: str = ""
     track: TrackPlan | None = None
     otel: OtelPlan | None = None
+    remote: RemotePlan | None = None
     kubernetes: KubernetesPlan | None = None
     options: dict[str, Any] = {}

@@ -11,6 +11,7 @@ from steelyard.kernel.events import Event
 RUN_STARTED = "bench.run.started"
 RUN_ENDED = "bench.run.ended"
 SERVICE_LOST = "bench.service.lost"
+WORKER_JOINED = "bench.worker.joined"
 WORKER_FACTS = "bench.worker.facts"
 PHASE_PREFIX = "bench.phase."
 
