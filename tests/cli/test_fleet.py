@@ -1,16 +1,20 @@
 """`steelyard fleet` as a person types it, against a service of its own."""
 
+import io
 import json
 import re
+from typing import get_args
 
 import pytest
 from fleet_service import FleetService, wait_for
 
-from steelyard.cli.fleet_pages import clean, task_page, tasks_page
+from steelyard.cli.fleet_keys import Scope
+from steelyard.cli.fleet_pages import clean, task_page, tasks_page, why_page
 from steelyard.cli.fleet_reach import json_values
 from steelyard.cli.fleet_serve import Local, engines_of
 from steelyard.cli.fleet_submit import Ways, payload_of, read_tasks
 from steelyard.cli.main import run
+from steelyard.domain.fleet.access import Permission
 from steelyard.kernel.errors import FileError, UsageError
 
 ID = re.compile(r"t-[0-9a-f]{16}")
@@ -40,8 +44,8 @@ def test_a_first_session(service, tmp_path):
     done = service.run("submit", "--file", str(tmp_path / "t.yaml"), "--wait")
     assert done.returncode == 1  # one did not complete
     hello, fails = ID.findall(done.stdout)
-    assert f"{hello} completed" in done.stderr
-    assert f"{fails} failed exit code 3: no" in done.stderr
+    assert f"{hello} hello completed" in done.stderr
+    assert f"{fails} fails failed exit code 3: no" in done.stderr
     assert service.run("logs", hello).stdout == "hello\n"
     assert service.run("logs", "--follow", "--stderr", fails).stdout == "no\n"
     page = service.run("list", "--project", "demo", "--state", "failed").stdout
@@ -63,6 +67,37 @@ def test_why_names_what_is_lacking_and_who_decided(service):
     done = service.run("cancel", task, "--reason", "no such machine")
     assert (done.returncode, done.stdout) == (0, f"Cancelled {task}\n")
     assert "no such machine" in service.run("why", task).stdout
+
+
+def test_what_a_task_did_not_write_is_said(service):
+    (task,) = submitted(service, "--wait", "--kind", "callable", "math:sqrt", "4")
+    done = service.run("logs", task)
+    assert (done.stdout, "--stderr" in done.stderr) == ("", True)
+    done = service.run("logs", task, "--attempt", "7")
+    assert (done.returncode, "expected at most 1" in done.stderr) == (2, True)
+    done = service.run("events", "--task", "nobody")
+    assert (done.returncode, "no such task" in done.stderr) == (2, True)
+
+
+def test_one_that_can_not_be_cancelled_keeps_no_other_from_it(service):
+    (task,) = submitted(service, "--gpus", "3", "--kind", "callable", "math:sqrt", "4")
+    done = service.run("cancel", "nobody", task, "--json")
+    assert done.returncode == 2
+    assert "no such task" in done.stderr
+    assert json.loads(done.stdout) == [{"task_id": task}]
+
+
+def test_a_wrong_file_is_named_with_the_field_that_is_known(service, tmp_path):
+    path = tmp_path / "t.yaml"
+    path.write_text("- {kind: command, paylod: {argv: [a]}}\n")
+    done = service.run("submit", "--file", str(path))
+    assert done.returncode == 2
+    assert f"{path}: tasks[0] has an unknown field; got 'paylod'" in done.stderr
+    assert "Did you mean 'payload'?" in done.stderr
+    path.write_text("- {kind: command, payload: {argv: [a], colour: red}}\n")
+    done = service.run("submit", "--file", str(path))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "unknown field; got 'colour'" in done.stderr
 
 
 def test_workers_are_drained_and_taken_back(service):
@@ -90,7 +125,8 @@ def test_another_scheduler_takes_over_and_the_queue_is_replayed(service, tmp_pat
                        "--save", str(kept))  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[1].startswith("round_robin ")
-    assert "priority_based, other than round_robin:" in done.stdout
+    assert "What priority_based does otherwise than round_robin:" in done.stdout
+    assert "on 1 worker, under 2 schedulers" in done.stderr
     assert "math:sqrt" not in kept.read_text()  # what tasks were given stays at home
     jobs = json.loads(kept.read_text())["jobs"]
     unserved = sum(job["spec"]["requirements"]["gpus"] > 0 for job in jobs)
@@ -211,11 +247,31 @@ def test_a_file_without_tasks_says_what_it_should_hold(tmp_path, text, says):
 
 @pytest.mark.parametrize(
     "words", [["submit"], ["submit", "--file", "x", "--", "true"], ["cancel"],
-              ["schedulers", "--option", "a=1"]]
+              ["schedulers", "--option", "a=1"], ["submit", "--count", "0", "--", "true"],
+              ["submit", "--shards", "2", "--", "true"], ["submit", "--plan", "x", "--", "true"],
+              ["list", "--state", "done"], ["keys", "create", "a", "--scope", "tasks:fly"],
+              ["keys", "create", "a", "--days", "-1"]]
 )  # fmt: skip
 def test_words_that_say_nothing_are_refused_before_anybody_is_asked(words):
     with pytest.raises(UsageError):
         run(["fleet", *words])
+
+
+def test_misspelt_commands_and_flags_of_the_task_are_told_what_to_do():
+    with pytest.raises(UsageError, match=r"Unknown command 'lst'.*Did you mean 'list'\?"):
+        run(["fleet", "lst"])
+    with pytest.raises(UsageError, match="Unknown flag --hello. Flags .* stand behind `--`"):
+        run(["fleet", "submit", "echo", "--hello"])
+
+
+def test_a_file_of_tasks_may_be_the_standard_input(monkeypatch, tmp_path):
+    monkeypatch.setattr("sys.stdin", io.StringIO("- {kind: command}\n"))
+    with pytest.raises(UsageError, match="No fleet is known here"):  # it was read until then
+        run(["fleet", "submit", "--dir", str(tmp_path), "--file", "-"])
+
+
+def test_a_key_may_be_narrowed_to_each_permission_there_is():
+    assert set(get_args(Scope)) == {str(each) for each in Permission}
 
 
 def test_debug_behind_the_dashes_belongs_to_the_command(service, monkeypatch, capsys):
@@ -255,6 +311,27 @@ def test_what_a_task_says_moves_no_cursor():
             "worker_id": "", "outcome": outcome}  # fmt: skip
     assert "\x1b" not in task_page(task, []) + tasks_page([task])
     assert "Submit one" in tasks_page([])
+    decision = {"at_ns": 0, "scheduler": "s", "worker_id": "w", "taken": True,
+                "reasons": ["\x1b[2J" + "x" * 200, "It was free."]}  # fmt: skip
+    page = why_page(task, ["It failed."], [decision] * 7)
+    assert "\x1b" not in page
+    assert "x" * 200 in page  # why is no place to cut reasons short
+    assert page.count("It was free.") == 5
+    assert "2 earlier decisions" in page
+
+
+def test_a_long_result_is_cut_with_a_word_and_a_missed_deadline_is_told():
+    second = 1_000_000_000
+    spec = {"task_id": "t", "name": "", "kind": "c", "user": "", "project": "", "priority": 0,
+            "submitted_ns": 0, "requirements": {}, "depends_on": [], "endpoint": "",
+            "payload": {}, "deadline_ns": 10 * second}  # fmt: skip
+    outcome = {"result": list(range(100)), "error": "", "exit_code": -15}
+    task = {"spec": spec, "state": "failed", "reason": "", "started_ns": second,
+            "ended_ns": 12 * second, "worker_id": "", "outcome": outcome}  # fmt: skip
+    page = task_page(task, [])
+    assert "... 42 more lines: --json shows all" in page
+    assert "missed by 2 s" in page
+    assert "ended by SIGTERM" in page
 
 
 def test_help_teaches(capsys):

@@ -28,7 +28,7 @@ def nested(depth):
 @pytest.mark.parametrize(
     ("task", "says"),
     [
-        (b'{"kind": "command", "colour": 1}', "unknown field `colour`"),
+        (b'{"kind": "command", "colour": 1}', "unknown field"),
         (b'{"payload": {}}', "missing required field `kind`"),
         (b'{"kind": 5}', "kind"),
         (b'{"kind": "c", "task_id": "../../etc"}', "matching regex"),

@@ -2,18 +2,19 @@
 
 import json
 import sys
-from typing import Annotated
+from http import HTTPStatus
+from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
+from steelyard.app.fleet.client import Client
 from steelyard.cli.fleet_join import join
 from steelyard.cli.fleet_keys import app as keys
 from steelyard.cli.fleet_pages import (
-    coloured,
-    decisions_page,
     schedulers_page,
     task_page,
     tasks_page,
+    why_page,
     workers_page,
 )
 from steelyard.cli.fleet_reach import (
@@ -29,7 +30,8 @@ from steelyard.cli.fleet_reach import (
 from steelyard.cli.fleet_replay import replay
 from steelyard.cli.fleet_serve import serve
 from steelyard.cli.fleet_submit import app as submit
-from steelyard.kernel.errors import UsageError
+from steelyard.kernel.errors import EXIT_OK, SteelyardError, UsageError
+from steelyard.runtime.fleet.service_http import ServiceRefusedError
 
 _HELP = """Run tasks on machines that fit them: benchmarks, test suites, programs, functions.
 
@@ -56,12 +58,15 @@ app.command(join)
 app.command(keys)
 app.command(replay)
 TaskWord = Annotated[str, Parameter(name="TASK")]
+State = Literal[
+    "pending", "leased", "running", "completed", "failed", "cancelled", "dead-letter"
+]  # fmt: skip
 
 
 @app.command(name="list")
 def list_tasks(  # noqa: PLR0913  each is a flag
     *,
-    state: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = (),
+    state: Annotated[tuple[State, ...], Parameter(negative="", show_default=False)] = (),
     user: str | None = None,
     project: str | None = None,
     kind: str | None = None,
@@ -74,8 +79,7 @@ def list_tasks(  # noqa: PLR0913  each is a flag
     """List tasks, the latest first.
 
     Args:
-        state: Only pending, leased, running, completed, failed, cancelled or dead-letter ones. May
-            be repeated.
+        state: Only those. May be repeated.
         user: Only this user's.
         project: Only this project's.
         kind: Only this kind, such as command.
@@ -131,11 +135,7 @@ def why(task_id: TaskWord, /, *, as_json: JsonFlag = False, reach: Reach = ANYWH
         state = {"task_id": task_id, "state": task["state"]}
         print_json({**state, "reasons": list(reasons), "decisions": list(decisions)})
         return
-    print(f"{task_id} is {coloured(task['state'])}.")
-    for reason in reasons:
-        print(f"  {reason}")
-    if decisions:
-        print(f"\n{decisions_page(decisions)}")
+    print(why_page(task, reasons, decisions))
 
 
 @app.command
@@ -143,9 +143,11 @@ def logs(
     task_id: TaskWord,
     /,
     *,
-    follow: Annotated[bool, Parameter(name=("--follow", "-f"), negative="")] = False,
-    stderr: Annotated[bool, Parameter(negative="")] = False,
-    attempt: int = 0,
+    follow: Annotated[
+        bool, Parameter(name=("--follow", "-f"), negative="", show_default=False)
+    ] = False,
+    stderr: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+    attempt: Annotated[int, Parameter(show_default=False)] = 0,
     reach: Reach = ANYWHERE,
 ) -> None:
     """Print what TASK wrote.
@@ -159,26 +161,62 @@ def logs(
     """
     stream = "stderr" if stderr else "stdout"
     with reach.client() as client:
+        task = _seen(client, task_id)
+        made = attempt if task is None else task["attempt"]
+        if not 0 <= attempt <= made:
+            raise UsageError("There is no such attempt", got=attempt, expected=f"at most {made}")
+        if follow and task is not None and task["state"] in ("pending", "leased"):
+            say(f"It is {task['state']}; why: steelyard fleet why {task_id}")
+        is_silent = True
         for text in client.logs(task_id, stream, attempt=attempt, follow=follow):
+            is_silent = False
             sys.stdout.write(text)
             sys.stdout.flush()
+    if is_silent:
+        say(f"Nothing was written to {stream}." + ("" if stderr else " See also: --stderr"))
+
+
+def _seen(client: Client, task_id: str) -> dict[str, Any] | None:
+    """Return a task; None when the key may not look at tasks, which logs do without."""
+    try:
+        return client.task(task_id)
+    except ServiceRefusedError as error:
+        if error.status != HTTPStatus.FORBIDDEN:
+            raise
+        return None
 
 
 @app.command
-def cancel(*task_ids: TaskWord, reason: str = "", reach: Reach = ANYWHERE) -> None:
-    """End tasks, wherever they stand.
+def cancel(
+    *task_ids: TaskWord, reason: str = "", as_json: JsonFlag = False, reach: Reach = ANYWHERE
+) -> int:
+    """End tasks, wherever they stand; one that can't be ended keeps no other from it.
 
     Args:
         task_ids: Their ids.
         reason: What is remembered with them.
+        as_json: Print JSON.
         reach: Where the service is.
     """
     if not task_ids:
         raise UsageError("Say which task", next_step="See: steelyard fleet list")
+    code, ended = EXIT_OK, []
     with reach.client() as client:
         for task_id in task_ids:
-            client.cancel(task_id, reason)
-            print(f"Cancelled {task_id}")
+            try:
+                client.cancel(task_id, reason)
+            except SteelyardError as error:
+                if len(task_ids) == 1:
+                    raise
+                code = error.exit_code
+                say(f"error: {error}")
+                continue
+            ended.append({"task_id": task_id})
+            if not as_json:
+                print(f"Cancelled {task_id}")
+    if as_json:
+        print_json(ended)
+    return code
 
 
 @app.command
@@ -200,6 +238,7 @@ def drain(
     /,
     *,
     undo: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+    as_json: JsonFlag = False,
     reach: Reach = ANYWHERE,
 ) -> None:
     """Have WORKER finish what it has and take nothing more.
@@ -207,10 +246,14 @@ def drain(
     Args:
         worker_id: Its id, as `workers` shows it.
         undo: Have it take tasks again.
+        as_json: Print JSON.
         reach: Where the service is.
     """
     with reach.client() as client:
         client.drain(worker_id, on=not undo)
+    if as_json:
+        print_json({"worker_id": worker_id, "draining": not undo})
+        return
     print(f"{worker_id} takes tasks again" if undo else f"{worker_id} takes nothing more")
 
 
@@ -254,5 +297,7 @@ def events(
         reach: Where the service is.
     """
     with reach.client() as client:
+        if task:
+            _seen(client, task)  # of a task that is not there nothing would ever be told
         for event in client.events(after, task_id=task):
             print(json.dumps(event, ensure_ascii=False), flush=True)

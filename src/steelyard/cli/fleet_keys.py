@@ -1,11 +1,13 @@
 """`steelyard fleet keys`: make, list and revoke the keys of a fleet's service."""
 
+import math
 from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
 from steelyard.cli.fleet_pages import keys_page
 from steelyard.cli.fleet_reach import ANYWHERE, JsonFlag, Reach, print_json, print_list, say
+from steelyard.kernel.errors import UsageError
 
 _HELP = """Make, list and revoke the keys of a fleet's service; only an admin may.
 
@@ -24,6 +26,10 @@ For example:
 """
 
 app = App(name="keys", help=_HELP, help_format="plaintext")
+Scope = Literal[
+    "tasks:submit", "tasks:read", "tasks:cancel", "logs:read", "workers:read", "workers:drain",
+    "schedulers:read", "schedulers:set", "events:read", "metrics:read", "keys:manage",
+]  # fmt: skip
 Several = Annotated[tuple[str, ...], Parameter(negative="", show_default=False)]
 
 
@@ -35,7 +41,7 @@ def create(
     role: Literal["admin", "submitter", "reader", "worker"] = "submitter",
     user: str | None = None,
     project: Several = (),
-    scope: Several = (),
+    scope: Annotated[tuple[Scope, ...], Parameter(negative="", show_default=False)] = (),
     days: float = 0.0,
     as_json: JsonFlag = False,
     reach: Reach = ANYWHERE,
@@ -47,11 +53,13 @@ def create(
         role: The most that it may do.
         user: Whom its tasks are booked to; NAME without it.
         project: Only for this project. May be repeated.
-        scope: Only this permission of its role, such as tasks:read. May be repeated.
+        scope: Only this permission of its role. May be repeated.
         days: How long it is valid; 0 for ever.
         as_json: Print JSON.
         reach: Where the service is.
     """
+    if not 0 <= days < math.inf:
+        raise UsageError("--days takes a number of days", got=days, expected="0 for ever, or more")
     with reach.client() as client:
         made = client.create_key(
             name, role, user=user or "", projects=list(project), scopes=list(scope), days=days

@@ -9,12 +9,15 @@ from typing import Any
 
 from steelyard.cli.track_pages import plain_table
 from steelyard.kernel.units import NS_PER_S
+from steelyard.runtime.fleet.local_processes import signal_name
 
 _COLOURS = {
     "completed": "32", "alive": "32", "running": "36", "leased": "36", "failed": "31",
     "dead-letter": "31", "cancelled": "35", "disconnected": "33",
 }  # fmt: skip
 _SHOWN_MAX = 60
+_RESULT_LINES_MAX = 60
+_DECISIONS_MAX = 5
 _CONTROL = dict.fromkeys((*range(9), *range(11, 32), 127), "?")
 
 
@@ -68,19 +71,22 @@ def task_page(task: Mapping[str, Any], attempts: Sequence[Mapping[str, Any]]) ->
         "state": coloured(task["state"]), "reason": task["reason"], "user": spec["user"],
         "project": spec["project"], "priority": spec["priority"] or "",
         "submitted": time_text(spec["submitted_ns"]), "started": time_text(task["started_ns"]),
-        "ended": time_text(task["ended_ns"]), "worker": task["worker_id"],
+        "ended": time_text(task["ended_ns"]), "deadline": _deadline_text(task),
+        "worker": task["worker_id"],
         "needs": json.dumps(needs, ensure_ascii=False) if needs else "",
         "depends on": ", ".join(spec["depends_on"]), "endpoint": spec["endpoint"],
         "payload": json.dumps(spec["payload"], ensure_ascii=False)[:2000],
-        "exit code": outcome.get("exit_code"), "error": outcome.get("error", ""),
+        "exit code": _exit_text(outcome), "error": outcome.get("error", ""),
     }  # fmt: skip
     shown = {key: value for key, value in facts.items() if value not in ("", None, "-")}
     lines = [
         f"{key:<11}{value if key == 'state' else _safe(str(value))}" for key, value in shown.items()
     ]
     if outcome.get("result") is not None:
-        text = json.dumps(outcome["result"], indent=2, ensure_ascii=False)
-        lines += ["result", *(f"  {_safe(line)}" for line in text.splitlines()[:60])]
+        text = json.dumps(outcome["result"], indent=2, ensure_ascii=False).splitlines()
+        lines += ["result", *(f"  {_safe(line)}" for line in text[:_RESULT_LINES_MAX])]
+        if len(text) > _RESULT_LINES_MAX:
+            lines.append(f"  ... {len(text) - _RESULT_LINES_MAX} more lines: --json shows all")
     if attempts:
         rows = [
             [
@@ -93,6 +99,28 @@ def task_page(task: Mapping[str, Any], attempts: Sequence[Mapping[str, Any]]) ->
         ]  # fmt: skip
         headings = ["ATTEMPT", "WORKER", "STARTED (UTC)", "SECONDS", "ENDING", "ERROR"]
         lines += ["", _without_empty(headings, rows)]
+    if task["state"] == "pending":
+        lines += ["", f"What it waits for: steelyard fleet why {spec['task_id']}"]
+    return "\n".join(lines)
+
+
+def why_page(
+    task: Mapping[str, Any], reasons: Sequence[str], decisions: Sequence[Mapping[str, Any]]
+) -> str:
+    """Return why a task is where it is, and the latest decisions with all their reasons."""
+    spec = task["spec"]
+    name = f" ({clean(spec['name'])})" if spec["name"] else ""
+    lines = [f"{spec['task_id']}{name}: {coloured(task['state'])}"]
+    lines += [f"  {_safe(reason)}" for reason in reasons]
+    if len(decisions) > _DECISIONS_MAX:
+        lines += ["", f"{len(decisions) - _DECISIONS_MAX} earlier decisions: --json shows all"]
+    for one in decisions[-_DECISIONS_MAX:]:
+        what = "gave it to" if one["taken"] else "proposed, and was refused,"
+        lines += [
+            "",
+            f"{time_text(one['at_ns'])} UTC  {one['scheduler']} {what} {one['worker_id']}",
+        ]
+        lines += [f"  {_safe(reason)}" for reason in one["reasons"]]
     return "\n".join(lines)
 
 
@@ -107,7 +135,7 @@ def workers_page(workers: Sequence[Mapping[str, Any]]) -> str:
         state = "draining" if worker["draining"] else worker["state"]
         rows.append([
             worker["worker_id"], state, f"{len(worker['holds'])}/{worker['slots']}",
-            has["cpu_cores"], has["memory_gb"], clean(gpus, 40),
+            has["cpu_cores"], round(has["memory_gb"], 1), clean(gpus, 40),
             ",".join(has["accelerators"]), worker["completed"], worker["failed"],
             time_text(worker["heard_ns"]), clean(worker["reason"]),
         ])  # fmt: skip
@@ -146,18 +174,6 @@ def keys_page(keys: Sequence[Mapping[str, Any]]) -> str:
     return _without_empty(headings, rows)
 
 
-def decisions_page(decisions: Sequence[Mapping[str, Any]]) -> str:
-    """Return what schedulers proposed, a line each."""
-    rows = [
-        [
-            time_text(one["at_ns"]), one["scheduler"], one["worker_id"],
-            "taken" if one["taken"] else "refused", clean("; ".join(one["reasons"]), 120),
-        ]
-        for one in decisions
-    ]  # fmt: skip
-    return _without_empty(["AT (UTC)", "SCHEDULER", "WORKER", "", "REASONS"], rows, kept=5)
-
-
 def _without_empty(headings: list[str], rows: list[list[Any]], kept: int = 1) -> str:
     """Return a table without the columns that say nothing."""
     used = [
@@ -170,6 +186,21 @@ def _without_empty(headings: list[str], rows: list[list[Any]], kept: int = 1) ->
 
 def _seconds(started_ns: int, ended_ns: int) -> float | None:
     return round((ended_ns - started_ns) / NS_PER_S, 3) if started_ns and ended_ns else None
+
+
+def _exit_text(outcome: Mapping[str, Any]) -> str:
+    code = outcome.get("exit_code")
+    if code is None or code >= 0:
+        return "" if code is None else str(code)
+    return f"none: ended by {signal_name(-code)}"
+
+
+def _deadline_text(task: Mapping[str, Any]) -> str:
+    deadline_ns, ended_ns = task["spec"].get("deadline_ns", 0), task["ended_ns"]
+    if deadline_ns and ended_ns > deadline_ns:
+        late_s = (ended_ns - deadline_ns) / NS_PER_S
+        return f"{time_text(deadline_ns)}, missed by {late_s:.3g} s"
+    return time_text(deadline_ns)
 
 
 def _error(task: Mapping[str, Any]) -> str:

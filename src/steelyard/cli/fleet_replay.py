@@ -1,7 +1,7 @@
 """`steelyard fleet replay`: the queue once more, under other schedulers."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 from cyclopts import Parameter
@@ -10,10 +10,13 @@ from steelyard.cli.fleet_reach import ANYWHERE, JsonFlag, Reach, print_json, say
 from steelyard.cli.track_pages import plain_table
 from steelyard.kernel.errors import FileError, UsageError
 
+if TYPE_CHECKING:
+    from steelyard.app.fleet.replaying import Replayed
+
 SHOWN_MAX = 10
 _COLUMNS = {
     "makespan_s": "MAKESPAN S", "wait_s": "WAIT S", "urgent_wait_s": "URGENT WAIT S",
-    "missed": "MISSED", "energy_kj": "ENERGY KJ", "share_deviation": "UNFAIR SHARES",
+    "missed": "LATE", "energy_kj": "ENERGY KJ", "share_deviation": "UNFAIR SHARES",
     "load_deviation": "UNEVEN LOAD",
 }  # fmt: skip
 
@@ -67,23 +70,31 @@ def replay(
     names = list(under) or sorted(host.names("scheduler"), key=lambda name: name != active)
     if limit < 1:
         raise UsageError("--limit takes a number of tasks", got=limit)
+    say(f"{_count(len(recording.jobs), 'task')} on {_count(len(recording.hosts), 'worker')}, under "
+        f"{_count(len(names), 'scheduler')} ...")  # fmt: skip
     found = play_again(recording, names, host)
     if as_json:
         print_json(msgspec.to_builtins(found))
         return
-    say(f"{len(recording.jobs)} tasks on {len(recording.hosts)} workers")
-    rows = [
-        [each.scheduler, *(_number(each.objectives[field]) for field in _COLUMNS), each.unserved]
-        for each in found
-    ]
+    rows = [_row(each) for each in found]
     print(plain_table(["SCHEDULER", *_COLUMNS.values(), "UNSERVED"], rows))
     if len(under) > 1:
         for each in found[1:]:
-            print(f"\n{each.scheduler}, other than {found[0].scheduler}:")
-            for line in each.otherwise[:SHOWN_MAX] or ("the same.",):
+            print(f"\nWhat {each.scheduler} does otherwise than {found[0].scheduler}:")
+            for line in each.otherwise[:SHOWN_MAX] or ("nothing.",):
                 print(f"  {line}")
             if len(each.otherwise) > SHOWN_MAX:
                 print(f"  and {len(each.otherwise) - SHOWN_MAX} more tasks")
+
+
+def _row(each: "Replayed") -> list[Any]:
+    """Return a line of the table; who got no worker is counted in the last column alone."""
+    numbers = {**each.objectives, "missed": each.objectives["missed"] - each.unserved}
+    return [each.scheduler, *(_number(numbers[field]) for field in _COLUMNS), each.unserved]
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
 def _number(value: float) -> float:

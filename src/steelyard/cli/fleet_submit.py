@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -20,7 +21,8 @@ from steelyard.cli.fleet_reach import (
     print_json,
     say,
 )
-from steelyard.kernel.errors import EXIT_OK, EXIT_VERDICT, FileError, UsageError
+from steelyard.kernel.errors import EXIT_OK, EXIT_USAGE, EXIT_VERDICT, FileError, UsageError
+from steelyard.runtime.fleet.service_http import ServiceRefusedError
 
 Kind = Literal["command", "pytest", "callable", "benchmark"]
 Several = tuple[str, ...]
@@ -120,7 +122,10 @@ class Ways:
 def submit(  # noqa: PLR0913  each is a flag or a group of them
     *words: Annotated[str, Parameter(name="COMMAND")],
     kind: Kind = "command",
-    file: Annotated[Path | None, Parameter(name=("--file", "-f"), show_default=False)] = None,
+    file: Annotated[
+        Path | None,
+        Parameter(name=("--file", "-f"), show_default=False, allow_leading_hyphen=True),
+    ] = None,
     count: Annotated[int, Parameter(show_default=False)] = 1,
     wait: Annotated[bool, Parameter(negative="", show_default=False)] = False,
     about: About | None = None,
@@ -146,10 +151,12 @@ def submit(  # noqa: PLR0913  each is a flag or a group of them
     """
     if bool(words) == (file is not None) and not (kind == "benchmark" and ways and ways.plan):
         raise UsageError(
-            "Say what to run", got="both words and --file" if file else "neither",
+            "Say what to run" if file is None else "A file says what to run, and so do the words",
             expected="a command after `--`, or --file FILE",
             next_step="See: steelyard fleet submit --help",
         )  # fmt: skip
+    if count < 1:
+        raise UsageError("--count takes a number of tasks", got=count, expected="at least 1")
     if file is not None:
         tasks = read_tasks(file)
     else:
@@ -157,10 +164,22 @@ def submit(  # noqa: PLR0913  each is a flag or a group of them
             "kind": kind, "payload": payload_of(kind, words, ways or Ways()),
             **(about or About()).fields(), "requirements": (needs or Needs()).requirements(),
         }  # fmt: skip
-        tasks = [task] * max(count, 1)
+        tasks = [task] * count
     with reach.client() as client:
-        answers = client.submit(tasks)
+        answers = _submitted(client, tasks, file)
         return _report(client, answers, wait=wait, as_json=as_json)
+
+
+def _submitted(
+    client: Client, tasks: list[dict[str, Any]], file: Path | None
+) -> Sequence[Mapping[str, Any]]:
+    """Submit; what is wrong with a file's tasks is said with the file's name."""
+    try:
+        return client.submit(tasks)
+    except ServiceRefusedError as error:
+        if file is not None and error.status == HTTPStatus.UNPROCESSABLE_ENTITY:
+            error.what = f"{file}: {error.what}"
+        raise
 
 
 def _report(
@@ -170,13 +189,15 @@ def _report(
     taken = [answer["task_id"] for answer in answers if not answer["refusal"]]
     for answer in refused:
         say(f"refused: {answer['asked'] or answer['task_id']}: {clean(answer['refusal'], 500)}")
-    code = EXIT_VERDICT if refused else EXIT_OK
+    code = EXIT_USAGE if refused else EXIT_OK
     if as_json and not wait:
         print_json(list(answers))
-    elif not as_json:
-        print("\n".join(taken))
+    elif taken and not as_json:
+        print("\n".join(taken), flush=True)
     if not wait:
         return code
+    if taken:
+        say("Waiting for the end. Ctrl-C ends the waiting, not the work.")
     ended = [client.wait(task_id) for task_id in dict.fromkeys(taken)]
     tasks = [task for task in ended if isinstance(task, dict)]
     if as_json:
@@ -184,7 +205,9 @@ def _report(
     else:
         for task in tasks:
             error = (task["outcome"] or {}).get("error") or task["reason"]
-            say(f"{task['spec']['task_id']} {coloured(task['state'])} {clean(error, 200)}".rstrip())
+            name = clean(task["spec"]["name"])
+            words = (task["spec"]["task_id"], name, coloured(task["state"]), clean(error, 200))
+            say(" ".join(filter(None, words)))
     return code if all(task["state"] == "completed" for task in tasks) else EXIT_VERDICT
 
 
@@ -200,11 +223,12 @@ def read_tasks(path: Path) -> list[dict[str, Any]]:
     try:
         text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise FileError(f"Can't read {path}: {error}") from error
+        reason = getattr(error, "strerror", None) or str(error)
+        raise FileError(f"Can't read {path}: {reason}") from error
     try:
         document = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise UsageError(f"{path} is no YAML: {' '.join(str(error).split())}") from None
+        raise UsageError(f"{path} is no YAML: {_yaml_problem(error)}") from None
     defaults: Any = {}
     if isinstance(document, dict):
         unknown = sorted(set(document) - {"tasks", "defaults"}, key=str)
@@ -222,6 +246,15 @@ def read_tasks(path: Path) -> list[dict[str, Any]]:
     return [_merged(defaults, task) for task in tasks]
 
 
+def _yaml_problem(error: Exception) -> str:
+    """Return what is wrong and where, on one line."""
+    mark = getattr(error, "problem_mark", None)
+    problem = getattr(error, "problem", None)
+    if mark is None or not problem:
+        return " ".join(str(error).split())
+    return f"{problem}, in line {mark.line + 1}, column {mark.column + 1}"
+
+
 def _merged(defaults: Mapping[str, Any], task: Mapping[str, Any]) -> dict[str, Any]:
     merged = {**defaults, **task}
     for part in ("requirements", "labels"):
@@ -236,6 +269,7 @@ def payload_of(kind: str, words: Sequence[str], ways: Ways) -> dict[str, Any]:
     Raises:
         UsageError: a plan or an argument can't be read.
     """
+    _check_ways(kind, ways)
     env = pairs(ways.env, "--env")
     cwd = str(Path(ways.cwd).absolute()) if ways.cwd else ""
     if kind == "command":
@@ -252,6 +286,18 @@ def payload_of(kind: str, words: Sequence[str], ways: Ways) -> dict[str, Any]:
             function=words[0], args=args, kwargs=kwargs, env=env, path=[cwd or str(Path.cwd())]
         )
     return _given(flags=list(words), env=env, plan=_plan(ways.plan) if ways.plan else {})
+
+
+def _check_ways(kind: str, ways: Ways) -> None:
+    for flag_name, of_kind, is_given in (
+        ("--shards", "pytest", ways.shards != 1),
+        ("--reruns", "pytest", ways.reruns != 0),
+        ("--plan", "benchmark", bool(ways.plan)),
+    ):
+        if is_given and kind != of_kind:
+            raise UsageError(
+                f"{flag_name} is of another kind", got=kind, expected=f"--kind {of_kind}"
+            )
 
 
 def _given(**fields: Any) -> dict[str, Any]:
@@ -277,7 +323,8 @@ def _plan(name: str) -> dict[str, Any]:
     try:
         plan = yaml.safe_load(Path(name).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UsageError(f"The plan {name} can't be read: {' '.join(str(error).split())}") from None
+        reason = getattr(error, "strerror", None) or _yaml_problem(error)
+        raise UsageError(f"The plan {name} can't be read: {reason}") from None
     if not isinstance(plan, dict):
         raise UsageError(f"{name} is no plan", next_step="See: steelyard config init")
     return plan

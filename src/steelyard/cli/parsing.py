@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from steelyard.kernel.errors import EXIT_OK, ConfigError, UsageError, closest
+from steelyard.kernel.errors import EXIT_OK, ConfigError, UsageError, closest, did_you_mean
 
 if TYPE_CHECKING:
     from cyclopts import App, CycloptsError
@@ -28,12 +28,20 @@ def call(app: "App", argv: Sequence[str]) -> int:
 
 def refusal(error: "CycloptsError", argv: Sequence[str]) -> UsageError:
     """Return cyclopts' refusal of `argv` as an error of ours."""
-    from cyclopts import MissingArgumentError, RepeatArgumentError, UnknownOptionError
+    from cyclopts import (
+        MissingArgumentError,
+        RepeatArgumentError,
+        UnknownCommandError,
+        UnknownOptionError,
+    )
 
     command = " ".join(["steelyard", *(error.command_chain or ())])
     see = f"See: {command} --help"
     if isinstance(error, UnknownOptionError):
         names = [name for argument in error.argument_collection for name in argument.names]
+        if any(each.field_info.kind is each.field_info.VAR_POSITIONAL
+               for each in error.argument_collection):  # fmt: skip
+            see = f"Flags of what is handed on stand behind `--`. {see}"
         return _unknown_flags(error.token.keyword or error.token.value, names, argv, see)
     flag = error.argument.name if error.argument is not None else ""
     if isinstance(error, MissingArgumentError) and flag:
@@ -41,6 +49,11 @@ def refusal(error: "CycloptsError", argv: Sequence[str]) -> UsageError:
         return UsageError(f"{flag} {what}", next_step=see)
     if isinstance(error, RepeatArgumentError):
         return UsageError(f"{error.token.keyword} is given more than once", next_step=see)
+    if isinstance(error, UnknownCommandError) and error.app is not None and error.unused_tokens:
+        known = [name for name in error.app if not name.startswith("-")]
+        word = error.unused_tokens[0]
+        return UsageError(f"Unknown command '{word}'", expected="one of " + ", ".join(known),
+                          next_step=did_you_mean(word, known) or see)  # fmt: skip
     if error.unused_tokens:
         return UsageError("Unexpected words", got=" ".join(error.unused_tokens), next_step=see)
     return UsageError(str(error).strip(), next_step=see)

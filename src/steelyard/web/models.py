@@ -13,6 +13,7 @@ from steelyard.domain.fleet.access import AccessKey, Permission, Role
 from steelyard.domain.fleet.model import Backoff, TaskSpec, seconds
 from steelyard.domain.fleet.requirements import Requirements
 from steelyard.kernel.errors import ConfigError
+from steelyard.web.body_problems import problem_of
 from steelyard.web.problems import RequestError
 
 TASKS_MAX = 5_000
@@ -141,9 +142,7 @@ async def body_of(request: Request, model: type[T]) -> T:
     try:
         found = msgspec.json.decode(body or b"{}", type=model)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise RequestError(
-            422, f"The body can't be used: {error}", expected=f"JSON of the form {model.__name__}"
-        ) from None
+        raise problem_of(error, model) from None
     check_plain(found, "")
     for number, task in enumerate(getattr(found, "tasks", ())):
         _check_numbers(task.requirements, f"tasks[{number}].requirements")

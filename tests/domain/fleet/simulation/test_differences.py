@@ -19,7 +19,7 @@ def test_another_worker_another_time_and_another_turn_are_told_apart():
     found = [each.sentence() for each in differences(first, second)]
     assert found == [
         "a: on v instead of w.",
-        "b: 1 places earlier.",
+        "b: 1 place earlier.",
         "c: 2.5 s later.",
         "d: only the first one served it, on w at 6.0 s.",
         "e: only the second one served it, on w at 8.0 s.",

@@ -36,12 +36,13 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
         if abs(late_s) >= LATE_S:
             parts.append(f"{abs(late_s):.1f} s {'later' if late_s > 0 else 'earlier'}")
         if self.places and not parts:
-            parts.append(f"{abs(self.places)} places {'later' if self.places > 0 else 'earlier'}")
+            places = "1 place" if abs(self.places) == 1 else f"{abs(self.places)} places"
+            parts.append(f"{places} {'later' if self.places > 0 else 'earlier'}")
         return f"{self.task_id}: {', '.join(parts)}."
 
 
-LATE_S = 0.001
-"""Choices closer in time than this were made at once."""
+LATE_S = 0.05
+"""Choices closer in time than this were made at once: times are said in tenths of a second."""
 
 
 def differences(first: Sequence[Choice], second: Sequence[Choice]) -> list[Difference]:
