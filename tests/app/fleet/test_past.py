@@ -85,3 +85,18 @@ async def test_a_restarted_scheduler_decides_by_what_it_learnt(settings):
         await fleet.submit([spec("long", estimate_s=1000)])
         await until(lambda: engine.submitted)
         assert [lease.worker_id for lease in engine.submitted] == ["w1"]
+
+
+async def test_why_names_the_scheduler_that_holds_a_task_back(settings):
+    """Beside the reason, when it is asked again: in seconds, though nothing happens."""
+    one_each = {"user_quotas": {"*": 1}}
+    under = replace(settings, scheduler="fair_share", scheduler_options=one_each, engines={})
+    engine = InstantEngine(workers=1, slots=2, behave=lambda lease, spec: None)
+    async with Coordinator(under, host=host(), engines={"idle": engine}) as fleet:
+        await fleet.submit([spec("a", user="ann"), spec("b", user="ann")])
+        await until(lambda: fleet._office.driver._desk.is_holding_back)
+        first, reason, again = await fleet.why("b")
+        held = "It is ready, and a worker is free, but scheduler fair_share holds it back."
+        assert (first, reason) == (held, "User ann is at the quota: 1 leases at once.")
+        assert again.startswith("The scheduler is asked again whenever a task ends or a worker")
+        assert again.endswith(" s at the latest.")

@@ -77,14 +77,15 @@ class FleetReader:
 
     async def why(self, task_id: str) -> tuple[str, ...]:
         """Return what keeps a task where it is."""
-        task, reign = await self.task(task_id), self._office.reign
-        if reign is not None:
-            book, now_ns = reign.driver.fleet.book, reign.driver.now_ns()
-        else:
-            book, now_ns = await asyncio.to_thread(self._book), self._clock.wall_ns()
-        if task_id not in book.tasks:  # it has ended, and nothing else is asked of it
-            book = Book(self._settings.limits)
-            book.add(task, now_ns)
+        await self.task(task_id)
+        reign = self._office.reign
+        if reign is not None and task_id in reign.driver.fleet.book.tasks:
+            driver = reign.driver
+            return why(driver.fleet.book, task_id, driver.now_ns(), driver.why_held)
+        now_ns = self._clock.wall_ns()
+        book = await asyncio.to_thread(self._book) if reign is None else Book(self._settings.limits)
+        if task_id not in book.tasks:  # it has ended, maybe since it was read above
+            book.add(await self.task(task_id), now_ns)
         return why(book, task_id, now_ns)
 
     def _book(self) -> Book:

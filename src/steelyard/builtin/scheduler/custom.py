@@ -3,13 +3,16 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from steelyard.domain.fleet.model import Attempt, Ending, Task
+from steelyard.builtin.scheduler.deadline_driven import too_slow
+from steelyard.builtin.scheduler.hardware_match import gpus_kept
+from steelyard.domain.fleet.model import Attempt, Ending, Task, seconds
 from steelyard.domain.fleet.scheduling.history import type_of
 from steelyard.domain.fleet.scheduling.passes import Score
 from steelyard.domain.fleet.scheduling.places import Place
 from steelyard.domain.fleet.scheduling.queue import Order
 from steelyard.domain.fleet.scheduling.queue_scheduler import QueueScheduler
 from steelyard.domain.fleet.scheduling.special import Specialties
+from steelyard.domain.fleet.scheduling.waits import Wait
 from steelyard.kernel.units import NS_PER_S
 
 FEATURES: dict[str, frozenset[str]] = {
@@ -137,6 +140,16 @@ class CustomScheduler(QueueScheduler):
         if "specialization" in self.features:
             total += by_specialty * (1 - self.specialties.share(place.worker_id, kind))
         return (total,)
+
+    def why_not(self, task: Task, place: Place) -> Wait:
+        """Return whom the GPUs of a worker are kept for, or that it is too slow."""
+        keeps = "hardware" in self.features and self.waited_s(task) < self.spill_after_s
+        if keeps and place.worker.capabilities.gpus and not task.spec.requirements.gpus:
+            plain = [worker for worker in self.able(task) if not worker.capabilities.gpus]
+            if plain:
+                return gpus_kept(plain, task.ready_ns + seconds(self.spill_after_s))
+        taken_s = self.history.predict_s(task.spec, place.worker)
+        return too_slow(taken_s, task.spec.deadline_ns, self.now_ns)
 
     def _has_plain(self, task: Task) -> bool:
         return any(not worker.capabilities.gpus for worker in self.able(task))

@@ -8,9 +8,17 @@ from steelyard.domain.fleet.scheduling.passes import Score
 from steelyard.domain.fleet.scheduling.places import Place
 from steelyard.domain.fleet.scheduling.queue import Order
 from steelyard.domain.fleet.scheduling.queue_scheduler import QueueScheduler
+from steelyard.domain.fleet.scheduling.waits import Wait
 from steelyard.kernel.units import NS_PER_S
 
 ON_TIME, NO_DEADLINE, LATE = 0.0, 1.0, 2.0
+
+
+def too_slow(taken_s: float, deadline_ns: int, now_ns: int) -> Wait:
+    """Return why a task leaves a worker alone that would miss its deadline: a quicker one won't."""
+    left_s = max(deadline_ns - now_ns, 0) / NS_PER_S
+    reason = f"should take {taken_s:.0f} s, and its deadline is in {left_s:.0f} s"
+    return Wait(f"{reason}, which a quicker worker can make")
 
 
 class DeadlineScheduler(QueueScheduler):
@@ -47,6 +55,11 @@ class DeadlineScheduler(QueueScheduler):
             if taken_s > left_s >= self._quickest_s(task):
                 return None
         return (taken_s, place.held / place.worker.slots)
+
+    def why_not(self, task: Task, place: Place) -> Wait:
+        """Return that a worker is too slow."""
+        taken_s = self.history.predict_s(task.spec, place.worker)
+        return too_slow(taken_s, task.spec.deadline_ns, self.now_ns)
 
     def _left_s(self, task: Task) -> float:
         return (task.spec.deadline_ns - self.now_ns) / NS_PER_S

@@ -2,12 +2,13 @@
 
 from typing import ClassVar
 
-from steelyard.domain.fleet.model import Task
+from steelyard.domain.fleet.model import Task, seconds
 from steelyard.domain.fleet.scheduling.history import type_of
 from steelyard.domain.fleet.scheduling.outlook import power_w
 from steelyard.domain.fleet.scheduling.passes import Score
 from steelyard.domain.fleet.scheduling.places import Place
 from steelyard.domain.fleet.scheduling.queue_scheduler import QueueScheduler
+from steelyard.domain.fleet.scheduling.waits import Wait
 
 
 class EnergyScheduler(QueueScheduler):
@@ -50,6 +51,16 @@ class EnergyScheduler(QueueScheduler):
             if energy_j > least_j * self.tolerance:
                 return None
         return (energy_j, -place.held)
+
+    def why_not(self, task: Task, place: Place) -> Wait:
+        """Return how much more energy a worker would need."""
+        share = self.history.share(type_of(task.spec), place.worker).share
+        needed_w, least_w = power_w(place.worker) * share, self.outlook(task).thriftiest_w
+        if needed_w == float("inf"):
+            reason = "what it draws is unknown, and others' is known"
+        else:
+            reason = f"would need {needed_w / least_w:.1f} times the energy of the thriftiest one"
+        return Wait(f"{reason}, busy now or not", task.ready_ns + seconds(self.patience_s))
 
     def why(self, task: Task, place: Place, score: Score) -> tuple[str, ...]:
         """Return the reasons of a proposal."""

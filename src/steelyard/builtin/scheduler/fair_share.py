@@ -114,6 +114,16 @@ class FairnessScheduler(QueueScheduler):
         self._counts["over_quota"] += bool(over)
         return bool(over)
 
+    def why_over(self, party: Hashable, task: Task) -> str:
+        """Return which quota is used up."""
+        spec = task.spec
+        of_user = self.users.over(spec.user) if self.enable_quotas else ""
+        if of_user:
+            return f"User {spec.user or 'nobody'} is at the quota: {of_user}."
+        asks = self.enable_quotas and spec.project
+        of_project = self.projects.over(spec.project) if asks else ""
+        return f"Project {spec.project} is at the quota: {of_project}." if of_project else ""
+
     def score(self, task: Task, place: Place) -> Score:
         """Prefer a fast worker, and of such the one with the fewest leases."""
         return (-place.worker.capabilities.speed, place.held)

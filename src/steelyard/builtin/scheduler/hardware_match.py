@@ -1,13 +1,15 @@
 """Scheduler `hardware_match`: what asks for much first, on the worker with the least to spare."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 
-from steelyard.domain.fleet.model import Task
+from steelyard.domain.fleet.model import Task, Worker, seconds
 from steelyard.domain.fleet.requirements import Capabilities, Requirements
 from steelyard.domain.fleet.scheduling.passes import Score, asks_for_much
 from steelyard.domain.fleet.scheduling.places import Place
 from steelyard.domain.fleet.scheduling.queue import Order
 from steelyard.domain.fleet.scheduling.queue_scheduler import QueueScheduler
+from steelyard.domain.fleet.scheduling.waits import Wait, named
 
 
 def spare(needs: Requirements, has: Capabilities) -> Score:
@@ -23,6 +25,12 @@ def spare(needs: Requirements, has: Capabilities) -> Score:
         has.memory_gb - needs.memory_gb,
         has.cpu_cores - needs.cpu_cores,
     )
+
+
+def gpus_kept(plain: Sequence[Worker], until_ns: int) -> Wait:
+    """Return why a task that asks for no GPU leaves one alone: `plain` workers would do for it."""
+    reason = f"its GPUs are kept for tasks that ask for one; {named(plain)} would do for this one"
+    return Wait(reason, until_ns)
 
 
 class HardwareScheduler(QueueScheduler):
@@ -61,6 +69,11 @@ class HardwareScheduler(QueueScheduler):
             if plain:
                 return None
         return spare(needs, has)
+
+    def why_not(self, task: Task, place: Place) -> Wait:
+        """Return whom the GPUs of a worker are kept for."""
+        plain = [worker for worker in self.able(task) if not worker.capabilities.gpus]
+        return gpus_kept(plain, task.ready_ns + seconds(self.spill_after_s))
 
     def why(self, task: Task, place: Place, score: Score) -> tuple[str, ...]:
         """Return the reasons of a proposal."""

@@ -3,12 +3,13 @@
 from math import frexp
 from typing import ClassVar
 
-from steelyard.domain.fleet.model import Task
+from steelyard.domain.fleet.model import Task, seconds
 from steelyard.domain.fleet.scheduling.history import type_of
 from steelyard.domain.fleet.scheduling.passes import Score
 from steelyard.domain.fleet.scheduling.places import Place
 from steelyard.domain.fleet.scheduling.queue import Order
 from steelyard.domain.fleet.scheduling.queue_scheduler import QueueScheduler
+from steelyard.domain.fleet.scheduling.waits import Wait
 
 CLEARLY = 1.2
 """By how much a worker must be quicker to be waited for."""
@@ -74,12 +75,7 @@ class PerformanceScheduler(QueueScheduler):
     def score(self, task: Task, place: Place) -> Score | None:
         """Return how much slower a worker is with this type than the quickest."""
         spec, kind = task.spec, type_of(task.spec)
-        is_long = self._work_s[spec.task_id] > LONG * self._mean_s
-        if (
-            is_long
-            and not self.history.knows(kind, place.worker_id)
-            and (self.waited_s(task) < TRY_S)
-        ):
+        if self._is_untried(task, place):
             return None
         outlook, size_s = self.outlook(task), self.history.size_s(spec)
         share, quickest = self.history.share(kind, place.worker).share, outlook.quickest
@@ -91,6 +87,23 @@ class PerformanceScheduler(QueueScheduler):
             if quickest + waves * mean < share:
                 return None
         return (share / max(quickest, 1e-9), place.held / place.worker.slots)
+
+    def _is_untried(self, task: Task, place: Place) -> bool:
+        """Tell whether a long task waits for a worker to be tried with a short one."""
+        return (
+            self._work_s[task.spec.task_id] > LONG * self._mean_s
+            and not self.history.knows(type_of(task.spec), place.worker_id)
+            and self.waited_s(task) < TRY_S
+        )
+
+    def why_not(self, task: Task, place: Place) -> Wait:
+        """Return that a worker is untried, or slow."""
+        if self._is_untried(task, place):
+            reason = "has done none of its type yet, and is tried with a short task before a long"
+            return Wait(reason, task.ready_ns + seconds(TRY_S))
+        taken_s = self.history.predict_s(task.spec, place.worker)
+        reason = f"should take {taken_s:.0f} s; a quicker one ends it sooner, the wait included"
+        return Wait(reason)
 
     def why(self, task: Task, place: Place, score: Score) -> tuple[str, ...]:
         """Return the reasons of a proposal."""

@@ -65,6 +65,27 @@ class Scheduler(Protocol):
         ...
 
 
+@runtime_checkable
+class Explains(Protocol):
+    """A scheduler that can say why it leaves a task waiting; one that can't need not have this."""
+
+    def why_held(
+        self, task: Task, free: Sequence[Free], workers: Mapping[str, Worker], now_ns: int
+    ) -> Sequence[str]:
+        """Return a sentence for each thing that keeps a ready task from the free workers.
+
+        None at all where nothing does, and it is only not its turn. Nothing changes by the
+        question.
+
+        Args:
+            task: it is ready.
+            free: workers that take more now.
+            workers: all workers by id.
+            now_ns: Unix time.
+        """
+        ...
+
+
 class EngineEvent(msgspec.Struct, frozen=True, kw_only=True):
     """What an engine has to say of an attempt or a worker.
 

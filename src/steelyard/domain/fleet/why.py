@@ -1,6 +1,7 @@
 """Why a task is not running: what it waits for, or what each worker lacks."""
 
 from collections import Counter
+from collections.abc import Callable, Sequence
 
 from steelyard.domain.fleet.book import Book
 from steelyard.domain.fleet.model import Task, Worker
@@ -17,8 +18,19 @@ _ENDED = {
 }
 
 
-def why(book: Book, task_id: str, now_ns: int) -> tuple[str, ...]:
+def why(
+    book: Book,
+    task_id: str,
+    now_ns: int,
+    held: Callable[[Task], Sequence[str]] = lambda _: (),
+) -> tuple[str, ...]:
     """Return a sentence for each thing that keeps a task where it is.
+
+    Args:
+        book: knows of the task.
+        task_id: its id.
+        now_ns: Unix time.
+        held: asked of a ready task for which a worker is free; what the scheduler says of it.
 
     Raises:
         KeyError: there is no such task.
@@ -45,21 +57,26 @@ def why(book: Book, task_id: str, now_ns: int) -> tuple[str, ...]:
         )
         times = f"{breaker.failures} times in a row"
         reasons.append(f"{task.spec.endpoint} could not be reached {times}; {next_try}.")
-    return tuple(reasons) or _of_workers(book, task, now_ns)
+    return tuple(reasons) or _of_workers(book, task, now_ns, held)
 
 
 def _left(until_ns: int, now_ns: int) -> str:
     return f"it is tried again in {max(until_ns - now_ns, 0) / NS_PER_S:.0f} s"
 
 
-def _of_workers(book: Book, task: Task, now_ns: int) -> tuple[str, ...]:
+def _of_workers(
+    book: Book, task: Task, now_ns: int, held: Callable[[Task], Sequence[str]]
+) -> tuple[str, ...]:
     if not book.workers:
         return ("There is no worker. Start one: steelyard fleet join",)
     found = Counter(_of_worker(book, task, worker, now_ns) for worker in book.workers.values())
-    if found[""]:
-        return ("It is ready, and a worker is free: the scheduler has not chosen it yet.",)
+    is_free = bool(found.pop("", 0))
     count = len(book.workers)
     lines = tuple(f"{number} of {count} workers: {text}." for text, number in found.most_common())
+    if is_free:
+        said = tuple(held(task))
+        waits = "It is ready, and a worker is free: the scheduler has not chosen it yet."
+        return (*said, *lines) if said else (waits,)
     if any(_fits(task, worker) for worker in book.workers.values()):
         return lines
     return ("No worker has what it needs; it waits for one that does.", *lines)

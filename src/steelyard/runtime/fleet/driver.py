@@ -6,6 +6,7 @@ coordinator that dies at any moment has done nothing that its ledger does not kn
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
@@ -25,7 +26,7 @@ from steelyard.domain.fleet.events import (
     WorkerRegistered,
 )
 from steelyard.domain.fleet.machine import Fleet
-from steelyard.domain.fleet.model import Ending, Lease, Outcome
+from steelyard.domain.fleet.model import Ending, Lease, Outcome, Task
 from steelyard.domain.fleet.ports import Engine, Scheduler
 from steelyard.domain.fleet.scheduling.desk import Desk
 from steelyard.kernel.clock import Clock
@@ -162,6 +163,18 @@ class FleetDriver:
             SteelyardError: the loop ended before, or the ledger can't be read.
         """
         await self._ask(_Switch(scheduler, name))
+
+    def why_held(self, task: Task) -> tuple[str, ...]:
+        """Return why a ready task waits though a worker is free: who says so, and until when."""
+        said = self._desk.why_held(task, self.now_ns())
+        scheduler = f"scheduler {self.scheduler_name}" if self.scheduler_name else "the scheduler"
+        again = "whenever a task ends or a worker comes"
+        if self._look is not None:
+            left_s = max(self._look.when() - asyncio.get_running_loop().time(), 0.0)
+            again += f", and in {math.ceil(left_s)} s at the latest"
+        holds = "holds it back" if said else "has not chosen it yet"
+        first = f"It is ready, and a worker is free, but {scheduler} {holds}."
+        return (first, *said, f"The scheduler is asked again {again}.")
 
     # The loop
 

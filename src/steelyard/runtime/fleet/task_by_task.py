@@ -73,6 +73,7 @@ class TaskByTaskScheduler:
             ("scheduled", "completed", "asked", "declined", "refused_answers", "failures"), 0
         )
         self._last_error = ""
+        self._declined: dict[str, int] = {}
 
     # The port
 
@@ -83,6 +84,7 @@ class TaskByTaskScheduler:
     def removed(self, task_id: str) -> None:
         """Take note of one that is ready no longer."""
         self._queue.pop(task_id, None)
+        self._declined.pop(task_id, None)
 
     def leased(self, task: Task) -> None:
         """Take note of a lease."""
@@ -125,6 +127,16 @@ class TaskByTaskScheduler:
                 PluginError(f"Scheduler {self.placer.name} took longer than {PASS_TIMEOUT_S:g} s")
             )
             return []
+
+    def why_held(
+        self, task: Task, free: Sequence[Free], workers: Mapping[str, Worker], now_ns: int
+    ) -> tuple[str, ...]:
+        """Return how often the plugin left a task waiting; why, only the plugin knows."""
+        times = self._declined.get(task.spec.task_id, 0)
+        if not times:
+            return ()
+        asked = "once" if times == 1 else f"{times} times"
+        return (f"{self.placer.name} was asked about it {asked}, and chose no worker.",)
 
     def metrics(self) -> Mapping[str, Any]:
         """Return counts, and what the plugin measures."""
@@ -203,6 +215,7 @@ class TaskByTaskScheduler:
             return None
         if answer is None:
             self._counts["declined"] += 1
+            self._declined[name] = self._declined.get(name, 0) + 1
             return None
         if not isinstance(answer, str) or answer not in fitting:
             self._counts["refused_answers"] += 1

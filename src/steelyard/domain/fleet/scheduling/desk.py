@@ -7,7 +7,7 @@ import msgspec
 from steelyard.domain.fleet.events import Action, AttemptOver, Proposed, Refused
 from steelyard.domain.fleet.machine import Fleet
 from steelyard.domain.fleet.model import Attempt, Proposal, Task
-from steelyard.domain.fleet.ports import Free, Scheduler
+from steelyard.domain.fleet.ports import Explains, Free, Scheduler
 from steelyard.domain.fleet.states import TASK_HELD
 
 ROUNDS_MAX = 3
@@ -98,6 +98,16 @@ class Desk:
                 break
         self.tell()
         return actions, decided
+
+    def why_held(self, task: Task, now_ns: int) -> tuple[str, ...]:
+        """Return what the scheduler says of a ready task that it proposes nothing for.
+
+        Nothing where it can't say, or has only not had its turn.
+        """
+        if not isinstance(self._scheduler, Explains) or task.spec.task_id not in self._known:
+            return ()
+        free, workers = self.free(now_ns), self._fleet.book.workers
+        return tuple(self._scheduler.why_held(task, free, workers, now_ns))
 
     def free(self, now_ns: int) -> list[Free]:
         """Return the workers that take more now."""

@@ -84,6 +84,10 @@ class Pass:
             ]
         return self._able[key]
 
+    def fitting(self, task: Task) -> Iterable[Place]:
+        """Return the places whose workers would do for a waiting task, were they idle."""
+        return self._fitting(self.queue.waiting[task.spec.task_id].lane)
+
     def fits(self, task: Task) -> tuple[int, str]:
         """Return what is the same for tasks that fit the same workers."""
         group = self.queue.waiting[task.spec.task_id].lane.group

@@ -11,6 +11,7 @@ from steelyard.domain.fleet.scheduling.outlook import Outlook
 from steelyard.domain.fleet.scheduling.passes import Pass, Score
 from steelyard.domain.fleet.scheduling.places import Place
 from steelyard.domain.fleet.scheduling.queue import Order, Queue
+from steelyard.domain.fleet.scheduling.waits import Wait
 from steelyard.kernel.units import NS_PER_S
 
 OUTLOOKS_MAX = 4_096
@@ -98,6 +99,14 @@ class QueueScheduler:
     def begin(self) -> None:
         """Get ready for a pass; `now_ns`, `workers` and `current` are set."""
 
+    def why_over(self, party: Hashable, task: Task) -> str:
+        """Return why a party may have nothing more now, empty where it may."""
+        return ""
+
+    def why_not(self, task: Task, place: Place) -> Wait:
+        """Return why a task does not take a place, of which `score` is None."""
+        return Wait("another worker suits it better")
+
     def why(self, task: Task, place: Place, score: Score) -> tuple[str, ...]:
         """Return the reasons of a proposal, a sentence each."""
         return ("It was the next in the queue.",)
@@ -132,13 +141,7 @@ class QueueScheduler:
         queue = self.queue
         if not free or not queue.waiting:
             return []
-        if queue.profiles.are_stale(workers):
-            queue.forget_profiles()
-        bit = queue.profiles.bit
-        limit = self.max_tasks_per_worker
-        places = [Place(each, bit(each.worker), limit) for each in free]
-        places = [place for place in places if place.left]
-        queue.fit()
+        places = [place for place in self._places(free) if place.left]
         found: list[Proposal] = []
 
         def propose(task: Task, place: Place, score: Score) -> None:
@@ -147,21 +150,50 @@ class QueueScheduler:
                 Proposal(task_id=task.spec.task_id, worker_id=place.worker_id, reasons=reasons)
             )
 
-        self.current = Pass(queue, places, workers, now_ns, self._kept, self.keep_after_s)
-        fleet = hash(tuple([(w.takes_more, id(w.capabilities)) for w in workers.values()]))
-        if fleet != self._outlooks_of or len(self._outlooks) > OUTLOOKS_MAX:
-            self._outlooks, self._outlooks_of = {}, fleet
-        self.begin()
+        current = self._begin(places, self._kept)
         try:
-            self.current.run(self, propose)
+            current.run(self, propose)
         finally:
             queue.restore()
-        self._counts["left_waiting"] += self.current.waits
+        self._counts["left_waiting"] += current.waits
         if self.detailed_logging:
             for each in found:
                 _log.info("%s: %s -> %s: %s", self.strategy, each.task_id, each.worker_id,
                           " ".join(each.reasons))  # fmt: skip
         return found
+
+    def why_held(
+        self, task: Task, free: Sequence[Free], workers: Mapping[str, Worker], now_ns: int
+    ) -> tuple[str, ...]:
+        """Return what keeps a waiting task from the free workers."""
+        waiting = self.queue.waiting.get(task.spec.task_id)
+        if waiting is None:
+            return ()
+        self.workers, self.now_ns = workers, now_ns
+        kept = dict(self._kept)
+        current = self._begin(self._places(free), kept)
+        over = self.why_over(waiting.lane.party.key, task)
+        if over:
+            return (over,)
+        waits: dict[Wait, list[str]] = {}
+        for place in current.fitting(task):
+            wait = self._wait(task, place, {worker: name for name, worker in kept.items()})
+            if wait is not None:
+                waits.setdefault(wait, []).append(place.worker_id)
+        return tuple(wait.of(names, now_ns) for wait, names in waits.items())
+
+    def _wait(self, task: Task, place: Place, kept: Mapping[str, str]) -> Wait | None:
+        """Return why a task does not take a place; None where it would, or finds no room there."""
+        if not place.left:
+            for_whom = kept.get(place.worker_id, task.spec.task_id)
+            if for_whom != task.spec.task_id:
+                return Wait(f"kept for task {for_whom}, which has waited long for room there")
+            if place.held >= self.max_tasks_per_worker > 0:
+                return Wait(f"has the most tasks that max_tasks_per_worker allows, {place.held}")
+            return None
+        if not place.room.has(task.spec.requirements) or self.score(task, place) is not None:
+            return None
+        return self.why_not(task, place)
 
     def metrics(self) -> Mapping[str, Any]:
         """Return counts, plain values."""
@@ -188,6 +220,24 @@ class QueueScheduler:
         if found is None or found.noted + found.noted // OUTLOOK_LAG < noted:
             found = self._outlooks[key] = Outlook(kind, self.able(task), self.history)
         return found
+
+    def _places(self, free: Sequence[Free]) -> list[Place]:
+        """Return the free workers as a pass sees them, once the queue knows their profiles."""
+        queue, limit = self.queue, self.max_tasks_per_worker
+        if queue.profiles.are_stale(self.workers):
+            queue.forget_profiles()
+        places = [Place(each, queue.profiles.bit(each.worker), limit) for each in free]
+        queue.fit()
+        return places
+
+    def _begin(self, places: list[Place], kept: dict[str, str]) -> Pass:
+        workers = self.workers
+        self.current = Pass(self.queue, places, workers, self.now_ns, kept, self.keep_after_s)
+        fleet = hash(tuple([(w.takes_more, id(w.capabilities)) for w in workers.values()]))
+        if fleet != self._outlooks_of or len(self._outlooks) > OUTLOOKS_MAX:
+            self._outlooks, self._outlooks_of = {}, fleet
+        self.begin()
+        return self.current
 
     def waited_s(self, task: Task) -> float:
         """Return how long a task has been ready."""
