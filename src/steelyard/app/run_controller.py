@@ -33,7 +33,7 @@ from steelyard.domain.bench.messages import (
     StopRun,
 )
 from steelyard.domain.bench.plan import Plan
-from steelyard.kernel.errors import SteelyardError, UsageError
+from steelyard.kernel.errors import SteelyardError
 from steelyard.runtime.bus_port import BusPort
 from steelyard.runtime.journal import JournalWriter
 from steelyard.runtime.phase_hooks import PhaseHooks
@@ -159,7 +159,9 @@ class RunController:
     async def _dataset_progress(self, message: DatasetProgress) -> None:
         self._entries_complete = self._entries_complete or message.complete
         if message.error:
-            self._end_early(UsageError(message.error))
+            failure = SteelyardError(message.error)
+            failure.exit_code = message.exit_code
+            self._end_early(failure)
 
     def service_died(self, death: ServiceDeath) -> None:
         """Note the loss; end the run when it can't go on without that role."""

@@ -94,6 +94,11 @@ class JournalError(SteelyardError):
     exit_code = EXIT_USAGE
 
 
+def exit_code_of(error: BaseException) -> int:
+    """Return the code that a process ends with because of an error."""
+    return error.exit_code if isinstance(error, SteelyardError) else EXIT_BUG
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return `Did you mean 'x'?`, or an empty string when nothing known is close."""
     close = closest(word, known)

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from steelyard.domain.bench import messages as bench_messages
-from steelyard.kernel.errors import UsageError
+from steelyard.kernel.errors import EXIT_BUG, UsageError
 
 
 class Hello(msgspec.Struct, frozen=True):
@@ -28,9 +28,10 @@ class Nothing(msgspec.Struct, frozen=True):
 
 
 class CommandFailure(msgspec.Struct, frozen=True):
-    """The answer to a command whose handler raised: the error, in words."""
+    """The answer to a command whose handler raised: the error in words, and its exit code."""
 
     error: str
+    exit_code: int = EXIT_BUG
 
 
 class RegisterService(msgspec.Struct, frozen=True):
@@ -50,12 +51,16 @@ class Heartbeat(msgspec.Struct, frozen=True):
 
 
 class ServiceStatus(msgspec.Struct, frozen=True):
-    """Service to controller, at each change of state; `error` says why it is `failed`."""
+    """Service to controller, at each change of state; `error` says why it is `failed`.
+
+    `exit_code` is what a run ends with that can't do without the service.
+    """
 
     service_id: str
     service_type: str
     state: str
     error: str = ""
+    exit_code: int = EXIT_BUG
 
 
 class StartService(msgspec.Struct, frozen=True):

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import msgspec
 
 from steelyard.domain.bench.messages import ServiceLost
-from steelyard.kernel.errors import SteelyardError
+from steelyard.kernel.errors import EXIT_BUG, SteelyardError, exit_code_of
 from steelyard.runtime.bus_messages import (
     MESSAGES,
     CommandFailure,
@@ -57,12 +57,14 @@ class CommandFailedError(SteelyardError):
 
     Attributes:
         target, message, error: who was asked, the message type's name, the remote error's text.
+        exit_code: the remote error's.
     """
 
-    def __init__(self, target: str, message: str, error: str) -> None:
+    def __init__(self, target: str, message: str, error: str, exit_code: int = EXIT_BUG) -> None:
         self.target = target
         self.message = message
         self.error = error
+        self.exit_code = exit_code
         super().__init__(f"{target!r} failed on {message}: {error}")
 
 
@@ -224,7 +226,7 @@ class BusPort:
         finally:
             del self._pending[request_id]
         if isinstance(answer, CommandFailure):
-            raise CommandFailedError(target, name, answer.error)
+            raise CommandFailedError(target, name, answer.error, answer.exit_code)
         return None if isinstance(answer, Nothing) else answer
 
     def deliver(self, parcel: Parcel) -> None:
@@ -246,11 +248,12 @@ class BusPort:
         if not lane.busy:
             self._run_lane(lane)
 
-    def forget(self, lost: ServiceLost) -> None:
-        """Fail the commands that wait for a service which is gone."""
+    def forget(self, lost: ServiceLost, exit_code: int = EXIT_BUG) -> None:
+        """Fail the commands that wait for a service which is gone, with its error's exit code."""
+        answer = CommandFailure(f"{lost.service_id} is gone: {lost.reason}", exit_code)
         for target, future in self._pending.values():
             if target in (lost.service_id, lost.service_type) and not future.done():
-                future.set_result(CommandFailure(f"{lost.service_id} is gone: {lost.reason}"))
+                future.set_result(answer)
 
     async def close(self) -> None:
         """Cancel the handlers under way and drop what is queued."""
@@ -343,8 +346,10 @@ class BusPort:
             answer: msgspec.Struct = CommandFailure("the service is stopping")
         else:
             error = task.exception()
-            answer = task.result() if error is None else CommandFailure(describe_error(error))
-            if error is not None:
+            if error is None:
+                answer = task.result()
+            else:
+                answer = CommandFailure(describe_error(error), exit_code_of(error))
                 _log.warning("%s: %s", self.service_id, describe_error(error), exc_info=error)
         self._way().post(Parcel(answer, self.service_id, parcel.source, reply_to=parcel.request_id))
 

@@ -3,13 +3,13 @@
 import asyncio
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from steelyard.domain.bench.join_messages import HostIdentity, RoleSample
 from steelyard.domain.bench.messages import ServiceLost
-from steelyard.kernel.errors import SteelyardError
+from steelyard.kernel.errors import EXIT_BUG, SteelyardError, exit_code_of
 from steelyard.kernel.ids import make_service_id
 from steelyard.kernel.lifecycle import ServiceState
 from steelyard.runtime.process import ChildProcess
@@ -17,6 +17,15 @@ from steelyard.runtime.service import Peer
 from steelyard.runtime.vitals import HEARTBEAT_LIMIT_NS, REMOTE_LIMIT_NS, Vitals
 
 _log = logging.getLogger(__name__)
+
+
+class SupervisorError(SteelyardError):
+    """Roles did not start, or did not take a step; the exit code is what the cause has."""
+
+    def __init__(self, what: str, codes: Iterable[int] = (), **rest: str | None) -> None:
+        super().__init__(what, **rest)
+        # What stopped one role can keep others waiting: a stated cause counts for more than those.
+        self.exit_code = next((code for code in codes if code != EXIT_BUG), EXIT_BUG)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +93,7 @@ class ManagedService:
     registered: bool = False
     pid: int = 0
     error: str = ""
+    exit_code: int = EXIT_BUG
     death: ServiceDeath | None = None
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     child: ChildProcess | None = None
@@ -126,7 +136,18 @@ def vitals_of(service: ManagedService, now_ns: int) -> Vitals:
     return Vitals(now_ns, HEARTBEAT_LIMIT_NS if service.seat is None else REMOTE_LIMIT_NS)
 
 
-def refusals_of(asked: Sequence[ManagedService], answers: Sequence[object]) -> list[str]:
+def early_ends_of(services: Iterable[ManagedService]) -> SupervisorError | None:
+    """Return which required roles ended while the roles started, None for none."""
+    dead = [service for service in services if service.death and service.spec.required]
+    if not dead:
+        return None
+    reasons = "; ".join(f"{s.peer.service_id}: {s.death.reason}" for s in dead if s.death)
+    return SupervisorError(f"roles ended while starting: {reasons}", [s.exit_code for s in dead])
+
+
+def refusal_of(
+    asked: Sequence[ManagedService], answers: Sequence[object]
+) -> SupervisorError | None:
     """Return why required roles did not take a step; those of other roles are only logged.
 
     `answers` are those of a gather with `return_exceptions`, in the order of `asked`.
@@ -136,7 +157,10 @@ def refusals_of(asked: Sequence[ManagedService], answers: Sequence[object]) -> l
         if not isinstance(answer, BaseException):
             continue
         if service.spec.required or not isinstance(answer, SteelyardError):
-            refusals.append(str(answer))
+            refusals.append(answer)
         else:
             _log.warning("%s is not required, going on: %s", service.peer.service_id, answer)
-    return refusals
+    if not refusals:
+        return None
+    text = "; ".join(str(refusal).rstrip(".") for refusal in refusals)
+    return SupervisorError(text, map(exit_code_of, refusals))

@@ -13,6 +13,7 @@ import msgspec
 
 from steelyard.domain.bench.messages import ConfigureRun
 from steelyard.kernel.clock import Clock
+from steelyard.kernel.errors import exit_code_of
 from steelyard.kernel.lifecycle import ServiceState, Step, advance, legal_steps
 from steelyard.runtime.bus_messages import (
     Heartbeat,
@@ -278,11 +279,12 @@ class Service:
         self.log.debug(lambda: f"is {self.state}")
         if not self.context.controller_id:
             return
-        error = describe_error(self.failure) if self.failure is not None else ""
-        self.bus.post(
-            self.context.controller_id,
-            ServiceStatus(self.service_id, self.service_type, self.state, error),
-        )
+        status = ServiceStatus(self.service_id, self.service_type, self.state)
+        if self.failure is not None:
+            status = msgspec.structs.replace(
+                status, error=describe_error(self.failure), exit_code=exit_code_of(self.failure)
+            )
+        self.bus.post(self.context.controller_id, status)
 
     async def _take(self, step: Step, *arguments: object) -> None:
         """Call the hooks of `step` in a task, so that a stop can cut it short."""

@@ -14,7 +14,6 @@ import msgspec
 import setproctitle
 
 from steelyard.kernel.clock import Clock
-from steelyard.kernel.errors import SteelyardError
 from steelyard.kernel.ids import make_service_id
 from steelyard.runtime.bootstrap import RoleAssignment, load_service_class, run_role
 from steelyard.runtime.bus import InlineHub
@@ -27,7 +26,9 @@ from steelyard.runtime.roles import (
     ManagedService,
     RoleSpec,
     ServiceDeath,
-    refusals_of,
+    SupervisorError,
+    early_ends_of,
+    refusal_of,
     services_of,
     vitals_of,
 )
@@ -47,10 +48,6 @@ END_WAIT_MIN_S = 0.5
 __all__ = ["ManagedService", "RoleSpec", "ServiceDeath", "Supervisor", "SupervisorError"]
 
 _log = logging.getLogger(__name__)
-
-
-class SupervisorError(SteelyardError):
-    """Roles did not start, or did not take a step."""
 
 
 class _Hub(Protocol):
@@ -185,11 +182,10 @@ class Supervisor:
                 f"not registered within {timeout_s:g} s: {', '.join(missing)}",
                 next_step=f"See {self.run_dir}/logs/steelyard.log.",
             ) from None
-        dead = [s.death for s in self.services.values() if s.death and s.spec.required]
-        if dead:
+        failure = early_ends_of(self.services.values())
+        if failure is not None:
             await self.stop()
-            reasons = "; ".join(f"{death.service_id}: {death.reason}" for death in dead)
-            raise SupervisorError(f"roles ended while starting: {reasons}")
+            raise failure
 
     async def configure_all(
         self, message: msgspec.Struct, timeout_s: float = STEP_TIMEOUT_S
@@ -298,17 +294,15 @@ class Supervisor:
     async def _command_each(
         self, asked: Sequence[ManagedService], message: msgspec.Struct, timeout_s: float
     ) -> list[object]:
-        commands = [
-            self.bus.command(service.peer.service_id, message, timeout_s=timeout_s)
-            for service in asked
-        ]
+        ids = [service.peer.service_id for service in asked]
+        commands = [self.bus.command(each, message, timeout_s=timeout_s) for each in ids]
         return list(await asyncio.gather(*commands, return_exceptions=True))
 
     async def _command_all(self, message: msgspec.Struct, timeout_s: float) -> None:
         asked = [s for s in self.services.values() if s.alive]
-        refusals = refusals_of(asked, await self._command_each(asked, message, timeout_s))
-        if refusals:
-            raise SupervisorError("; ".join(text.rstrip(".") for text in refusals))
+        refusal = refusal_of(asked, await self._command_each(asked, message, timeout_s))
+        if refusal is not None:
+            raise refusal
 
     async def _ask_to_stop(self, timeout_s: float) -> None:
         deadline = asyncio.get_running_loop().time() + timeout_s
@@ -353,7 +347,7 @@ class Supervisor:
         service = self.services[message.service_id]
         service.state = message.state
         if message.error:
-            service.error = message.error
+            service.error, service.exit_code = message.error, message.exit_code
         if service.seat is not None and self._remote is not None:
             self._remote.told(service, stopping=self._stopping)
         elif message.error:
@@ -366,8 +360,7 @@ class Supervisor:
 
     def _child_ended(self, service: ManagedService, status: ExitStatus) -> None:
         self._ended(service)
-        asked = self._stopping and service.registered
-        if not asked:
+        if not (self._stopping and service.registered):
             self._declare_dead(service, str(status))
         elif status.code:
             # It was ended by another's signal: nobody has to wait for its answer.
@@ -400,6 +393,6 @@ class Supervisor:
         if self._stopping:
             _log.warning("%s: %s", service.peer.service_id, reason)
             return
-        self.bus.forget(service.death.lost)
+        self.bus.forget(service.death.lost, service.exit_code)
         self.bus.post("", service.death.lost)
         self._on_death(service.death)

@@ -83,7 +83,13 @@ class DatasetManager(Service):
             await self._fill_store(plan, directory)
         except SteelyardError as problem:
             await self._publish(
-                DatasetProgress(path=str(directory), ready=0, complete=False, error=str(problem))
+                DatasetProgress(
+                    path=str(directory),
+                    ready=0,
+                    complete=False,
+                    error=str(problem),
+                    exit_code=problem.exit_code,
+                )
             )
 
     async def _fill_store(self, plan: Plan, directory: Path) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from steelyard.domain.bench.clock_offset import ClockFacts
+from steelyard.kernel.errors import EXIT_USAGE
 
 
 class ConfigureRun(msgspec.Struct, frozen=True):
@@ -17,7 +18,8 @@ class DatasetProgress(msgspec.Struct, frozen=True):
     """Dataset manager to all: entries 0..`ready` of the store at `path` may be read.
 
     `entries` is how many there will be, -1 while only reading on can tell; sampling other than
-    sequential needs it. `error` says why there won't be any more.
+    sequential needs it. `error` says why there won't be any more, and `exit_code` what the run
+    ends with then.
     """
 
     path: str
@@ -25,6 +27,7 @@ class DatasetProgress(msgspec.Struct, frozen=True):
     complete: bool
     error: str = ""
     entries: int = -1
+    exit_code: int = EXIT_USAGE
 
 
 class WorkerReady(msgspec.Struct, frozen=True):
