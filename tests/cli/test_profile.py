@@ -81,7 +81,7 @@ def test_misspelt_and_unsupported_flags_are_all_named_at_once(steelyard, runs):
         ("--concurrency 0", "--concurrency: got '0'; expected 1 or more"),
         ("--concurrency 1,2", "sweeps"),
         ("stray", "stray"),
-        ("--run-type ray", "ray is not supported yet"),
+        ("--run-type moon", "expected 'process', 'inline'"),
         ("--config none.yaml", "config init none.yaml"),
     ],
 )

@@ -1,18 +1,21 @@
 """Who starts the workers of a run that are not forked: a cluster engine, or a person."""
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from steelyard.domain.bench.plan import Plan
+from steelyard.domain.bench.plan import Plan, RemotePlan
 from steelyard.runtime.join import Join, Placement
+from steelyard.runtime.join_address import local_address_towards, split_address
 
-__all__ = ["PLACEMENTS", "Join", "NobodyPlaces", "Placement", "placement_of"]
+__all__ = ["PLACEMENTS", "Join", "NobodyPlaces", "Placement", "listen_of", "placement_of"]
+
+RAY_ADDRESS = "RAY_ADDRESS"
 
 
 class NobodyPlaces:
     """Run type `remote`: workers are started by hand, or by another system, with the join file."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, note: Callable[[str], None]) -> None:
         """Take the plan, as every placement does."""
 
     async def place(self, joins: Sequence[Join], lost: Callable[[int, str], None]) -> None:
@@ -24,14 +27,16 @@ class NobodyPlaces:
 
 PLACEMENTS = {
     "remote": "steelyard.app.placing:NobodyPlaces",
+    "ray": "steelyard.app.placing_engine:EnginePlacement",
 }
-"""Run type to `module:Class`, called with the plan; loaded only when such a run begins.
+"""Run type to `module:Class`, called with the plan and with what shows a person a line; loaded only
+when such a run begins.
 
 All these run types have workers that join over tcp with a `Join`.
 """
 
 
-def placement_of(plan: Plan) -> Placement | None:
+def placement_of(plan: Plan, note: Callable[[str], None]) -> Placement | None:
     """Return what places the workers of `plan`; None when they are forked or in this process.
 
     Raises:
@@ -41,5 +46,20 @@ def placement_of(plan: Plan) -> Placement | None:
     if target is None:
         return None
     module, _, name = target.partition(":")
-    placement: Placement = getattr(importlib.import_module(module), name)(plan)
+    placement: Placement = getattr(importlib.import_module(module), name)(plan, note)
     return placement
+
+
+def listen_of(plan: Plan, environ: Mapping[str, str]) -> str:
+    """Return where the run listens for its workers: where it was told to, or facing the cluster.
+
+    Raises:
+        UsageError: the address of the cluster can't be read.
+    """
+    given = plan.remote.listen if plan.remote is not None else ""
+    head = plan.engine.options.get("address") if plan.engine is not None else ""
+    head = head or environ.get(RAY_ADDRESS, "")
+    if given or not head:
+        return given or RemotePlan().listen
+    host, port = split_address(str(head))
+    return local_address_towards(host, port)

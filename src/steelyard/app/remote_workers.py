@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from steelyard.app.placing import placement_of
+from steelyard.app.placing import listen_of, placement_of
 from steelyard.domain.bench.headers import variables_in
 from steelyard.domain.bench.join_messages import HostIdentity
 from steelyard.domain.bench.plan import Plan, RemotePlan
@@ -34,7 +34,7 @@ class RemoteWorkers:
 
     def __init__(self, plan: Plan, note: Callable[[str], None]) -> None:
         given = plan.remote or RemotePlan()
-        placement = placement_of(plan)
+        placement = placement_of(plan, note)
         if placement is None:
             raise UsageError("This run type has no workers elsewhere", got=plan.run_type)
         _require_possible(plan)
@@ -46,7 +46,7 @@ class RemoteWorkers:
         self.spec = RemoteSpec(
             run_id=plan.run_id,
             placement=placement,
-            listen=given.listen,
+            listen=listen_of(plan, os.environ),
             advertise=given.advertise,
             join_file=Path(given.join_file) if given.join_file else None,
             timeout_s=given.join_timeout_s,

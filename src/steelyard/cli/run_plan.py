@@ -17,7 +17,7 @@ def run_plan(
 
     Args:
         config: the plan, a YAML file.
-        run_type: `process`, `inline` or `k8s`.
+        run_type: `process`, `inline`, `remote`, `ray` or `k8s`.
         log_level: `TRACE`, `DEBUG`, `INFO`, `WARNING` or `ERROR`.
     """
     flags: dict[str, Any] = {"run_type": run_type, "log_level": log_level}

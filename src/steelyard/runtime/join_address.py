@@ -82,6 +82,27 @@ def _own_addresses(families: tuple[socket.AddressFamily, ...]) -> Iterator[str]:
     return iter(sorted(found, key=lambda address: address.startswith(("127.", "::1"))))
 
 
+def local_address_towards(host: str, port: int) -> str:
+    """Return `HOST:0` with this machine's address on the way to another one; nothing is sent.
+
+    Raises:
+        UsageError: the name is not known, or no way leads there.
+    """
+    try:
+        ((family, _, _, _, address), *_) = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
+        with socket.socket(family, socket.SOCK_DGRAM) as sock:
+            sock.connect(address)
+            own = str(sock.getsockname()[0])
+    except OSError as error:
+        raise UsageError(
+            f"No way leads to the cluster's head: {error.strerror or error}",
+            got=f"{host}:{port}",
+            expected="an address that this machine reaches",
+            next_step="Check --ray-address; --listen says where workers reach this machine.",
+        ) from error
+    return f"[{own}]:0" if ":" in own else f"{own}:0"
+
+
 def first_open(addresses: tuple[str, ...], timeout_s: float) -> str | None:
     """Return the first address at which something takes a connection; None when nothing does."""
     for address in addresses:

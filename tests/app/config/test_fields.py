@@ -11,7 +11,7 @@ from steelyard.app.config.unsupported import UNSUPPORTED
 TRACED = {"input_file": "trace.jsonl", "fixed_schedule": True}
 RANKED = {"endpoint_type": "nim_rankings"}
 
-K8S = {"run_type": "k8s"}
+K8S, RAY, REMOTE = {"run_type": "k8s"}, {"run_type": "ray"}, {"run_type": "remote"}
 
 # For each flag: words that differ from the default, and what they need beside them.
 SAMPLES = {
@@ -119,6 +119,13 @@ SAMPLES = {
     "otel_resource_attributes": ("team=infra", {"otel_url": "127.0.0.1:4318"}),
     "fail_on": ("suspect,invalid", {}),
     "run_type": ("inline", {}),
+    "listen": ("127.0.0.1:9", REMOTE),
+    "advertise": ("bench.example", REMOTE),
+    "join_file": ("run.join", REMOTE),
+    "join_timeout": ("7", REMOTE),
+    "ray_address": ("127.0.0.2:9", RAY),
+    "engine_option": ("token_path=token", RAY),
+    "worker_label": ("role=bench", RAY),
     "k8s_image": ("example/image:1", K8S),
     "k8s_namespace": ("bench", K8S),
     "k8s_output": ("manifests", K8S),

@@ -144,7 +144,7 @@ def test_mistakes_in_phases_are_told_with_their_index(plan_of):
         ({"concurrency": "1,2,4"}, "sweeps"),
         ({"request_rate": "nan"}, "finite"),
         ({"concurrency": True}, "a number"),
-        ({"run_type": "ray"}, "process .* inline"),
+        ({"run_type": "moon"}, "'process', 'inline'"),
         ({"ui": "dashboard"}, "simple or none"),
         ({"extra_inputs": '{"a": NaN}'}, "finite"),
         ({"connection_reuse_strategy": "pooledd"}, "Did you mean 'pooled'"),

@@ -37,6 +37,9 @@ def test_every_commented_line_of_the_starter_is_right_too(plan_of):
         {"conversation_turn_mean": 3, "conversation_turn_delay_mean": 20, "slice_duration": 2},
         {"input_file": "trace.jsonl", "fixed_schedule_end_offset": 9, "export_http_trace": True},
         {"request_rate_series": "rates.json", "show_trace_timing": True},
+        {"run_type": "remote", "listen": "127.0.0.2:9", "join_file": "x.join"},
+        {"run_type": "ray", "ray_address": "127.0.0.2:9", "engine_option": "token_path=token"},
+        {"run_type": "ray", "listen": "127.0.0.2:0", "worker_label": "a=b", "workers": 4},
         {"run_type": "k8s", "k8s_node_selector": "a=b", "k8s_output": "out", "k8s_storage": ""},
     ],
 )

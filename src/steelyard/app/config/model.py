@@ -6,6 +6,7 @@ from pydantic import BeforeValidator, Field
 
 from steelyard.app.config.dataset import InputConfig, TokenizerConfig
 from steelyard.app.config.endpoint import EndpointConfig
+from steelyard.app.config.engine import EngineConfig
 from steelyard.app.config.flag import Flag, Groups
 from steelyard.app.config.kubernetes import KubernetesConfig
 from steelyard.app.config.load import LoadConfig, PhaseConfig
@@ -73,6 +74,9 @@ class BenchmarkConfig(Section):
     service: Annotated[ServiceConfig, Field(description="How Steelyard itself runs.")] = Field(
         default_factory=ServiceConfig
     )
+    engine: Annotated[
+        EngineConfig, Field(description="Which machines the run type ray places workers on.")
+    ] = Field(default_factory=EngineConfig)
     kubernetes: Annotated[
         KubernetesConfig, Field(description="The manifests of the run type k8s.")
     ] = Field(default_factory=KubernetesConfig)

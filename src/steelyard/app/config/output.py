@@ -6,11 +6,7 @@ from pydantic import BeforeValidator, Field
 
 from steelyard.app.config.flag import Flag, Groups
 from steelyard.app.config.parsing import lower, split_list, split_paths, upper
-from steelyard.app.config.section import NotBool, Seconds, Section, not_yet
-
-RUN_TYPES_NOW = (
-    "process (a process per role), inline (one process), remote (workers join) or k8s (manifests)"
-)
+from steelyard.app.config.section import NotBool, Seconds, Section
 
 
 class OutputConfig(Section):
@@ -67,16 +63,13 @@ class ServiceConfig(Section):
     """How Steelyard itself runs."""
 
     run_type: Annotated[
-        Literal["process", "inline", "remote", "k8s"],
-        not_yet(
-            ray=f"{RUN_TYPES_NOW}; ray is not supported yet",
-        ),
+        Literal["process", "inline", "remote", "ray", "k8s"],
         BeforeValidator(lower),
         Flag(("--run-type",), Groups.SERVICE),
         Field(
             description="process: a titled process per role; inline: one process and loop; "
-            "remote: workers join from other machines; k8s: write manifests for Kubernetes and "
-            "start nothing."
+            "remote: workers join from other machines; ray: they are placed on the machines of a "
+            "Ray cluster; k8s: write manifests for Kubernetes and start nothing."
         ),
     ] = "process"
     log_level: Annotated[

@@ -17,11 +17,13 @@ from steelyard.app.config.load_checks import BURST, ends, inherit
 from steelyard.app.config.model import BenchmarkConfig
 from steelyard.app.config.rate_series import points_of
 from steelyard.app.config.tree import Tree
+from steelyard.app.placing import PLACEMENTS
 from steelyard.domain.bench.plan import (
     FIXED_SCHEDULE,
     SCHEDULE_FILE,
     DatasetPlan,
     EndpointPlan,
+    EnginePlan,
     KubernetesPlan,
     OtelPlan,
     PhasePlan,
@@ -81,7 +83,8 @@ def make_plan(
         command_line=command_line,
         track=_track(config),
         otel=_otel(config),
-        remote=_remote(config, artifact_dir),
+        remote=_remote(config, tree, artifact_dir),
+        engine=_engine(config),
         kubernetes=_kubernetes(config, artifact_dir),
         options=options,
     )
@@ -132,19 +135,30 @@ def _kubernetes(config: BenchmarkConfig, artifact_dir: str) -> KubernetesPlan | 
     return KubernetesPlan(output=_absolute(output) if output else beside, **given)
 
 
-REMOTE_RUN_TYPES = ("remote",)
+RAY = "ray"
+REMOTE_RUN_TYPES = ("remote", RAY)
 
 
-def _remote(config: BenchmarkConfig, artifact_dir: str) -> RemotePlan | None:
+def _engine(config: BenchmarkConfig) -> EnginePlan | None:
+    if config.service.run_type != RAY:
+        return None
+    given = config.engine
+    address = {"address": given.address} if given.address else {}
+    return EnginePlan(name=given.name, options={**given.options, **address}, labels=given.labels)
+
+
+def _remote(config: BenchmarkConfig, tree: Tree, artifact_dir: str) -> RemotePlan | None:
     """Return how workers come in from other machines; by hand they need a join file."""
     run_type, given = config.service.run_type, config.remote
-    if run_type not in REMOTE_RUN_TYPES:
+    if run_type not in PLACEMENTS:
         return None
     join_file = _absolute(given.join_file) if given.join_file else ""
     if run_type == "remote" and not join_file:
         join_file = os.path.join(artifact_dir, "worker.join")  # noqa: PTH118  a plan holds strings
+    # Of a cluster's machines it is known only when the run begins how they reach this one.
+    says_where = run_type != RAY or tree.get(("remote", "listen")) is not None
     return RemotePlan(
-        listen=given.listen,
+        listen=given.listen if says_where else "",
         advertise=given.advertise or "",
         join_file=join_file,
         join_timeout_s=given.join_timeout,

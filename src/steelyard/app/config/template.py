@@ -64,7 +64,7 @@ output:
   fail_on: [INVALID]              # verdicts that make the exit code 1
 
 service:
-  run_type: process               # a titled process per role; or inline, k8s
+  run_type: process               # a titled process per role; or inline, remote, ray, k8s
   workers: 1
 
 ui: simple                        # or none
@@ -104,6 +104,7 @@ def as_config(plan: Plan) -> dict[str, Any]:
         },
         "track": _track(plan.track),
         "otel": {} if plan.otel is None else msgspec.to_builtins(plan.otel),
+        "engine": {} if plan.engine is None else msgspec.to_builtins(plan.engine),
         "kubernetes": _kubernetes(plan.kubernetes),
         "remote": _remote(plan.remote),
         "service": {
@@ -185,7 +186,7 @@ def _remote(given: RemotePlan | None) -> dict[str, Any]:
     if given is None:
         return {}
     return {
-        "listen": given.listen,
+        "listen": given.listen or None,
         "advertise": given.advertise or None,
         "join_file": given.join_file or None,
         "join_timeout": given.join_timeout_s,

@@ -216,7 +216,8 @@ class RemotePlan(msgspec.Struct, frozen=True, kw_only=True):
     """How workers on other machines come into a run.
 
     Attributes:
-        listen: `HOST:PORT` that the controller listens on.
+        listen: `HOST:PORT` that the controller listens on; empty for where the engine's machines
+            reach it.
         advertise: `HOST` or `HOST:PORT` by which workers reach it; empty for that one.
         join_file: that the join is written to; empty writes none.
         join_timeout_s: how long the run waits until all have joined.
@@ -226,6 +227,20 @@ class RemotePlan(msgspec.Struct, frozen=True, kw_only=True):
     advertise: str = ""
     join_file: str = ""
     join_timeout_s: float = 300.0
+
+
+class EnginePlan(msgspec.Struct, frozen=True, kw_only=True):
+    """The engine of the fleet that places the workers of a run.
+
+    Attributes:
+        name: of the engine plugin.
+        options: its own; a secret is in none of them.
+        labels: that machines must have, as they were given when these joined.
+    """
+
+    name: str = "ray"
+    options: dict[str, Any] = {}
+    labels: dict[str, str] = {}
 
 
 class KubernetesPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -268,7 +283,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         models: used in turn by conversation index.
         artifact_dir: absolute; the journal and all outputs go below it.
         remote: how workers on other machines come in; None where no run type has such.
-        run_type: `process`, `inline` or `k8s`.
+        run_type: `process`, `inline`, `remote`, `ray` or `k8s`.
         exporters: names of exporter plugins, in order.
         export_level: `summary`, `records` (per-chunk stamps too) or `raw`.
         http_trace: the exported rows of requests have the times of each HTTP phase.
@@ -277,6 +292,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         fail_on: verdict statuses that make the exit code 1.
         ui: name of the ui plugin.
         track, otel: the trackers and the collector that are told; None tells nobody.
+        engine: what places the workers; None for a run type without one.
         kubernetes: how manifests are made; None for a run type that makes none.
     """
 
@@ -304,5 +320,6 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     track: TrackPlan | None = None
     otel: OtelPlan | None = None
     remote: RemotePlan | None = None
+    engine: EnginePlan | None = None
     kubernetes: KubernetesPlan | None = None
     options: dict[str, Any] = {}
