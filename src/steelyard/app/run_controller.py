@@ -8,7 +8,6 @@ import asyncio
 import logging
 import signal
 import threading
-from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -166,16 +165,19 @@ class RunController:
     def service_died(self, death: ServiceDeath) -> None:
         """Note the loss; end the run when it can't go on without that role."""
         self._lost.append(death)
-        payload: Mapping[str, Any] = {
+        payload: dict[str, Any] = {
             "service_id": death.service_id,
             "service_type": death.service_type,
             "reason": death.reason,
             "mono_ns": death.mono_ns,
         }
-        self._journal.event("bench.service.lost", dict(payload))
+        if death.host:
+            payload["host"] = death.host
+        self._journal.event("bench.service.lost", payload)
         self._journal.flush()
-        _log.error("lost %s: %s", death.service_id, death.reason)
-        self._live.note(f"lost {death.service_id}: {death.reason}")
+        who = f"{death.service_id} on {death.host}" if death.host else death.service_id
+        _log.error("lost %s: %s", who, death.reason)
+        self._live.note(f"lost {who}: {death.reason}")
         needed = {"records_manager", "timing_manager"}
         if not self._entries_complete:
             needed.add("dataset_manager")

@@ -9,6 +9,7 @@ import os
 from enum import IntEnum
 from pathlib import Path
 
+from steelyard.domain.bench.messages import LeaseAck
 from steelyard.kernel.errors import FileError
 
 LEASE_SLOTS = 32
@@ -94,18 +95,32 @@ class Board:
         """Return the highest lease id that the worker has received."""
         return self._view[worker * _CELLS + Cell.LAST_LEASE]
 
+    def set_counts(self, ack: LeaseAck) -> None:
+        """Write down the counts of a worker that keeps its cells on another machine."""
+        begin = ack.worker * _CELLS
+        for cell, count in (
+            (Cell.PHASE, ack.phase),
+            (Cell.SENT, ack.sent),
+            (Cell.COMPLETED, ack.completed),
+            (Cell.FAILED, ack.failed),
+            (Cell.CANCELLED, ack.cancelled),
+            (Cell.IN_FLIGHT, ack.in_flight),
+        ):
+            self._view[begin + cell] = count
+
     def set_leases(self, worker: int, leases: dict[int, int], last_lease: int) -> None:
         """Write down how far a worker was that keeps its cells on another machine.
 
         Leases beyond `LEASE_SLOTS` have no room and count as done, as on any board.
         """
-        cells = self.lease_cells(worker)
+        begin = worker * _CELLS
         pairs = list(leases.items())[:LEASE_SLOTS]
         for slot in range(LEASE_SLOTS):
             lease_id, index = pairs[slot] if slot < len(pairs) else (0, 0)
-            cells[2 * slot + 1] = index
-            cells[2 * slot] = lease_id
-        self.row(worker)[Cell.LAST_LEASE] = last_lease
+            cell = begin + len(Cell) + 2 * slot
+            self._view[cell + 1] = index
+            self._view[cell] = lease_id
+        self._view[begin + Cell.LAST_LEASE] = last_lease
 
     def close(self) -> None:
         """Unmap the board; rows given out can't be used any more."""

@@ -46,7 +46,7 @@ def _kinds(columns: ExportColumns) -> dict[str, Kind]:
 
 def _values(page: np.ndarray, columns: ExportColumns) -> dict[str, Values]:
     made: dict[str, Values] = dict(columns.ids(page))
-    made["host_id"] = Names(np.zeros(page.size, np.int8), (columns.names.host_id,))
+    made["host_id"] = Names(*columns.hosts(page))
     made |= {name: Names(page[name], columns.names.of(name)) for name in columns.named}
     numeric = {name: page[name] for name in columns.numbers} | columns.computed_arrays(page)
     return made | {name: number_column(array) for name, array in numeric.items()}

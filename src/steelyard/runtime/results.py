@@ -12,8 +12,10 @@ import numpy as np
 from steelyard import __version__
 from steelyard.domain.bench.clock_steps import ClockSteps
 from steelyard.domain.bench.export_columns import ExportColumns, ExportNames
+from steelyard.domain.bench.hosts import WorkerShares, host_notes, host_rows, with_clock_bound
 from steelyard.domain.bench.plan import Plan
 from steelyard.domain.bench.plan_notes import endpoint_notes
+from steelyard.domain.bench.records import RECORD_DTYPE
 from steelyard.domain.bench.redact import redacted_url
 from steelyard.domain.bench.slices import TimeSlice
 from steelyard.domain.bench.story import RUN_STARTED, Story
@@ -176,22 +178,27 @@ def _filled(directory: Path, host: PluginHost, scratch: Path, check: Callable[[]
     values = ValueStore(scratch, (*metrics.record, *metrics.chunk))
     totals = Totals(plan.phases)
     ingest = Ingest(values, metrics, totals, plan, steps)
+    shares = WorkerShares()
     for batch in reader.record_batches():
         ingest.take(batch)
+        if story.joined:
+            rows = np.frombuffer(batch.data, dtype=RECORD_DTYPE)
+            shares.fold(rows[totals.profiling(rows)])
     ingest.flush()
     summaries = metric_summaries(values, metrics, totals)
     if not any(bound.unbounded for bound in metrics.bounds.values()):
         # A calibration speaks of kernel stamps; user-space ones have no known error.
         summaries = calibrated(summaries, plan, story, totals)
+    hosts = host_rows(story, shares)
     names = _names(story, plan)
     columns = ExportColumns(names, http_trace=plan.http_trace, stepped=steps.straddled)
     store = RecordStore(scratch / "records.bin", reader, columns, totals.records)
     sliced = SlicedRun(reader, plan, totals, metrics, steps, scratch)
     view = Results(directory, plan, store, sliced, scratch)
-    view.summary = summarize(
+    summary = summarize(
         story,
         totals,
-        summaries,
+        with_clock_bound(summaries, hosts),
         directory=str(directory),
         journal={
             "streams": reader.streams(),
@@ -199,9 +206,10 @@ def _filled(directory: Path, host: PluginHost, scratch: Path, check: Callable[[]
             "records": totals.records,
         },
         damage=tuple(reader.damage),
-        notes=(*endpoint_notes(plan), *_notes(metrics, ingest)),
+        notes=(*endpoint_notes(plan), *host_notes(hosts, shares), *_notes(metrics, ingest)),
         clock_step_records=ingest.stepped,
     )
+    view.summary = msgspec.structs.replace(summary, hosts=hosts)
     return view
 
 
@@ -275,4 +283,13 @@ def _names(story: Story, plan: Plan) -> ExportNames:
         host_id=story.host_id,
         phases=tuple(phase.name for phase in plan.phases),
         urls=tuple(redacted_url(url) for url in plan.endpoint.urls),
+        worker_hosts=_worker_hosts(story, plan),
     )
+
+
+def _worker_hosts(story: Story, plan: Plan) -> tuple[str, ...]:
+    """Return the machine of each worker by its number; empty when all were the controller's."""
+    if not story.joined:
+        return ()
+    known = {number: str(who["host_id"]) for number, who in story.joined.items()}
+    return tuple(known.get(number, story.host_id) for number in range(plan.workers))

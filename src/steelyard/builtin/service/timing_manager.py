@@ -54,6 +54,7 @@ class TimingManager(Service):
         self._wakes: list[int] = []
         self._workers: dict[int, str] = {}
         self._waits_for_all = False
+        self._shows_counts = False
         self._scheduled: int | None = None
         self._entries_ready = False
         self._outbox: asyncio.Queue[Action] = asyncio.Queue()
@@ -62,6 +63,7 @@ class TimingManager(Service):
     async def _configure(self, message: ConfigureRun) -> None:
         plan = msgspec.convert(message.plan, Plan)
         self._machine = TimingMachine(plan.phases, lead_ns=LEAD_NS)
+        self._shows_counts = plan.remote is not None
         self._waits_for_all = any(phase.fixed_schedule for phase in plan.phases)
         self._board = Board(board_path(Path(plan.artifact_dir)), plan.workers)
         self._timer = DeadlineTimer(asyncio.get_running_loop(), self._woken)
@@ -89,6 +91,8 @@ class TimingManager(Service):
 
     @on_message(LeaseAck)
     async def _ack(self, message: LeaseAck) -> None:
+        if self._shows_counts and self._board is not None:
+            self._board.set_counts(message)
         self._feed(message)
 
     @on_message(StopRun)

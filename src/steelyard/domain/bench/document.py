@@ -54,4 +54,5 @@ def summary_document(summary: Summary) -> dict[str, Any]:
         "run": _plain(summary.run),
         "errors": _plain(summary.errors),
         "phases": _plain(summary.phases),
+        **({"hosts": _plain(summary.hosts)} if summary.hosts else {}),
     }

@@ -36,12 +36,16 @@ _TRACE = ("sending_ns", "waiting_ns", "receiving_ns")
 
 
 class ExportNames(msgspec.Struct, frozen=True):
-    """What stands in exports for the numbers in records."""
+    """What stands in exports for the numbers in records.
+
+    `worker_hosts` has the machine of each worker by its number; empty when it is `host_id` for all.
+    """
 
     run_id: str
     host_id: str
     phases: tuple[str, ...]
     urls: tuple[str, ...]
+    worker_hosts: tuple[str, ...] = ()
 
     def of(self, column: str) -> tuple[str, ...]:
         """Return the names of a column's numbers, from 0 on."""
@@ -93,6 +97,12 @@ class ExportColumns:
                 arrays[name] = np.where(known, end - begin, MISSING)
         return arrays
 
+    def hosts(self, batch: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
+        """Return the machine of each row: numbers, and the names that they stand for."""
+        if self.names.worker_hosts:
+            return batch["worker_id"], self.names.worker_hosts
+        return np.zeros(batch.size, np.int8), (self.names.host_id,)
+
     def ids(self, batch: np.ndarray) -> dict[str, list[Any]]:
         """Return the ids of these rows, in the columns of exports."""
         return {
@@ -107,6 +117,10 @@ class ExportColumns:
         """
         same: dict[str, Any] = {"host_id": self.names.host_id}
         varying = self.ids(batch)
+        if self.names.worker_hosts:
+            del same["host_id"]
+            codes, hosts = self.hosts(batch)
+            varying["host_id"] = _plain(codes, dict(enumerate(hosts)))
         arrays = {name: batch[name] for name in (*self.numbers, *self.named)}
         for name, array in (arrays | self.computed_arrays(batch)).items():
             names = dict(enumerate(self.names.of(name))) if name in self.named else None

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from steelyard.domain.bench.calibration import Calibration
+from steelyard.domain.bench.clock_offset import ClockFacts
 from steelyard.domain.bench.plan import Plan
 from steelyard.kernel.events import Event
 
@@ -31,6 +32,7 @@ class WorkerLoad(msgspec.Struct):
         step_spans: between which times (CLOCK_MONOTONIC ns) that was, each as wide as two reports
             are apart, and by as much wider as the clock went back: so far back its stamps may lie.
         reported_ns, wall_offset_ns: of the last report; None before it.
+        clock: of a worker on another machine, as last told; its bound was at most `clock_bound_ns`.
     """
 
     cpu_s: float = 0.0
@@ -42,6 +44,8 @@ class WorkerLoad(msgspec.Struct):
     step_spans: list[tuple[int, int]] = []
     reported_ns: int = 0
     wall_offset_ns: int | None = None
+    clock: ClockFacts | None = None
+    clock_bound_ns: int = 0
 
     @property
     def share(self) -> float:
@@ -63,6 +67,8 @@ class Story:
         phases: each phase's last known stats, by phase index, with how it ended.
         lost: services that died, as `(service id, service type)`.
         lost_reasons: why, by service id, where it is known.
+        lost_hosts: on which machine, by service id, where that was another one.
+        joined: workers that joined from other machines: service id and machine, by number.
         calibration: the host's when the run began, None without one.
         calibration_problem: why the host's calibration could not be read.
     """
@@ -81,6 +87,8 @@ class Story:
         self.phases: dict[int, dict[str, Any]] = {}
         self.lost: list[tuple[str, str]] = []
         self.lost_reasons: dict[str, str] = {}
+        self.lost_hosts: dict[str, str] = {}
+        self.joined: dict[int, dict[str, Any]] = {}
         self.workers: dict[int, WorkerLoad] = {}
         self.calibration: Calibration | None = None
         self.calibration_problem = ""
@@ -102,6 +110,8 @@ class Story:
             self.status = str(event.payload.get("status", "completed"))
         elif event.type == SERVICE_LOST:
             self._lose(event.payload)
+        elif event.type == WORKER_JOINED:
+            self.joined[int(event.payload["worker"])] = event.payload
         elif event.type == WORKER_FACTS:
             self._load(event.payload)
         elif event.type.startswith(PHASE_PREFIX):
@@ -129,6 +139,8 @@ class Story:
             self.lost.append(lost)
         if payload.get("reason"):
             self.lost_reasons.setdefault(lost[0], str(payload["reason"]))
+        if payload.get("host"):
+            self.lost_hosts[lost[0]] = str(payload["host"])
 
     def _load(self, payload: dict[str, Any]) -> None:
         worker = self.workers.setdefault(int(payload["worker"]), WorkerLoad())
@@ -139,6 +151,9 @@ class Story:
         if span_s > 0:
             worker.busiest = max(worker.busiest, cpu_s / span_s)
         worker.send_lag_max_ns = max(worker.send_lag_max_ns, int(payload["send_lag_max_ns"]))
+        if payload.get("clock"):
+            worker.clock = msgspec.convert(payload["clock"], ClockFacts)
+            worker.clock_bound_ns = max(worker.clock_bound_ns, worker.clock.bound_ns)
         self._step(worker, payload)
 
     def _step(self, worker: WorkerLoad, payload: dict[str, Any]) -> None:

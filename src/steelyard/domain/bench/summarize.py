@@ -155,6 +155,7 @@ def run_numbers(
         osl_mismatched=totals.osl_mismatched,
         lost=dict(story.lost),
         lost_reasons=story.lost_reasons,
+        lost_hosts=story.lost_hosts,
         timed_out={
             str(stats.get("phase", index)): _cut_off(stats)
             for index, stats in ((i, story.phases[i]) for i in story.timed_out())

@@ -20,7 +20,8 @@ class MetricSummary(msgspec.Struct, frozen=True, kw_only=True):
         error_bar: half-width, in `unit`, of what the instrument itself may be wrong by; None when
             it was not measured.
         error_bar_source: `stamps` when only the run's own stamps bound it; `calibration` when it is
-            the host's calibrated error at this load, plus what that bound has beyond it.
+            the host's calibrated error at this load, plus what that bound has beyond it; `+clock`
+            when the offset of another machine's clock is in it.
         provenance: where the samples come from, such as `server usage 100 %`.
         flags: `MetricFlags`, for consoles to filter by; not exported.
         group: the console table it belongs to.
@@ -104,8 +105,48 @@ class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
     calibration: dict[str, Any] = {}
 
 
+class WorkerRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A worker that joined from some machine; None where nothing is known.
+
+    Attributes:
+        clock: `same` as the controller's by definition, or `measured`.
+        clock_offset_ns: added to its times to get the controller's, in the last phase.
+        clock_offset_bound_us: those times are off by at most this, over the whole run.
+        clock_drift_ppm, clock_drift_bound_ppm: by how much its clock ran away, and how sure it is.
+        clock_exchanges, clock_jumps: how often clocks were compared, and parted too fast.
+        start_skew_ms: how late its first request was sent, in the phase where it was latest.
+    """
+
+    worker: int
+    service_id: str
+    requests: int
+    clock: str
+    clock_offset_ns: int | None = None
+    clock_offset_bound_us: float | None = None
+    clock_drift_ppm: float | None = None
+    clock_drift_bound_ppm: float | None = None
+    clock_exchanges: int = 0
+    clock_jumps: int = 0
+    start_skew_ms: float | None = None
+    lost: bool = False
+
+
+class HostRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A machine with workers of the run; bound and skew are the worst of its workers."""
+
+    host: str
+    host_id: str
+    requests: int
+    clock_offset_bound_us: float | None
+    start_skew_ms: float | None
+    workers: tuple[WorkerRow, ...]
+
+
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of a run; `profile_export.json` is this, written out."""
+    """The result of a run; `profile_export.json` is this, written out.
+
+    `hosts` is empty when all workers were forked on the controller's own machine.
+    """
 
     schema_version: str
     verdict: Verdict
@@ -114,3 +155,4 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     run: RunFacts
     errors: tuple[ErrorCount, ...] = ()
     phases: tuple[dict[str, Any], ...] = ()
+    hosts: tuple[HostRow, ...] = ()

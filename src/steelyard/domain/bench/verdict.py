@@ -73,7 +73,8 @@ class RunNumbers(msgspec.Struct, frozen=True, kw_only=True):
         send_lag_p50_ms, send_lag_p99_ms: our own lateness; None when nothing was sent.
         cpu_share: by worker, the share of a core it used.
         cpu_wait_share: by worker, the share of the time it was ready to run and had no core.
-        lost: services that died: id to type; `lost_reasons` has what is known of why.
+        lost: services that died: id to type; `lost_reasons` has what is known of why, and
+            `lost_hosts` the machine where that was not the controller's.
         timed_out: phases whose grace ended with requests in flight, with how many.
     """
 
@@ -98,6 +99,7 @@ class RunNumbers(msgspec.Struct, frozen=True, kw_only=True):
     osl_mismatched: int = 0
     lost: Mapping[str, str] = {}
     lost_reasons: Mapping[str, str] = {}
+    lost_hosts: Mapping[str, str] = {}
     timed_out: Mapping[str, int] = {}
     commonest_error: str = ""
     damage: tuple[str, ...] = ()
@@ -127,11 +129,12 @@ def _ending(n: RunNumbers) -> Iterator[Cause]:
     """How the run ended, and whom it lost."""
     for service, kind in n.lost.items():
         spared = kind in _SPARED
-        reason = n.lost_reasons.get(service)
+        reason, host = n.lost_reasons.get(service), n.lost_hosts.get(service)
         yield _cause(
             "worker_lost" if kind == "worker" else "service_lost",
             SUSPECT if spared else INVALID,
-            f"{service} died during the run{f' ({reason})' if reason else ''}; "
+            f"{service}{f' on {host}' if host else ''} died during the run"
+            f"{f' ({reason})' if reason else ''}; "
             + ("load and records are whole" if spared else "load or records are missing"),
         )
     if n.status == "cancelled":
