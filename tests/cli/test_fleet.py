@@ -286,6 +286,12 @@ def test_debug_behind_the_dashes_belongs_to_the_command(service, monkeypatch, ca
     assert task["outcome"]["result"]["stdout"] == "--debug --json\n"
 
 
+@pytest.mark.parametrize("flags", [["--workers", "0"], ["--slots", "-1"], ["--drain-s", "-1"]])
+def test_numbers_with_which_nothing_would_run_are_refused(tmp_path, flags):
+    with pytest.raises(UsageError, match="takes"):
+        run(["fleet", "serve", "--dir", str(tmp_path / "fleet"), "--port", "0", *flags])
+
+
 def test_engines_have_their_options():
     assert engines_of(Local(), (), ()) == {"local": {"workers": 1}}
     local = Local(no_local=True)

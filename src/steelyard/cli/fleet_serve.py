@@ -84,7 +84,17 @@ class Local:
     ] = ()
 
     def options(self) -> dict[str, Any]:
-        """Return the options of the local engine."""
+        """Return the options of the local engine.
+
+        Raises:
+            UsageError: there would be no worker, or a label is none.
+        """
+        if self.workers < 1 or self.slots < 0:
+            raise UsageError(
+                "--workers takes at least 1, --slots at least 0",
+                got=f"--workers {self.workers} --slots {self.slots}",
+                next_step="With --no-local this machine works for nobody.",
+            )
         given = {
             "workers": self.workers, "slots": self.slots, "labels": pairs(self.label, "--label"),
             "environment": list(self.pass_env),
@@ -178,6 +188,8 @@ def _settings(place: Place, engines: dict[str, dict[str, Any]], **given: Any) ->
 
     if not 0 <= place.port <= 65_535:
         raise UsageError("There is no such port", got=place.port, expected="0 to 65535")
+    if not given["drain_s"] >= 0:
+        raise UsageError("--drain-s takes seconds", got=given["drain_s"], expected="0 or more")
     if place.rate <= 0 or place.body_max_mb <= 0:
         raise UsageError("--rate and --body-max-mb must be above 0")
     directory = given["directory"]
@@ -191,7 +203,7 @@ def _settings(place: Place, engines: dict[str, dict[str, Any]], **given: Any) ->
     return ServeSettings(
         fleet=fleet, host=place.host, port=place.port, certfile=place.certfile,
         keyfile=place.keyfile, insecure_http=place.insecure_http,
-        new_admin_key=given["new_admin_key"], drain_s=max(given["drain_s"], 0.0),
+        new_admin_key=given["new_admin_key"], drain_s=given["drain_s"],
         bounds=Bounds(
             rate_per_s=place.rate, burst=max(int(place.rate * 3), 1),
             body_max_bytes=int(place.body_max_mb * 1e6),
@@ -205,7 +217,7 @@ def _started(served: "Served", tell: Callable[[str], None]) -> None:
     if served.token and tell is say:  # a log is no place for it
         say(f"Your key, shown this once: {served.token}")
     if served.has_key:
-        tell(f"Commands in this directory find both in {served.connection_file}.")
+        tell(f"Commands in this directory find it, and a key, in {served.connection_file}.")
     else:
         tell("Show a key with STEELYARD_FLEET_KEY, or make one: serve --new-admin-key")
     if tell is say:

@@ -26,6 +26,7 @@ def build_app() -> "App":
     from cyclopts import App
 
     from steelyard import __version__
+    from steelyard.cli.help_lines import JoinedLines
     from steelyard.cli.run_plan import run_plan
 
     app = App(
@@ -33,6 +34,7 @@ def build_app() -> "App":
         version=__version__,
         help=ABOUT,
         help_format="plaintext",
+        help_formatter=JoinedLines(),
         suppress_keyboard_interrupt=False,  # `main` says that it was interrupted
     )
     for command in COMMANDS:

@@ -20,7 +20,7 @@ from steelyard.app.fleet.connection import (
 )
 from steelyard.app.fleet.coordinator import Coordinator
 from steelyard.app.fleet.settings import FleetSettings
-from steelyard.domain.fleet.access import AccessKey, Role
+from steelyard.domain.fleet.access import Role
 from steelyard.domain.fleet.states import WorkerState
 from steelyard.kernel.errors import SteelyardError, UsageError
 from steelyard.runtime.clock import SystemClock
@@ -41,6 +41,11 @@ _WEBSOCKET_MAX_BYTES = 4_096
 _LOOK_S = 0.1
 _ENDS = (signal.SIGINT, signal.SIGTERM)
 _log = logging.getLogger("steelyard.web")
+
+
+WORD_AFTER_S = 3.0
+"""Who waits longer for the start is told that it goes on."""
+_WAITING = "Still starting: the ledger is waited for; another coordinator may hold it."
 
 
 class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,7 +124,10 @@ async def serve(
         async with contextlib.AsyncExitStack() as stack:
             audit = AuditLog(directory / "audit.jsonl")
             stack.callback(audit.close)
+            waiting = asyncio.get_running_loop().call_later(WORD_AFTER_S, said, _WAITING)
+            stack.callback(waiting.cancel)
             await coordinator.start()
+            waiting.cancel()
             stack.push_async_callback(coordinator.stop)
             database = Database(ledger_url_for(settings.fleet.ledger), SystemClock())
             stack.callback(database.close)
@@ -299,14 +307,11 @@ def _first_key(settings: ServeSettings, keys: KeyStore, url: str) -> tuple[str, 
     kept = read_connection(directory)
     known = keys.recognise(kept.key) if kept is not None else None
     token = ""
-    if settings.new_admin_key or not any(map(_rules, keys.all_keys())):
+    if settings.new_admin_key or not any(
+        key.rules(SystemClock.wall_ns()) for key in keys.all_keys()
+    ):
         _, token = keys.create(FIRST_KEY, Role.ADMIN)
     key = token or (kept.key if kept is not None and known is not None else "")
     ca_file = str(Path(settings.certfile).absolute()) if settings.certfile else ""
     write_connection(directory, Connection(url=url, key=key, ca_file=ca_file))
     return token, bool(key)
-
-
-def _rules(key: AccessKey) -> bool:
-    is_whole = not key.scopes and not key.projects
-    return key.role is Role.ADMIN and is_whole and key.is_valid(SystemClock.wall_ns())

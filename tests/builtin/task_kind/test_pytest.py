@@ -108,6 +108,12 @@ async def test_a_suite_that_can_not_run_says_why(suite, text, words):
     assert words in outcome.error
 
 
+async def test_a_path_that_is_not_there_is_named(suite):
+    outcome = await run(suite, payload(suite, "test_none.py"))
+    assert outcome.error.startswith("pytest was used wrongly: file or directory not found: ")
+    assert outcome.error.endswith("test_none.py")
+
+
 def test_shards_are_tasks_with_names_and_the_durations_of_earlier_results():
     spec = TaskSpec(
         task_id="s", kind="pytest", payload={"paths": ["t"], "shards": 3}, idempotency_key="k",

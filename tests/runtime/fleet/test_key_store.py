@@ -4,6 +4,7 @@ import pytest
 from sqlalchemy import text
 
 from steelyard.domain.fleet.access import Permission, Role
+from steelyard.kernel.errors import UsageError
 from steelyard.kernel.units import NS_PER_S
 from steelyard.runtime.clock import SystemClock
 from steelyard.runtime.fleet.key_store import FRESH_S, KeyStore
@@ -75,6 +76,18 @@ def test_a_revoked_key_is_refused_at_once_and_stays_listed(store):
     assert [k.revoked_ns > 0 for k in store.all_keys()] == [True]
     first = store.revoke(key.key_id).revoked_ns
     assert store.revoke(key.key_id).revoked_ns == first
+
+
+def test_the_last_key_that_may_make_keys_is_not_revoked(store):
+    first, _ = store.create("ann", Role.ADMIN)
+    narrow, _ = store.create("bob", Role.ADMIN, projects=["p"])
+    with pytest.raises(UsageError, match="last admin's key.*keys create NAME --role admin"):
+        store.revoke(first.key_id)
+    assert store.revoke(narrow.key_id).revoked_ns > 0
+    second, _ = store.create("eve", Role.ADMIN)
+    assert store.revoke(first.key_id).revoked_ns > 0
+    with pytest.raises(UsageError):
+        store.revoke(second.key_id)
 
 
 def test_a_key_that_nobody_made_can_not_be_revoked(store):

@@ -35,6 +35,10 @@ async def test_an_outcome_names_exit_code_and_last_words(tmp_path):
         assert outcome.error.startswith("killed by SIGKILL (not by the fleet")
         outcome = await rig.run(payload={"argv": ["no-such-program"]})
         assert outcome.error == "no-such-program can't be run: no such file or directory"
+        outcome = await rig.run(payload={"argv": ["ls"], "cwd": "/no/such"})
+        assert outcome.error == (
+            "its directory /no/such can't be entered: no such file or directory"
+        )
 
 
 async def test_memory_that_a_task_asked_for_is_all_it_gets(tmp_path):

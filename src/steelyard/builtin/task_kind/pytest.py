@@ -131,12 +131,19 @@ def _why(ran: Ran, result: dict[str, Any]) -> str:
     """Return why a suite failed, or nothing when only its process can tell."""
     text = _CODES.get(ran.exit_code, "")
     if not result["failures"]:
-        return text
+        return f"{text}: {said}" if text and (said := _said(ran)) else text
     count = result["failed"] + result["errors"]
     first = result["failures"][0]
     why = first["message"].partition("\n")[0][:200]
     text = text or f"{count} of {result['tests']} tests failed"
     return f"{text}, first {first['name']}: {why}"
+
+
+def _said(ran: Ran) -> str:
+    """Return what pytest itself calls an error, such as a path that is not there."""
+    lines = ran.stderr.decode("utf-8", "replace").splitlines()
+    errors = (line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: "))
+    return next(errors, "")[:200]
 
 
 def _shard(

@@ -87,6 +87,11 @@ class AccessKey(msgspec.Struct, frozen=True, kw_only=True):
         is_over = 0 < self.expires_ns <= now_ns
         return not is_over and not 0 < self.revoked_ns <= now_ns
 
+    def rules(self, now_ns: int) -> bool:
+        """Tell whether it may do everything, in all projects."""
+        is_whole = not self.scopes and not self.projects
+        return self.role is Role.ADMIN and is_whole and self.is_valid(now_ns)
+
     def sees(self, project: str) -> bool:
         """Tell whether tasks of a project are any of its business."""
         return not self.projects or project in self.projects

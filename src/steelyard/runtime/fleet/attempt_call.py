@@ -40,7 +40,10 @@ def main() -> int:
         value = call(said)
     except BaseException as error:
         _write("error.json", {"type": type(error).__name__, "message": str(error)})
-        raise
+        if not isinstance(error, Exception):
+            raise
+        _print_without_ours(error)
+        return EXIT_RAISED
     try:
         text = json.dumps(value, allow_nan=False)
     except (TypeError, ValueError) as error:
@@ -50,6 +53,14 @@ def main() -> int:
         return EXIT_NOT_JSON
     Path("result.json").write_text(text, encoding="utf-8")
     return 0
+
+
+def _print_without_ours(error: Exception) -> None:
+    """Print a traceback that begins where the task's own code does."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
+        trace = trace.tb_next
+    traceback.print_exception(type(error), error, trace)
 
 
 def _write(name: str, value: Any) -> None:

@@ -215,7 +215,10 @@ def carry_out(attempt: Attempt, control: Control, say: Callable[[FromWorker], No
         pid, outputs = _spawn(attempt, work, place, sinks)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        return Outcome(ending=Ending.FAILED, error=f"{work.argv[0]} can't be run: {reason}")
+        what = f"{work.argv[0]} can't be run"
+        if not (place / work.cwd).is_dir():
+            what = f"its directory {work.cwd} can't be entered"
+        return Outcome(ending=Ending.FAILED, error=f"{what}: {reason}")
     say(Started(attempt.lease.token, pid))
     watch = _Watch(attempt, pid, control, outputs)
     code = os.waitstatus_to_exitcode(watch.run())

@@ -124,10 +124,18 @@ class KeyStore:
 
         Raises:
             KeyError: there is no such key.
+            UsageError: no key would be left that may manage keys.
         """
-        key = self._all(fresh_s=0)[key_id].key
+        kept = self._all(fresh_s=0)
+        key, now_ns = kept[key_id].key, self._clock.wall_ns()
+        others = (each.key for name, each in kept.items() if name != key_id)
+        if key.rules(now_ns) and not any(each.rules(now_ns) for each in others):
+            raise UsageError(
+                "This is the last admin's key", got=key_id,
+                next_step="Make another first: steelyard fleet keys create NAME --role admin",
+            )  # fmt: skip
         if not key.revoked_ns:
-            key = msgspec.structs.replace(key, revoked_ns=self._clock.wall_ns())
+            key = msgspec.structs.replace(key, revoked_ns=now_ns)
             changed = update(_KEYS).where(_KEYS.c.key_id == key_id)
             data = msgspec.msgpack.encode(key)
             self._database.write(lambda connection: connection.execute(changed.values(data=data)))

@@ -91,6 +91,7 @@ async def test_what_cannot_be_used_is_false_and_a_line_in_the_log(caplog):
     assert await chooser.activate_scheduler("FairnessScheduler")
     assert await chooser.set_strategy("round_robin") is False
     assert "FairnessScheduler has no strategy 'round_robin'; it has fair_share" in caplog.text
+    assert "Did you mean 'round_robin'" not in caplog.text
     assert "enable_quota" in caplog.text
 
 

@@ -89,7 +89,7 @@ class SchedulerCoordinator:
             if wanted not in known:
                 _log.error(
                     "%s has no strategy %r; it has %s. %s", self.active, wanted, ", ".join(known),
-                    did_you_mean(wanted, [each.value for each in SchedulingStrategy]),
+                    did_you_mean(wanted, known),
                 )  # fmt: skip
                 return False
             if known == [wanted]:
