@@ -78,7 +78,7 @@ class Measures:
         """Take note of what a commit says of tasks and attempts, and of how long it took."""
         self.ledger_commit.observe(took_s)
         for task in change.tasks:
-            if self._is_new(task):
+            if self._is_just_leased(task):
                 self.queue_wait.observe(max(task.leased_ns - task.ready_ns, 0) / NS_PER_S)
         self._token = max(self._token, change.next_token)
         for attempt in change.attempts:
@@ -93,7 +93,7 @@ class Measures:
             "ledger_commit": self.ledger_commit.distribution(),
         }
 
-    def _is_new(self, task: Task) -> bool:
+    def _is_just_leased(self, task: Task) -> bool:
         """Tell whether a task has a lease that no commit before had: tokens only grow."""
         return task.state in TASK_HELD and task.token >= self._token and task.ready_ns > 0
 

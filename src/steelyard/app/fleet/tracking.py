@@ -6,15 +6,19 @@ up. Its id follows from the task, so that it is there once, whoever writes it.
 
 import asyncio
 import logging
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from hashlib import blake2b
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from steelyard.app.bench_tracking.recorder import verdict_tags
 from steelyard.app.fleet.reading import FleetReader
 from steelyard.app.track.experiment import Experiment
+from steelyard.builtin.task_kind.benchmark import ARTIFACTS
 from steelyard.domain.fleet.hooks import FleetHook
 from steelyard.domain.fleet.model import Attempt, Task, TaskSpec
 from steelyard.domain.fleet.states import TaskState
@@ -22,9 +26,14 @@ from steelyard.domain.track.run import Status
 from steelyard.kernel.errors import SteelyardError
 from steelyard.kernel.ids import make_run_id
 from steelyard.kernel.units import NS_PER_S
+from steelyard.runtime.track.bench_runs import summary_values
 
 PROJECT = "fleet"
 WAITING_MAX = 10_000
+BENCHMARK = "benchmark"
+WORK = "work"
+NUMBERS_MAX = 1_000
+"""Numbers of a result that become metrics, the first ones."""
 _ENDS = frozenset({FleetHook.TASK_COMPLETED, FleetHook.TASK_FAILED, FleetHook.TASK_CANCELLED})
 _log = logging.getLogger("steelyard.fleet")
 
@@ -139,10 +148,25 @@ def write_run(
         for number, paths in logs.items():
             for stream, path in paths.items():
                 experiment.log_artifact(path, f"attempt-{number}/{stream}.log")
+        for path in _reports(task, logs):
+            experiment.log_artifact(path, path.name)
         if outcome is not None and outcome.result is not None:
             experiment.log_bytes(msgspec.json.encode(outcome.result), "result.json")
     finally:
         experiment.stop(status, error)
+
+
+def _reports(task: Task, logs: Mapping[int, Mapping[str, Path]]) -> list[Path]:
+    """Return the files that a benchmark's last attempt left, its journal and logs aside.
+
+    They are looked for where the attempt ran, not where its result says: that is the task's word.
+    """
+    if task.spec.kind != BENCHMARK or not logs.get(task.attempt):
+        return []
+    attempt = next(iter(logs[task.attempt].values())).parent
+    place = attempt / WORK / ARTIFACTS
+    found = sorted(place.iterdir()) if place.is_dir() and not place.is_symlink() else []
+    return [path for path in found if path.is_file() and not path.is_symlink()]
 
 
 def _tags(task: Task, attempts: tuple[Attempt, ...]) -> dict[str, str]:
@@ -151,7 +175,20 @@ def _tags(task: Task, attempts: tuple[Attempt, ...]) -> dict[str, str]:
         "fleet.task": spec.task_id, "fleet.kind": spec.kind, "fleet.state": str(task.state),
         "fleet.user": spec.user, "fleet.worker": attempts[-1].worker_id if attempts else "",
     }  # fmt: skip
-    return {name: value for name, value in (tags | spec.labels).items() if value}
+    return {name: value for name, value in (tags | _verdict(task) | spec.labels).items() if value}
+
+
+def _verdict(task: Task) -> dict[str, str]:
+    """Return a benchmark's verdict as the tags that a tracked benchmark has."""
+    result = task.outcome.result if task.outcome is not None else None
+    if task.spec.kind != BENCHMARK or not isinstance(result, Mapping):
+        return {}
+    causes = [cause for cause in result.get("causes") or () if _has_code(cause)]
+    return verdict_tags({"verdict": {"status": result.get("verdict"), "causes": causes}})
+
+
+def _has_code(cause: object) -> bool:
+    return isinstance(cause, Mapping) and "code" in cause
 
 
 def _params(task: Task) -> dict[str, Any]:
@@ -178,10 +215,23 @@ def _metrics(task: Task, attempts: tuple[Attempt, ...]) -> dict[str, float]:
         found["fleet/seconds"] = outcome.seconds
         if outcome.exit_code is not None:
             found["fleet/exit_code"] = outcome.exit_code
-        if isinstance(outcome.result, Mapping):
-            found |= {
-                f"result/{name}": float(value)
-                for name, value in outcome.result.items()
-                if isinstance(value, int | float) and not isinstance(value, bool)
-            }
+        found |= _result_numbers(task.spec.kind, outcome.result)
     return found
+
+
+def _result_numbers(kind: str, result: Any) -> dict[str, float]:
+    """Return the numbers of a result; a benchmark's by the names that a tracked one has."""
+    told = result.get("metrics") if kind == BENCHMARK and isinstance(result, Mapping) else None
+    if isinstance(told, Mapping):
+        metrics = {tag: each for tag, each in told.items() if isinstance(each, Mapping)}
+        return summary_values({"metrics": metrics})
+    return dict(islice(_numbers(result, "result"), NUMBERS_MAX))
+
+
+def _numbers(value: Any, name: str) -> Iterator[tuple[str, float]]:
+    """Yield the numbers of a result, however deep in mappings, by their path."""
+    if isinstance(value, Mapping):
+        for key, each in value.items():
+            yield from _numbers(each, f"{name}/{key}")
+    elif isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        yield name, float(value)
