@@ -40,6 +40,7 @@ class FleetService:
         line = self.process.stdout.readline()
         if "fleet is at" not in line:
             self.process.wait(START_S)
+            self.process.stdout.close()
             raise RuntimeError(self.log())
         self.url = line.split()[-1]
         kept = json.loads((self.directory / "client.json").read_text())

@@ -92,6 +92,8 @@ def test_after_a_failed_commit_a_coordinator_leads_anew(ledger, monkeypatch):
             ledger.commit(step(1))
     with pytest.raises(LostLeadershipError):
         ledger.commit(step(1))
+    with pytest.raises(FileError, match="disk full"):  # who writes beside it is told why
+        ledger.led()
     assert ledger.lead("me", wait_s=0).epoch == 2
     ledger.commit(step(1))
     assert ledger.load().next_token == 2

@@ -65,6 +65,7 @@ class Office:
         self._began = asyncio.Event()
         self._open: SqlLedger | None = None
         self._life: asyncio.Task[None] | None = None
+        self._trouble: SteelyardError | None = None
 
     @property
     def ledger(self) -> SqlLedger:
@@ -83,7 +84,10 @@ class Office:
 
         Raises:
             LostLeadershipError: this coordinator does not lead.
+            SteelyardError: it would, but for this.
         """
+        if self.reign is None and self._trouble is not None:
+            raise self._trouble.with_traceback(None)
         if self.reign is None:
             raise LostLeadershipError(
                 "This coordinator does not lead", next_step="Ask the one that does."
@@ -185,9 +189,8 @@ class Office:
 
     async def _live(self) -> None:
         while True:
-            leadership = await self._lease()
             try:
-                await self._lead(leadership)
+                await self._reign()
             except LostLeadershipError as error:
                 if not self._settings.stand_by:
                     raise
@@ -195,10 +198,17 @@ class Office:
             except SteelyardError as error:
                 if not self._began.is_set():
                     raise
-                _log.error("%s Trying again in %g s.", error, AGAIN_S)
+                if str(error) != str(self._trouble):
+                    _log.error("%s Trying again every %g s.", error, AGAIN_S)
+                self._trouble = error
                 await asyncio.sleep(AGAIN_S)
-            finally:
-                self.reign = None
+
+    async def _reign(self) -> None:
+        leadership = await self._lease()
+        try:
+            await self._lead(leadership)
+        finally:
+            self.reign = None
 
     async def _lead(self, leadership: Leadership) -> None:
         name, options = self.scheduler
@@ -207,7 +217,7 @@ class Office:
             self._settings, self._parts, self.ledger, leadership, self._clock, self._listener,
             (self.chooser, name), self._observers,
         )  # fmt: skip
-        self.reign = reign
+        self.reign, self._trouble = reign, None
         self._began.set()
         await reign.lasts()
 

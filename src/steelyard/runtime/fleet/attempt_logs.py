@@ -46,6 +46,10 @@ class LogSink:
     Args:
         path: of the file.
         bytes_max: of the output's beginning that is kept; its last `TAIL_MAX` are too.
+
+    Attributes:
+        stream: what it is an output to.
+        error: why not all of it is in the file, empty as long as it is.
     """
 
     def __init__(self, path: Path, bytes_max: int) -> None:
@@ -54,7 +58,7 @@ class LogSink:
         self._left = bytes_max
         self._beyond = 0
         self._tail = bytearray()
-        self.error = ""
+        self.stream, self.error = path.stem, ""
 
     def write(self, data: bytes) -> None:
         """Take what was written; a disk that is full is remembered in `error`."""

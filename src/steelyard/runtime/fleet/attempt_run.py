@@ -232,7 +232,18 @@ def carry_out(attempt: Attempt, control: Control, say: Callable[[FromWorker], No
         stdout=sinks[0].tail(),
         stderr=sinks[1].tail(),
     )
-    return _judged(attempt, ran, watch.ending, label)
+    return _unless_lost(_judged(attempt, ran, watch.ending, label), sinks)
+
+
+def _unless_lost(outcome: Outcome, sinks: list[LogSink]) -> Outcome:
+    """Have an attempt fail whose output is not there to be read, on a full disk mostly."""
+    lost = next((sink for sink in sinks if sink.error), None)
+    if lost is None:
+        return outcome
+    text = f"its {lost.stream} could not be kept: {lost.error}"
+    if outcome.ending is Ending.SUCCEEDED:
+        return msgspec.structs.replace(outcome, ending=Ending.FAILED, error=text)
+    return msgspec.structs.replace(outcome, error=f"{outcome.error}; {text}")
 
 
 def _judged(attempt: Attempt, ran: Ran, ending: Ending | None, label: str) -> Outcome:

@@ -70,6 +70,7 @@ class SqlLedger:
         self._clock = clock or SystemClock()
         self.database = Database(ledger_url_for(place), self._clock, patience_s=patience_s)
         self.leadership: Leadership | None = None
+        self._failed: SteelyardError | None = None
         shown, now_ns = self.database.shown, self._clock.wall_ns()
         try:
             self.schema = self.database.write(lambda c: bring_up(c, shown, now_ns))
@@ -102,6 +103,25 @@ class SqlLedger:
         """
         self.leadership = await Candidate(self.database, owner, ttl_s).leads()
         return self.leadership
+
+    def led(self) -> Leadership:
+        """Return the leadership, for who writes beside the commits what only the leader writes.
+
+        Raises:
+            LostLeadershipError: this coordinator does not lead.
+            SteelyardError: it gave up the lead when a commit failed, and this was why.
+        """
+        if self.leadership is not None:
+            return self.leadership
+        if self._failed is not None:
+            raise self._failed.with_traceback(None)
+        raise self._not_leading()
+
+    def _not_leading(self) -> LostLeadershipError:
+        return LostLeadershipError(
+            f"This coordinator does not lead the fleet of {self.database.shown}",
+            next_step="Only the leader changes the ledger.",
+        )
 
     def load(self) -> Remembered:
         """Return the tasks that have not ended or that a worker still holds, and all workers."""
@@ -155,16 +175,14 @@ class SqlLedger:
         """
         leadership = self.leadership
         if leadership is None:
-            raise LostLeadershipError(
-                f"This coordinator does not lead the fleet of {self.database.shown}",
-                next_step="Only the leader changes the ledger.",
-            )
+            raise self._not_leading()
         rows = _Rows(change, self._clock.wall_ns())
         number = leadership.commits + 1
         try:
             self.database.write(lambda c: _commit(c, leadership, number, change.next_token, rows))
-        except SteelyardError:
-            self.leadership = None  # nobody knows now what the database has
+        except SteelyardError as error:
+            # Nobody knows now what the database has. Whoever finds that out is told why.
+            self.leadership, self._failed = None, error
             raise
         leadership.commits = number
 

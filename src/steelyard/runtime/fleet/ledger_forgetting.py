@@ -13,7 +13,6 @@ from steelyard.runtime.fleet.ledger_tables import (
     TASKS,
     WORKERS,
 )
-from steelyard.runtime.fleet.ports import LostLeadershipError
 
 
 def forget(ledger: SqlLedger, before_ns: int) -> int:
@@ -27,9 +26,7 @@ def forget(ledger: SqlLedger, before_ns: int) -> int:
         LostLeadershipError: this coordinator does not lead.
         FileError, LedgerGoneError: the ledger can't be written.
     """
-    leadership = ledger.leadership
-    if leadership is None:
-        raise LostLeadershipError("Only the leader forgets")
+    leadership = ledger.led()
 
     def work(connection: Connection) -> int:
         leadership.check(connection)

@@ -16,7 +16,6 @@ from steelyard.runtime.fleet.driver import FleetDriver
 from steelyard.runtime.fleet.ledger import SqlLedger
 from steelyard.runtime.fleet.ledger_rows import column, packed
 from steelyard.runtime.fleet.ledger_tables import INBOX
-from steelyard.runtime.fleet.ports import LostLeadershipError
 
 LOOK_S = 0.2
 """How often the leader looks, and who posted looks for the answer."""
@@ -83,9 +82,7 @@ class Inbox:
         Raises:
             LostLeadershipError: this coordinator does not lead.
         """
-        leadership = self._ledger.leadership
-        if leadership is None:
-            raise LostLeadershipError("Only the leader answers")
+        leadership = self._ledger.led()
         done = update(INBOX).where(INBOX.c.seq == posted.seq).values(answer=packed(list(refused)))
 
         def put(connection: Connection) -> None:

@@ -34,6 +34,8 @@ _SQLITE_STEPS = {
     sqlite3.SQLITE_NOTADB: "It is no ledger. Name another path.",
     sqlite3.SQLITE_CORRUPT: _DAMAGED,
 }
+# The file that its connections share can't grow: no other error says that there is no space for it.
+_SQLITE_WHOLE_STEPS = {sqlite3.SQLITE_IOERR_SHMSIZE: _SPACE}
 _SQLITE_PASSES = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 # SQLSTATE, see PostgreSQL, Appendix A: connections lost or refused, shutdown and start of a server,
 # conflicts that its documentation says to try again, locks, and too many connections.
@@ -53,8 +55,10 @@ def problem_of(error: DBAPIError | sqlite3.Error) -> Problem:
     cause = error.orig if isinstance(error, DBAPIError) else error
     message = str(cause).strip() or type(cause).__name__
     if isinstance(cause, sqlite3.Error):
-        code = getattr(cause, "sqlite_errorcode", 0) & _PRIMARY
-        return Problem(code in _SQLITE_PASSES, message, _SQLITE_STEPS.get(code))
+        whole = getattr(cause, "sqlite_errorcode", 0)
+        code = whole & _PRIMARY
+        step = _SQLITE_WHOLE_STEPS.get(whole) or _SQLITE_STEPS.get(code)
+        return Problem(code in _SQLITE_PASSES, message, step)
     state = getattr(cause, "sqlstate", None) or ""
     if state:
         step = next((s for start, s in _STATE_STEPS.items() if state.startswith(start)), None)

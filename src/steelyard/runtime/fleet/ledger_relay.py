@@ -13,7 +13,6 @@ from steelyard.kernel.clock import Clock
 from steelyard.runtime.fleet.ledger import SqlLedger
 from steelyard.runtime.fleet.ledger_rows import ARGUMENTS_DECODER
 from steelyard.runtime.fleet.ledger_tables import EVENTS
-from steelyard.runtime.fleet.ports import LostLeadershipError
 from steelyard.runtime.journal import JournalReader, JournalWriter
 
 STREAM = "fleet"
@@ -51,9 +50,7 @@ class Relay:
             LostLeadershipError: this coordinator does not lead.
             FileError, LedgerGoneError, JournalError: one of the two can't be used.
         """
-        leadership = self._ledger.leadership
-        if leadership is None:
-            raise LostLeadershipError("Only the leader publishes")
+        leadership = self._ledger.led()
         asked = select(EVENTS).where(EVENTS.c.published == 0).order_by(EVENTS.c.seq).limit(AT_ONCE)
         rows = self._ledger.database.read(lambda connection: connection.execute(asked).all())
         if not rows:

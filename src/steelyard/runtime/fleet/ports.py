@@ -12,6 +12,8 @@ from steelyard.kernel.errors import EXIT_UNREACHABLE, SteelyardError
 class LostLeadershipError(SteelyardError):
     """Another coordinator leads: nothing was saved, and nothing more may be done."""
 
+    exit_code = EXIT_UNREACHABLE
+
 
 class LedgerGoneError(SteelyardError):
     """The ledger's database can't be reached, and was waited for."""
