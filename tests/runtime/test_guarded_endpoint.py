@@ -2,7 +2,7 @@
 
 import pytest
 
-from steelyard.domain.bench.response import CONTENT, Piece, StreamReading
+from steelyard.domain.bench.response import CONTENT, Piece, StreamReading, WireRequest
 from steelyard.kernel.errors import PluginError
 from steelyard.runtime.guarded_endpoint import GuardedEndpoint, guarded
 from steelyard.runtime.plugin_border import PluginBorder
@@ -18,10 +18,12 @@ class Odd:
 
     def __init__(self, plan=None):
         self.reading = StreamReading([CONTENT], lambda: ["a"])
-        self.problem = None
+        self.problem = self.request = None
 
     def build(self, history, context):
-        raise OSError("no template")
+        if self.request is None:
+            raise OSError("no template")
+        return self.request
 
     def read_event(self, data):
         if self.problem:
@@ -72,6 +74,25 @@ def test_a_fault_names_the_plugin_and_the_method(odd):
     odd.problem = ValueError("no JSON")
     with pytest.raises(ValueError, match="no JSON"):
         one.read_event(b"x")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "nonsense",
+        WireRequest(path="/", headers=(), body="text"),
+        WireRequest(path=b"/", headers=(), body=b""),
+        WireRequest(path="/", headers=(("X-Number", 1),), body=b""),
+        WireRequest(path="/", headers=(("X",),), body=b""),
+        WireRequest(path="/", headers=None, body=b""),
+    ],
+)
+def test_a_request_that_no_bytes_can_be_made_of_is_a_fault(odd, wrong):
+    odd.request = wrong
+    with pytest.raises(PluginError, match="Plugin endpoint 'odd' failed to build a request: "):
+        guard(odd).build([], None)
+    odd.request = WireRequest(path="/", headers=(("X-Number", "1"),), body=b"{}")
+    assert guard(odd).build([], None) is odd.request
 
 
 def test_texts_that_raise_or_do_not_fit_are_a_fault_of_read_stream(odd):

@@ -21,6 +21,7 @@ from steelyard.domain.bench.messages import (
     ConfigureRun,
     DatasetProgress,
     FlushRecords,
+    GiveUp,
     HandOverRecords,
     PhaseCompleted,
     PhaseSendingComplete,
@@ -87,6 +88,7 @@ class RunController:
         self._interrupts = 0
         self._presses_left: int | None = None
         self._given_up = asyncio.Event()
+        self._reason = ""
         self.status = "completed"
         self.failure: SteelyardError | None = None
         self.report: ReportBuilt | None = None
@@ -131,6 +133,7 @@ class RunController:
         for message_type in _PHASE_EVENTS:
             self._bus.subscribe(message_type, self._phase_event)
         self._bus.subscribe(AllPhasesDone, self._all_done)
+        self._bus.subscribe(GiveUp, self._give_up)
         self._bus.subscribe(DatasetProgress, self._dataset_progress)
         self._live.subscribe(self._bus)
 
@@ -154,6 +157,15 @@ class RunController:
         if message.cancelled and self.status == "completed":
             self.status = "cancelled" if self._interrupts else "failed"
         self._over.set()
+
+    async def _give_up(self, message: GiveUp) -> None:
+        """End the run early, with all that was measured; the first reason counts."""
+        if self._reason:
+            return
+        self._reason = message.reason
+        _log.error("the run can't go on: %s", message.reason)
+        self._live.note(f"ending early: {message.reason}")
+        self._bus.post("timing_manager", StopRun(drain=True))
 
     async def _dataset_progress(self, message: DatasetProgress) -> None:
         self._entries_complete = self._entries_complete or message.complete
@@ -232,7 +244,8 @@ class RunController:
         if self._alive("records_manager"):
             await self._ask("records_manager", FlushRecords(), FLUSH_TIMEOUT_S)
             self._live.show()  # the figures of the whole phase stay on the screen
-        self._journal.event("bench.run.ended", {"status": self.status})
+        ended = {"status": self.status} | ({"reason": self._reason} if self._reason else {})
+        self._journal.event("bench.run.ended", ended)
         _log.info("the run is over: %s", self.status)
         await asyncio.to_thread(self._journal.sync)
         if self._alive("post_processor_manager"):

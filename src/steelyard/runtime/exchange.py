@@ -17,20 +17,23 @@ class Prepared:
 
     Attributes:
         head, tail: the request before and behind its `X-Request-ID`.
+        refusal: why there is neither: the endpoint could not build the request.
         requested_output_tokens: the OSL asked for, `MISSING` when nothing was.
         client_input_tokens: the ISL as the dataset counted it, `MISSING` when it did not.
         session: begins a new session of the entry, None for an entry of one turn.
     """
 
     __slots__ = (
-        "client_input_tokens", "entry", "head", "requested_output_tokens", "session", "tail", "url",
+        "client_input_tokens", "entry", "head", "refusal", "requested_output_tokens", "session",
+        "tail", "url",
     )  # fmt: skip
 
-    def __init__(self, entry: int, url: int, head: bytes, tail: bytes) -> None:
+    def __init__(self, entry: int, url: int, head: bytes, tail: bytes, refusal: str = "") -> None:
         self.entry = entry
         self.url = url
         self.head = head
         self.tail = tail
+        self.refusal = refusal
         self.requested_output_tokens = MISSING
         self.client_input_tokens = MISSING
         self.session: Callable[[int], LiveSession] | None = None

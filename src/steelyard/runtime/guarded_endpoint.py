@@ -43,10 +43,18 @@ class GuardedEndpoint:
         """Shape a request.
 
         Raises:
-            PluginError: the endpoint raised.
+            PluginError: the endpoint raised, or gave something else.
         """
         with self._border.crossing(self._label, "build a request"):
-            return self._endpoint.build(history, context)
+            request = self._endpoint.build(history, context)
+            whole = _is_whole(request)
+        if not whole:
+            raise PluginError(
+                f"Plugin {self._label} failed to build a request: it gave no WireRequest with "
+                "texts and a body of bytes",
+                got=type(request).__name__,
+            )
+        return request
 
     def read_event(self, data: bytes) -> Piece | None:
         """Read an event.
@@ -103,6 +111,17 @@ class GuardedEndpoint:
                 "kind that is not 0",
             )
         return StreamReading(kinds, lambda: texts, reading.usage, reading.error, reading.malformed)
+
+
+def _is_whole(request: Any) -> bool:
+    """Tell whether bytes can be made of what an endpoint built; its types are only said."""
+    if not isinstance(request, WireRequest):
+        return False
+    texts: list[Any] = [request.path, request.method]
+    for name, value in request.headers:
+        texts += (name, value)
+    body: Any = request.body
+    return isinstance(body, bytes) and all(isinstance(text, str) for text in texts)
 
 
 def guarded(endpoint: Endpoint, name: str, host: PluginHost) -> Endpoint:

@@ -15,6 +15,7 @@ from steelyard.domain.bench.records import MISSING
 from steelyard.domain.bench.response import RequestContext, WireRequest
 from steelyard.domain.bench.sampling import entry_of
 from steelyard.domain.bench.targets import Target
+from steelyard.kernel.errors import PluginError
 from steelyard.runtime.exchange import Prepared
 from steelyard.runtime.sessions import LiveSession
 
@@ -76,7 +77,11 @@ class RequestFactory:
         self._source, self._ready, self._complete = source, ready, complete
 
     def prepare(self, index: int) -> Prepared | None:
-        """Return what index sends, or None while its entry is not there yet."""
+        """Return what index sends, or None while its entry is not there yet.
+
+        A request that a plugin's endpoint can't build has a `refusal`; the next time it is asked
+        again.
+        """
         if self._complete:
             entry = (
                 index % self._ready
@@ -112,7 +117,8 @@ class RequestFactory:
         prepared = self._prepared(entry, turns[:1], model=model, url=url)
         if len(turns) > 1:
             prepared.session = partial(LiveSession, entry=entry, turns=turns, model=model, url=url)
-        self._keep(key, prepared)
+        if not prepared.refusal:
+            self._keep(key, prepared)
         return prepared
 
     def follow(self, session: LiveSession) -> Prepared:
@@ -131,8 +137,11 @@ class RequestFactory:
         context = RequestContext(
             model=self._models[model], streaming=self._plan.endpoint.streaming, turn=number
         )
-        head, tail = self._bytes(self.endpoint.build(history, context), self._targets[url])
-        prepared = Prepared(entry, url, head, tail)
+        try:
+            head, tail = self._bytes(self.endpoint.build(history, context), self._targets[url])
+            prepared = Prepared(entry, url, head, tail)
+        except PluginError as error:
+            prepared = Prepared(entry, url, b"", b"", refusal=str(error))
         turn = history[-1]
         if turn.max_tokens is not None:
             prepared.requested_output_tokens = turn.max_tokens

@@ -16,6 +16,7 @@ from steelyard.domain.bench.messages import (
     BeginPhase,
     ConfigureRun,
     DatasetProgress,
+    GiveUp,
     GrantLeases,
     HandOverRecords,
     RecordBatch,
@@ -32,7 +33,7 @@ from steelyard.runtime.clock import SystemClock, cpu_wait_s, sample_wall_offset
 from steelyard.runtime.dataset_store import DatasetStoreReader
 from steelyard.runtime.engine import Engine
 from steelyard.runtime.exchange import Transport
-from steelyard.runtime.guarded_endpoint import guarded
+from steelyard.runtime.guarded_endpoint import GuardedEndpoint, guarded
 from steelyard.runtime.phase_load import phase_load
 from steelyard.runtime.recorder import Recorder
 from steelyard.runtime.request_factory import RequestFactory
@@ -47,6 +48,7 @@ from steelyard.runtime.service import (
     on_stop,
 )
 from steelyard.runtime.timerfd import ClockStepWatch
+from steelyard.runtime.unbuilt import UnbuiltAside
 
 TICK_S = 0.05
 FACTS_EVERY_TICKS = 10
@@ -120,6 +122,8 @@ class Worker(Service):
         self._transport = host.create(
             "transport", plan.endpoint.transport, plan.endpoint, targets, self._engine, loop
         )
+        if isinstance(endpoint, GuardedEndpoint):
+            self._transport = UnbuiltAside(self._transport, self._engine, loop, self._give_up)
         self._engine.transport = self._transport
         self._plan = plan
         self._sample_clock()
@@ -195,6 +199,9 @@ class Worker(Service):
         self._unacknowledged += 1
         self._all_acknowledged.clear()
         self.spawn(self.bus.send("records_manager", batch), "batch")
+
+    def _give_up(self, reason: str) -> None:
+        self.bus.post(self.context.controller_id, GiveUp(self._number, reason))
 
     def _attend(self) -> None:
         """Tell the timing manager how far we are, now."""

@@ -305,8 +305,15 @@ class ReportBuilt(msgspec.Struct, frozen=True):
     summary: dict[str, Any] = {}
 
 
+class GiveUp(msgspec.Struct, frozen=True):
+    """Worker to the controller: no load comes of going on, and why, in words for a person."""
+
+    worker: int
+    reason: str
+
+
 class StopRun(msgspec.Struct, frozen=True):
-    """Controller to the timing manager: a person asked to stop; drain, or drop at once."""
+    """Controller to the timing manager: send nothing new; drain, or drop at once."""
 
     drain: bool
 

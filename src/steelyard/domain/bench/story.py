@@ -64,6 +64,7 @@ class Story:
     Attributes:
         plan: from the event that started the run.
         status: `completed`, `cancelled`, ... as the run's last event says, else `interrupted`.
+        reason: why it ended early, where that event says it.
         phases: each phase's last known stats, by phase index, with how it ended.
         lost: services that died, as `(service id, service type)`.
         lost_reasons: why, by service id, where it is known.
@@ -84,6 +85,7 @@ class Story:
         self.last_wall_ns = 0
         self.wall_offset_ns = 0
         self.status = INTERRUPTED
+        self.reason = ""
         self.phases: dict[int, dict[str, Any]] = {}
         self.lost: list[tuple[str, str]] = []
         self.lost_reasons: dict[str, str] = {}
@@ -108,6 +110,7 @@ class Story:
             self._start(event)
         elif event.type == RUN_ENDED:
             self.status = str(event.payload.get("status", "completed"))
+            self.reason = str(event.payload.get("reason", ""))
         elif event.type == SERVICE_LOST:
             self._lose(event.payload)
         elif event.type == WORKER_JOINED:

@@ -134,6 +134,7 @@ def run_numbers(
         commonest = f"{errors[0].kind}{status}" + (f" ({example})" if example else "")
     return RunNumbers(
         status=story.status,
+        reason=redacted_text(story.reason),
         requests=totals.requests,
         succeeded=totals.succeeded,
         failed=totals.failed,

@@ -66,7 +66,8 @@ class RunNumbers(msgspec.Struct, frozen=True, kw_only=True):
     """All that the verdict looks at.
 
     Attributes:
-        status: how the run ended, `interrupted` when its journal just ends.
+        status: how the run ended, `interrupted` when its journal just ends; `reason` says why it
+            ended early, where that is known.
         requests: rows of profiling phases; `succeeded`, `failed` and `cancelled` add up to it.
         cancels: the plan has requests given up on purpose.
         latency_p50_ms: median time to first token, or of the request when nothing streams.
@@ -79,6 +80,7 @@ class RunNumbers(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     status: str = "completed"
+    reason: str = ""
     requests: int = 0
     succeeded: int = 0
     failed: int = 0
@@ -147,7 +149,9 @@ def _ending(n: RunNumbers) -> Iterator[Cause]:
         )
     elif n.status != "completed":
         yield _cause(
-            "ended_early", SUSPECT, f"The run could not go on and ended early ({n.status})"
+            "ended_early",
+            SUSPECT,
+            f"The run could not go on and ended early ({n.reason.rstrip('.') or n.status})",
         )
     for sentence in n.damage:
         yield _cause("journal_damaged", SUSPECT, sentence.rstrip("."))
