@@ -12,6 +12,7 @@ import json
 import sys
 import traceback
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 EXIT_RAISED = 1
@@ -35,15 +36,13 @@ async def _awaited(value: Any) -> Any:
 
 def main() -> int:
     """Return the exit code."""
+    sys.excepthook = _print_without_ours
     said = json.loads(Path("call.json").read_text(encoding="utf-8"))
     try:
         value = call(said)
     except BaseException as error:
         _write("error.json", {"type": type(error).__name__, "message": str(error)})
-        if not isinstance(error, Exception):
-            raise
-        _print_without_ours(error)
-        return EXIT_RAISED
+        raise
     try:
         text = json.dumps(value, allow_nan=False)
     except (TypeError, ValueError) as error:
@@ -55,12 +54,13 @@ def main() -> int:
     return 0
 
 
-def _print_without_ours(error: Exception) -> None:
+def _print_without_ours(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
     """Print a traceback that begins where the task's own code does."""
-    trace = error.__traceback__
     while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
         trace = trace.tb_next
-    traceback.print_exception(type(error), error, trace)
+    traceback.print_exception(kind, error, trace)
 
 
 def _write(name: str, value: Any) -> None:
