@@ -56,21 +56,37 @@ def knock(join: Join, address: str, timeout_s: float = ANSWER_TIMEOUT_S) -> Join
     """Ask the run to take the worker of `join` in.
 
     Raises:
-        UsageError: the run refuses it, or the join's keys are damaged.
+        UsageError: the run refuses it, its Steelyard is another one, or the keys are damaged.
         EndpointUnreachableError: no answer: who listens there does not take these keys.
     """
+    if join.version != __version__:
+        raise UsageError(
+            "The run has another version of Steelyard than this worker",
+            got=join.version,
+            expected=__version__,
+            next_step="Install the same one on both machines.",
+        )
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     try:
         socket = open_socket(context, zmq.DEALER, address, BusLimits())
+        refusals = socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_FAILED_AUTH)
         try:
-            return _ask(socket, join, address, timeout_s)
+            return _ask(socket, refusals, join, address, timeout_s)
         finally:
+            socket.disable_monitor()
+            refusals.close(linger=0)
             socket.close(linger=0)
     finally:
         context.term()
 
 
-def _ask(socket: "zmq.Socket[bytes]", join: Join, address: str, timeout_s: float) -> Joined:
+def _ask(
+    socket: "zmq.Socket[bytes]",
+    refusals: "zmq.Socket[bytes]",
+    join: Join,
+    address: str,
+    timeout_s: float,
+) -> Joined:
     name = join.service_id + DOOR_SUFFIX
     socket.setsockopt(zmq.IDENTITY, name.encode())
     try:
@@ -92,12 +108,12 @@ def _ask(socket: "zmq.Socket[bytes]", join: Join, address: str, timeout_s: float
         Parcel(question, name, join.controller_id, request_id=_REQUEST),
     ):
         socket.send(to_frame(parcel))
-    answer = _answer(socket, timeout_s)
+    answer = _answer(socket, refusals, timeout_s)
     if answer is None:
         raise EndpointUnreachableError(
-            f"The run {join.run_id} did not answer at {address} within {timeout_s:g} s",
-            next_step="Is this the join of a run that is over? Another one's keys are refused "
-            "there without a word.",
+            f"The run {join.run_id} did not let this worker in at {address}",
+            next_step="Is this the join of a run that is over? Another run that listens there "
+            "takes its own keys only.",
         )
     if isinstance(answer, CommandFailure):
         raise UsageError(
@@ -106,13 +122,24 @@ def _ask(socket: "zmq.Socket[bytes]", join: Join, address: str, timeout_s: float
     return msgspec.convert(msgspec.to_builtins(answer), Joined)
 
 
-def _answer(socket: "zmq.Socket[bytes]", timeout_s: float) -> msgspec.Struct | None:
-    """Return what answers the question; publications that come meanwhile are passed over."""
+def _answer(
+    socket: "zmq.Socket[bytes]", refusals: "zmq.Socket[bytes]", timeout_s: float
+) -> msgspec.Struct | None:
+    """Return what answers the question, None when nobody does or the keys are refused.
+
+    Publications that come meanwhile are passed over.
+    """
     opener = Opener(MESSAGES, BusCounters())
+    poller = zmq.Poller()
+    for each in (socket, refusals):
+        poller.register(each, zmq.POLLIN)
     until = time.monotonic() + timeout_s
     while (left_s := until - time.monotonic()) > 0:
-        if not socket.poll(max(1, int(left_s * 1000))):
+        ready = dict(poller.poll(max(1, int(left_s * 1000))))
+        if refusals in ready:
             return None
+        if socket not in ready:
+            continue
         envelope = opener.envelope(socket.recv(), "the run")
         parcel = opener.parcel(envelope) if envelope is not None else None
         if parcel is not None and parcel.reply_to == _REQUEST:
