@@ -108,6 +108,13 @@ def test_a_flag_like_no_other_gets_no_suggestion(steelyard, runs):
     assert (code, err) == (2, "error: Unknown flag --bogus. See: steelyard profile --help\n")
 
 
+@pytest.mark.parametrize("words", [["--exporters", "pdf"], ["--concurrency", "x"]])
+def test_one_mistake_says_once_where_to_look(steelyard, runs, words):
+    code, _, err = steelyard("profile", "-m", "m", *words)
+    assert code == 2
+    assert err.count("See: steelyard") == 1
+
+
 def test_mistakes_in_a_file_end_with_2_and_a_line_each(steelyard, tmp_path):
     (tmp_path / "a.yaml").write_text("load:\n  concurency: 4\n  duration: x\ntypo: 1\n")
     code, _, err = steelyard("profile", "-f", "a.yaml")

@@ -154,7 +154,8 @@ def _refusal(problems: list[str], document: Document | None) -> UsageError:
     count = f"{len(ordered)} mistake" + ("s" if len(ordered) > 1 else "")
     see = "`steelyard config schema` lists every key." if document is not None else None
     if document is None and len(ordered) == 1:
-        return ConfigError(ordered[0], next_step="See: steelyard profile --help")
+        said = "See: " in ordered[0]
+        return ConfigError(ordered[0], next_step=None if said else "See: steelyard profile --help")
     return ConfigError(f"{subject} has {count}", ordered, next_step=see)
 
 
