@@ -3,7 +3,7 @@ import platform
 from pathlib import Path
 
 from steelyard import __version__
-from steelyard.runtime.host_facts import boot_id, host_facts, host_id
+from steelyard.runtime.host_facts import FLEET_WORKER, boot_id, host_facts, host_id, host_identity
 
 
 def test_facts_are_plain_data_about_this_host():
@@ -29,3 +29,15 @@ def test_no_environment_and_no_machine_id_gets_out(monkeypatch):
 def test_the_host_id_is_stable_and_fits_a_file_name():
     assert host_id() == host_id()
     assert "/" not in host_id()
+
+
+def test_what_a_fleet_runs_is_known_by_the_fleets_name_too(monkeypatch):
+    """Where that is another one: several nodes may share a machine."""
+    monkeypatch.delenv(FLEET_WORKER, raising=False)
+    plain = host_identity()
+    monkeypatch.setenv(FLEET_WORKER, plain.name)
+    assert host_identity() == plain
+    monkeypatch.setenv(FLEET_WORKER, "n2")
+    placed = host_identity()
+    assert placed.name == f"n2 ({plain.name})"
+    assert (placed.host_id, placed.clock_id) == (plain.host_id, plain.clock_id)

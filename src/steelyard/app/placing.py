@@ -4,6 +4,7 @@ import importlib
 from collections.abc import Callable, Mapping, Sequence
 
 from steelyard.domain.bench.plan import Plan, RemotePlan
+from steelyard.kernel.errors import UsageError
 from steelyard.runtime.join import Join, Placement
 from steelyard.runtime.join_address import local_address_towards, split_address
 
@@ -61,5 +62,12 @@ def listen_of(plan: Plan, environ: Mapping[str, str]) -> str:
     head = head or environ.get(RAY_ADDRESS, "")
     if given or not head:
         return given or RemotePlan().listen
-    host, port = split_address(str(head))
-    return local_address_towards(host, port)
+    try:
+        return local_address_towards(*split_address(str(head)))
+    except UsageError as error:
+        raise UsageError(
+            f"The cluster can't be found: {error.what}",
+            got=head,
+            expected="HOST:PORT of its head, as `steelyard fleet join` prints it",
+            next_step="Check --ray-address; --listen says where workers reach this machine.",
+        ) from error

@@ -6,6 +6,7 @@ environment: over the engine's connections and pipes, into no file, argument or 
 """
 
 import asyncio
+import inspect
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -258,8 +259,12 @@ def _engine_of(plan: Plan) -> Engine:
     if plan.engine is None:
         raise SteelyardError("This run type has no engine", got=plan.run_type)
     host = standard_host(tuple(plan.options.get("plugin_dirs", ())))
-    directory = str(Path(plan.artifact_dir) / "engine")
-    made: Engine = host.create(
-        "engine", plan.engine.name, **{"directory": directory, **plan.engine.options}
-    )
+    usual: dict[str, object] = {
+        "directory": str(Path(plan.artifact_dir) / "engine"),
+        # The next run has a directory of its own: nobody would take these away.
+        "keep": False,
+    }
+    takes = inspect.signature(host.load("engine", plan.engine.name)).parameters
+    given = {name: value for name, value in usual.items() if name in takes}
+    made: Engine = host.create("engine", plan.engine.name, **{**given, **plan.engine.options})
     return made

@@ -14,6 +14,8 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _MACHINE_ID = Path("/etc/machine-id")
 _CPUINFO = Path("/proc/cpuinfo")
 UNKNOWN = "unknown"
+FLEET_WORKER = "STEELYARD_FLEET_WORKER"
+"""In the environment of what a fleet runs: on which of its workers."""
 
 
 def _read(path: Path) -> str:
@@ -58,8 +60,10 @@ def clock_id() -> str:
 
 
 def host_identity() -> HostIdentity:
-    """Return who this machine is for the others of a run."""
-    name = platform.node() or UNKNOWN
+    """Return who this machine is for the others of a run; a fleet's worker is named first."""
+    name, placed = platform.node() or UNKNOWN, os.environ.get(FLEET_WORKER, "")
+    if placed not in ("", name):
+        name = f"{placed} ({name})"
     return HostIdentity(name=name, host_id=host_id(), clock_id=clock_id())
 
 

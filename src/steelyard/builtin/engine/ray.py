@@ -29,6 +29,9 @@ NODES_EVERY_S = 0.5
 HEAD_WITHIN_S = 10.0
 """Ray itself ends a process whose head is silent for a minute: we let go before."""
 
+GROUP_LABEL = "ray.io/node-group"
+"""By which Ray labels nodes whose environment has `RAY_NODE_TYPE_NAME`, as KubeRay sets it."""
+
 _FLEET_DIGITS = 12
 
 _log = logging.getLogger("steelyard.fleet.ray")
@@ -46,11 +49,13 @@ class RayEngine:
         token_path: file with the cluster's token; empty for where Ray looks for it.
         tls_certificate, tls_key, tls_authority: PEM files, all or none.
         every_node: nodes without the label of a worker are workers too, named by Ray's id.
+        group: as `every_node`, for nodes of this group (Ray's label `ray.io/node-group`) only.
         heartbeat_s: how often workers speak.
         grace_s: between SIGTERM and SIGKILL.
         log_mb: how much of an attempt's stdout and of its stderr is kept.
         memory_gb, cpu_s, files: limits of each process of an attempt, 0 for none.
         task_kinds: options of kinds of tasks, by name; the others are made without.
+        keep: leave the files of attempts on the nodes; their logs are here in any case.
     """
 
     def __init__(  # noqa: PLR0913  the options of a plugin are keywords
@@ -63,6 +68,7 @@ class RayEngine:
         tls_key: str = "",
         tls_authority: str = "",
         every_node: bool = False,
+        group: str = "",
         heartbeat_s: float = 2.0,
         grace_s: float = 0.5,
         log_mb: float = 16.0,
@@ -70,6 +76,7 @@ class RayEngine:
         cpu_s: int = 0,
         files: int = 0,
         task_kinds: dict[str, dict[str, Any]] | None = None,
+        keep: bool = True,
     ) -> None:
         self.directory = usable_directory(directory)
         self._address = address
@@ -78,11 +85,12 @@ class RayEngine:
         if tls_certificate or tls_key or tls_authority:
             self._tls = Tls(certificate=tls_certificate, key=tls_key, authority=tls_authority)
         self._every_node = every_node
+        self._group = group
         home = f"{socket.gethostname()}:{self.directory}"
         self._settings = AgentSettings(
             worker_id="", fleet=hashlib.sha256(home.encode()).hexdigest()[:_FLEET_DIGITS],
             heartbeat_s=heartbeat_s, grace_s=grace_s, log_mb=log_mb,
-            memory_gb=memory_gb, cpu_s=cpu_s, files=files, task_kinds=task_kinds or {},
+            memory_gb=memory_gb, cpu_s=cpu_s, files=files, task_kinds=task_kinds or {}, keep=keep,
         )  # fmt: skip
         self._nodes: dict[str, RayWorker] = {}
         self._events: asyncio.Queue[EngineEvent | None] = asyncio.Queue()
@@ -182,10 +190,14 @@ class RayEngine:
         for node_id in alive.keys() - self._nodes.keys():
             self._meet(node_id, alive[node_id]["Labels"])
 
+    def name_of(self, node_id: str, labels: dict[str, str]) -> str:
+        """Return what a node is called as a worker, by its labels; empty for one that is none."""
+        named = labels.get(WORKER_LABEL, "")
+        is_meant = self._every_node or (self._group and self._group == labels.get(GROUP_LABEL))
+        return named or (f"ray-{node_id[:12]}" if is_meant else "")
+
     def _meet(self, node_id: str, labels: dict[str, str]) -> None:
-        worker_id = labels.get(WORKER_LABEL, "")
-        if not worker_id and self._every_node:
-            worker_id = f"ray-{node_id[:12]}"
+        worker_id = self.name_of(node_id, labels)
         if not worker_id:
             return
         if any(node.worker_id == worker_id for node in self._nodes.values()):

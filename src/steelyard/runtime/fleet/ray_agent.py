@@ -7,6 +7,7 @@ the coordinator, the node or the actor dies, the local worker below ends all tha
 import asyncio
 import contextlib
 import os
+import shutil
 import socket
 from collections import deque
 from pathlib import Path
@@ -37,6 +38,7 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         fleet: whose attempts have a directory of their own on the node, as tokens count anew in
             another fleet.
+        keep: leave that directory when the agent ends.
     """
 
     worker_id: str
@@ -48,6 +50,7 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     cpu_s: int = 0
     files: int = 0
     task_kinds: dict[str, dict[str, Any]] = {}
+    keep: bool = True
 
 
 class Ready(msgspec.Struct, frozen=True, tag=True):
@@ -178,6 +181,8 @@ class NodeAgent:
         await asyncio.gather(*self._tasks, *self._ending, return_exceptions=True)
         if self._engine is not None:
             await self._engine.stop()
+            if not self._settings.keep:
+                await asyncio.to_thread(shutil.rmtree, self._root, ignore_errors=True)
         return os.getpid()
 
     # What there is to say

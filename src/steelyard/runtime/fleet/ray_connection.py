@@ -45,6 +45,8 @@ def connect(address: str) -> bool:
     if ray.is_initialized():
         return False
     _knock(address)
+    # It warns that a thread is not the main one: signals are not Ray's to handle here.
+    logging.getLogger("ray._private.worker").setLevel(logging.ERROR)
     try:
         ray.init(
             address=address, namespace=NAMESPACE, log_to_driver=False, configure_logging=False,
