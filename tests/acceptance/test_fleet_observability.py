@@ -93,6 +93,17 @@ def test_a_pipelines_trace_leads_through_the_queue_into_the_program(service, cli
     assert {span.trace_id.hex() for span in wait_for(lambda: of_task(collector, ids[2]))} != {TRACE}
 
 
+def test_a_command_line_in_a_pipeline_says_which_trace_it_is_of(service, client):
+    header = f"00-{TRACE}-{SPAN}-01"
+    for variable, seen in ((header, TRACE), ("made-up", None)):
+        done = service.run(
+            "submit", "--kind", "callable", "math:sqrt", "4", environ={"TRACEPARENT": variable}
+        )
+        assert done.returncode == 0, done.stderr
+        spec = client.wait(done.stdout.strip())["spec"]
+        assert spec["traceparent"] == (header if seen else "")
+
+
 def of_task(collector, task_id):
     spans = [s for s in collector.spans() if attributes_of(s)["steelyard.task.id"] == task_id]
     return spans if any(span.name.startswith("task") for span in spans) else []

@@ -37,13 +37,11 @@ async def test_a_task_is_followed_from_line_to_line(tmp_path, said):
         await fleet.submit([spec("t", retries=1, payload=payload, backoff=backoff)])
         await fleet.ended(["t"])
         await until(lambda: ("task_completed", "t", 2) in said())
-    lines = [line for line in said() if line[1]]
-    assert sorted(lines) == sorted([  # a start and an end may share a commit
+    assert [line for line in said() if line[1]] == [
         ("task_created", "t", 0), ("task_assigned", "t", 1), ("task_started", "t", 1),
         ("attempt_ended: failed", "t", 1), ("task_assigned", "t", 2), ("task_started", "t", 2),
         ("attempt_ended: succeeded", "t", 2), ("task_completed", "t", 2),
-    ])  # fmt: skip
-    assert (lines[0][0], lines[-1][0]) == ("task_created", "task_completed")
+    ]  # fmt: skip
     assert "a-secret" not in str(said())
 
 
@@ -58,7 +56,7 @@ def test_an_attempt_that_started_and_ended_beside_the_next_lease_keeps_its_numbe
     )
     log_events(Change(tasks=(task,), attempts=(over,), happened=happened), 0.0)
     assert said() == [
-        ("attempt_ended: failed", "t", 1), ("task_started", "t", 1), ("task_assigned", "t", 2),
+        ("task_started", "t", 1), ("attempt_ended: failed", "t", 1), ("task_assigned", "t", 2),
     ]  # fmt: skip
 
 

@@ -118,6 +118,22 @@ async def test_a_task_that_never_ran_has_waited_until_its_end(tmp_path, collecto
     assert queue.end_time_unix_nano == root.end_time_unix_nano
 
 
+async def test_a_trace_is_whole_though_another_coordinator_ended_it(tmp_path, collector):
+    """What the first one did is read up in the ledger; only the name of its engine is not known."""
+    engine = InstantEngine(behave=lambda lease, task: None)
+    async with coordinator(tmp_path, engine, otel_url=collector.base) as fleet:
+        await fleet.submit([spec("t")])
+        await until(lambda: engine.submitted)
+    assert collector.spans() == []
+    async with coordinator(tmp_path, otel_url=collector.base) as fleet:
+        await ended(fleet, "t")
+    root, parts = of_task(collector, "t")
+    assert [part.name for part in parts] == ["queue", "attempt", "queue", "attempt"]
+    assert {part.parent_span_id for part in parts} == {root.span_id}
+    endings = [attributes_of(part).get("steelyard.attempt.ending") for part in parts[1::2]]
+    assert endings == ["cancelled", "succeeded"]
+
+
 async def test_a_pipelines_trace_goes_on_into_the_attempt(tmp_path, collector):
     """A real process sees its attempt's span, whose task is a child of the submitter's."""
     settings = FleetSettings(

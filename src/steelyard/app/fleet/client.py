@@ -13,6 +13,7 @@ from typing import Any, Self
 from urllib.parse import quote
 
 from steelyard.app.fleet.connection import Connection, find_connection
+from steelyard.app.fleet.trace_context import parse
 from steelyard.kernel.errors import UsageError
 from steelyard.runtime.fleet.service_http import ServiceHttp, tls_context
 
@@ -20,6 +21,7 @@ ENDED = frozenset({"completed", "failed", "cancelled", "dead-letter"})
 """States in which nothing more happens to a task."""
 
 DEFAULT_DIRECTORY = ".steelyard/fleet"
+TRACE_ENV = "TRACEPARENT"
 _POLL_S, _POLL_MAX_S = 0.05, 1.0
 
 
@@ -93,9 +95,13 @@ class Client:
         """Submit tasks together; return what became of each, `refusal` empty where it was taken.
 
         A task that its kind splits (a pytest suite into shards) comes back as several. `depends_on`
-        names ids, or names of other tasks of the same call.
+        names ids, or names of other tasks of the same call. Tasks go on in the trace that the
+        variable TRACEPARENT names, unless they name another.
         """
         several = [dict(tasks)] if isinstance(tasks, Mapping) else [dict(task) for task in tasks]
+        trace = parse(os.environ.get(TRACE_ENV, ""))
+        if trace is not None:
+            several = [{"traceparent": trace.header, **task} for task in several]
         return tuple(self._http.call("POST", "/v1/tasks", body={"tasks": several})["items"])
 
     def task(self, task_id: str) -> dict[str, Any]:

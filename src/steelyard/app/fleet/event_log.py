@@ -21,10 +21,14 @@ def log_events(change: Change, _took_s: float) -> None:
         return
     tasks = {task.spec.task_id: task for task in change.tasks}
     over = {attempt.task_id: attempt for attempt in change.attempts}
-    for attempt in change.attempts:
-        _log_attempt(attempt)
+    unsaid = dict(over)
     for item in change.happened:
+        ended = unsaid.get(str(item.arguments.get("task_id", "")))
+        if ended is not None and item.name != FleetHook.TASK_STARTED:
+            _log_attempt(unsaid.pop(ended.task_id))  # what follows from its end is said after it
         _log_event(item, tasks, over)
+    for attempt in unsaid.values():
+        _log_attempt(attempt)
 
 
 def _log_attempt(attempt: Attempt) -> None:

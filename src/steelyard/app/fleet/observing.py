@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
+from steelyard import __version__
 from steelyard.app.fleet.event_log import log_events
 from steelyard.app.fleet.hooks import Announcer
 from steelyard.app.fleet.measures import Measures, WatchedLedger
@@ -104,5 +105,8 @@ def _traces(settings: FleetSettings, name: str) -> TaskTraces | None:
         raise UsageError(
             "The collector's URL can't be used", got=settings.otel_url, expected=str(error)
         ) from None
-    resource = {"service.name": "steelyard-fleet", "service.instance.id": name}
+    resource = {
+        "service.name": "steelyard-fleet", "service.instance.id": name,
+        "service.version": __version__,
+    }  # fmt: skip
     return TaskTraces(SpanSender(url, resource))
