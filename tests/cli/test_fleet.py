@@ -347,3 +347,14 @@ def test_help_teaches(capsys):
     assert all(f"{name} " in page for name in ("serve", "submit", "list", "why", "keys", "replay"))
     assert run(["fleet", "submit", "--help"]) == 0
     assert "--kind pytest --shards 4 -- tests/unit" in capsys.readouterr().out
+
+
+def test_what_is_kept_no_longer_can_be_removed_by_hand(service):
+    """Nothing is that old here; who may not is told which permission that takes."""
+    page = service.run("gc", "--dry-run").stdout
+    assert page.startswith("Would remove the outputs of 0 tasks, 0 bytes\n")
+    found = json.loads(service.run("gc", "--json").stdout)
+    assert (found["done"], found["dry_run"], found["tasks"], found["left"]) == (True, False, 0, 0)
+    refused = service.run("gc", environ={"STEELYARD_FLEET_KEY": service.key_of("submitter")})
+    assert refused.returncode == 2
+    assert "fleet:tidy" in refused.stderr

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 from steelyard.app.fleet.client import Client
+from steelyard.cli.fleet_gc import gc
 from steelyard.cli.fleet_join import join
 from steelyard.cli.fleet_keys import app as keys
 from steelyard.cli.fleet_pages import (
@@ -57,6 +58,7 @@ app.command(submit)
 app.command(join)
 app.command(keys)
 app.command(replay)
+app.command(gc)
 TaskWord = Annotated[str, Parameter(name="TASK")]
 State = Literal[
     "pending", "leased", "running", "completed", "failed", "cancelled", "dead-letter"

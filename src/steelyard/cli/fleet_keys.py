@@ -7,7 +7,8 @@ from cyclopts import App, Parameter
 
 from steelyard.cli.fleet_pages import keys_page
 from steelyard.cli.fleet_reach import ANYWHERE, JsonFlag, Reach, print_json, print_list, say
-from steelyard.kernel.errors import UsageError
+from steelyard.domain.fleet.access import Permission
+from steelyard.kernel.errors import UsageError, did_you_mean
 
 _HELP = """Make, list and revoke the keys of a fleet's service; only an admin may.
 
@@ -26,10 +27,6 @@ For example:
 """
 
 app = App(name="keys", help=_HELP, help_format="plaintext")
-Scope = Literal[
-    "tasks:submit", "tasks:read", "tasks:cancel", "logs:read", "workers:read", "workers:drain",
-    "schedulers:read", "schedulers:set", "events:read", "metrics:read", "keys:manage",
-]  # fmt: skip
 Several = Annotated[tuple[str, ...], Parameter(negative="", show_default=False)]
 
 
@@ -41,7 +38,15 @@ def create(
     role: Literal["admin", "submitter", "reader", "worker"] = "submitter",
     user: str | None = None,
     project: Several = (),
-    scope: Annotated[tuple[Scope, ...], Parameter(negative="", show_default=False)] = (),
+    scope: Annotated[
+        tuple[str, ...],
+        Parameter(
+            negative="",
+            show_default=False,
+            help="Only this permission of its role. May be repeated. One of "
+            f"{', '.join(Permission)}.",
+        ),
+    ] = (),
     days: float = 0.0,
     as_json: JsonFlag = False,
     reach: Reach = ANYWHERE,
@@ -53,11 +58,17 @@ def create(
         role: The most that it may do.
         user: Whom its tasks are booked to; NAME without it.
         project: Only for this project. May be repeated.
-        scope: Only this permission of its role. May be repeated.
+        scope: Only this permission of its role.
         days: How long it is valid; 0 for ever.
         as_json: Print JSON.
         reach: Where the service is.
     """
+    for word in scope:
+        if word not in set(Permission):
+            raise UsageError(
+                "There is no such permission", got=word, expected=", ".join(Permission),
+                next_step=did_you_mean(word, Permission) or None,
+            )  # fmt: skip
     if not 0 <= days < math.inf:
         raise UsageError("--days takes a number of days", got=days, expected="0 for ever, or more")
     with reach.client() as client:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from steelyard.app.fleet.client import DEFAULT_DIRECTORY
+from steelyard.cli.fleet_gc import Keep
 from steelyard.cli.fleet_reach import json_values, pairs, say
 from steelyard.kernel.errors import EXIT_OK, UsageError
 from steelyard.runtime.json_log import LogFormat, service_logging
@@ -117,6 +118,7 @@ def serve(  # noqa: PLR0913  each is a flag or a group of them
     place: Place | None = None,
     local: Local | None = None,
     told: Told | None = None,
+    keep: Keep | None = None,
 ) -> int:
     """Serve a fleet until Ctrl-C; this machine works for it too.
 
@@ -140,6 +142,7 @@ def serve(  # noqa: PLR0913  each is a flag or a group of them
         place: Where it listens.
         local: The workers of this machine.
         told: What it tells of itself.
+        keep: How long what is over is kept.
     """
     from steelyard.web.server import check_address
     from steelyard.web.server import serve as serve_fleet
@@ -150,6 +153,7 @@ def serve(  # noqa: PLR0913  each is a flag or a group of them
         directory=directory, ledger=ledger, track=track,
         scheduler=scheduler, plugin_dirs=plugin_dir, stand_by=stand_by,
         new_admin_key=new_admin_key, drain_s=drain_s, otel_url=told.otel_url,
+        keep=(keep or Keep()).retention(),
     )  # fmt: skip
     check_address(settings)
     tell = say if told.log_format == "text" else _log.info
@@ -198,7 +202,8 @@ def _settings(place: Place, engines: dict[str, dict[str, Any]], **given: Any) ->
         ledger=given["ledger"] or f"{Path(directory)}.ledger.sqlite",
         directory=directory, engines=engines,
         plugin_dirs=tuple(given["plugin_dirs"]), stand_by=given["stand_by"],
-        track=given["track"] or None, otel_url=given["otel_url"] or None, **chosen,
+        track=given["track"] or None, otel_url=given["otel_url"] or None, keep=given["keep"],
+        **chosen,
     )  # fmt: skip
     return ServeSettings(
         fleet=fleet, host=place.host, port=place.port, certfile=place.certfile,

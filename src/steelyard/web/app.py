@@ -13,6 +13,7 @@ from steelyard.app.fleet.coordinator import Coordinator
 from steelyard.app.fleet.metrics import FleetMetrics
 from steelyard.app.fleet.parts import SchedulerInfo
 from steelyard.app.fleet.submitting import Submission
+from steelyard.app.fleet.tidying import Tidied
 from steelyard.domain.fleet.access import AccessKey, Permission
 from steelyard.domain.fleet.model import Attempt, Task, Worker
 from steelyard.domain.fleet.simulation.recording import Recording
@@ -26,15 +27,24 @@ from steelyard.web import events, fleet, problems, tasks
 from steelyard.web.answers import json_of
 from steelyard.web.door import Door
 from steelyard.web.guard import Bounds, Guard
-from steelyard.web.models import CancelIn, DrainIn, KeyIn, KeyMade, Logs, SchedulerIn, TasksIn
+from steelyard.web.models import (
+    CancelIn,
+    DrainIn,
+    KeyIn,
+    KeyMade,
+    Logs,
+    SchedulerIn,
+    TasksIn,
+    TidyIn,
+)
 from steelyard.web.parts import Parts
 from steelyard.web.routes import GuardedRoute, allows
 from steelyard.web.tickets import TicketMade, Tickets
 
-_BODIES = (TasksIn, CancelIn, DrainIn, SchedulerIn, KeyIn)
+_BODIES = (TasksIn, CancelIn, DrainIn, SchedulerIn, TidyIn, KeyIn)
 _ANSWERS = (
     AccessKey, Attempt, Decision, FleetMetrics, KeyMade, Logs, problems.Problem, SchedulerInfo,
-    Recording, Submission, Task, TicketMade, Told, Worker,
+    Recording, Submission, Task, TicketMade, Tidied, Told, Worker,
 )  # fmt: skip
 _TEXT = {"description": "Prometheus' text format", "content": {"text/plain": {
     "schema": {"type": "string"}}}}  # fmt: skip

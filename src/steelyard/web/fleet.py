@@ -10,7 +10,7 @@ from steelyard.app.fleet.errors import UnknownWorkerError
 from steelyard.app.fleet.metrics import prometheus
 from steelyard.domain.fleet.access import Permission
 from steelyard.web.answers import json_of
-from steelyard.web.models import DrainIn, KeyIn, KeyMade, SchedulerIn, body_of
+from steelyard.web.models import DrainIn, KeyIn, KeyMade, SchedulerIn, TidyIn, body_of
 from steelyard.web.parts import Given, Key
 from steelyard.web.problems import RequestError
 from steelyard.web.routes import allows, listed, router
@@ -57,6 +57,13 @@ async def use_scheduler(request: Request, given: Given) -> Response:
     body = await body_of(request, SchedulerIn)
     await given.coordinator.use_scheduler(body.name, body.options)
     return json_of({"items": given.coordinator.schedulers()})
+
+
+@routes.post("/gc", **allows(Permission.FLEET_TIDY, body="TidyIn", answer="Tidied"))
+async def tidy(request: Request, given: Given) -> Response:
+    """Remove what the coordinator's settings keep no longer; ask again until `done`."""
+    body = await body_of(request, TidyIn)
+    return json_of(await given.coordinator.tidy(dry_run=body.dry_run))
 
 
 @routes.get("/keys", **allows(Permission.KEYS_MANAGE, answer=listed("AccessKey")))

@@ -92,6 +92,12 @@ class SchedulerIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     options: dict[str, Any] = {}
 
 
+class TidyIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Whether what is kept no longer is only counted."""
+
+    dry_run: bool = False
+
+
 class KeyIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The key that is to be made; see `AccessKey`."""
 

@@ -5,10 +5,13 @@ import pytest
 from ledger_rig import attempt, decision, happened, leading, task
 from sqlalchemy import func, select, text
 
+from steelyard.domain.fleet.events import CancelAsked
 from steelyard.domain.fleet.model import Worker
 from steelyard.domain.fleet.requirements import Capabilities
+from steelyard.runtime.fleet import ledger_forgetting
 from steelyard.runtime.fleet.ledger import ASKED_MAX
-from steelyard.runtime.fleet.ledger_forgetting import forget
+from steelyard.runtime.fleet.ledger_forgetting import forget, forget_events, forgettable, standing
+from steelyard.runtime.fleet.ledger_inbox import Inbox
 from steelyard.runtime.fleet.ledger_queries import LedgerQueries
 from steelyard.runtime.fleet.ledger_tables import ATTEMPTS, DECISIONS, EVENTS, TASKS
 from steelyard.runtime.fleet.ports import Change, Happened, LostLeadershipError
@@ -62,13 +65,54 @@ def test_what_no_journal_has_is_kept(ledger):
     worker_came = Happened(at_ns=1, name="worker_registered", arguments={"worker_id": "w"})
     ledger.commit(Change(tasks=(ended("old", 10),), happened=(happened("old"), worker_came)))
     assert forget(ledger, 20) == 1
+    assert forget_events(ledger, 20) == 0
     assert count(ledger, EVENTS) == 2
     last = LedgerQueries(ledger.database).last_event()
     publish_all(ledger)
-    assert forget(ledger, 20) == 0
+    assert forget_events(ledger, 20) == 0
     assert count(ledger, EVENTS) == 0
     ledger.commit(Change(happened=(happened("next"),)))
     assert LedgerQueries(ledger.database).last_event() > last
+
+
+def test_where_there_is_no_journal_no_event_waits_for_it(ledger):
+    ledger.commit(Change(tasks=(ended("old", 10),), happened=(happened("old"), happened("?"))))
+    forget(ledger, 20)
+    assert forget_events(ledger, 20, published=False) == 0
+    assert count(ledger, EVENTS) == 0
+
+
+def test_events_are_looked_through_window_by_window(ledger, monkeypatch):
+    """Those of tasks that are remembered stay, and young ones end the search."""
+    monkeypatch.setattr(ledger_forgetting, "WINDOW", 10)
+    old = [happened("there" if n % 2 else f"gone{n}") for n in range(25)]
+    young = [Happened(at_ns=30, name="worker_failed", arguments={}) for _ in range(25)]
+    ledger.commit(Change(tasks=(task("there"),), happened=(*old, *young)))
+    publish_all(ledger)
+    after, steps = forget_events(ledger, 20), 1
+    while after:
+        after, steps = forget_events(ledger, 20, after), steps + 1
+    assert steps == 3
+    assert count(ledger, EVENTS) == 12 + 25
+
+
+def test_what_was_told_the_leader_and_answered_goes_too(ledger):
+    inbox = Inbox(ledger, lambda: 10)
+    for name in ("answered", "waits"):
+        inbox.post(name, CancelAsked(name))
+    inbox.answer(inbox.waiting()[0], ())
+    forget_events(ledger, 20)
+    assert inbox.answer_to("answered") is None
+    assert [posted.message_id for posted in inbox.waiting()] == ["waits"]
+
+
+def test_the_ledger_says_who_is_over_and_since_when(ledger):
+    holder = Worker(worker_id="w", capabilities=Capabilities(), slots=2, holds={7: "held"})
+    tasks = (ended("old", 10), ended("held", 10, "cancelled"), task("waiting"))
+    ledger.commit(Change(tasks=tasks, workers=(holder,)))
+    names = ["old", "held", "waiting", "unknown"]
+    assert standing(ledger.database, names) == {"old": 10, "held": 0, "waiting": 0}
+    assert (forgettable(ledger.database, 10), forgettable(ledger.database, 11)) == (0, 2)
 
 
 def test_many_are_forgotten_part_by_part(ledger):

@@ -6,7 +6,7 @@ from sqlalchemy import text
 
 from steelyard.runtime.clock import SystemClock
 from steelyard.runtime.fleet.ledger_queries import LedgerQueries
-from steelyard.runtime.fleet.ledger_relay import AT_ONCE, Relay
+from steelyard.runtime.fleet.ledger_relay import AT_ONCE, Relay, journal_parts
 from steelyard.runtime.fleet.ports import Change, LostLeadershipError
 from steelyard.runtime.journal import JournalReader
 
@@ -78,3 +78,36 @@ def test_only_the_leader_publishes(place, tmp_path):
     assert journal(tmp_path / "journal") == ledger_s(second)
     first.close()
     second.close()
+
+
+def test_a_journal_has_parts_and_each_event_once_over_all(ledger, tmp_path):
+    """A new one is begun where a part is long; the next start goes on in the last."""
+    place = tmp_path / "journal"
+    for number in range(1, 6):
+        relay = Relay(ledger, place, "fleet", SystemClock(), part_bytes=700)
+        ledger.commit(step(number))
+        assert relay.publish() == 3
+        relay.close()
+    parts = journal_parts(place)
+    assert [path.stem for path in parts][:2] == ["fleet", "fleet-000002"]
+    assert len(parts) > 2
+    ledger.database.write(lambda c: c.execute(text("UPDATE fleet_events SET published = 0")))
+    parts[0].unlink()
+    relay = Relay(ledger, place, "fleet", SystemClock(), part_bytes=700)
+    assert relay.publish() == 0
+    relay.close()
+    told = [e.payload["seq"] for e in JournalReader(place).events() if e.type.startswith("fleet.")]
+    assert told == sorted(set(told))
+    assert told[-1] == LedgerQueries(ledger.database).last_event()
+
+
+def test_who_died_as_a_part_began_goes_on_from_the_one_before(ledger, tmp_path):
+    relay = Relay(ledger, tmp_path, "fleet", SystemClock(), part_bytes=1)
+    ledger.commit(step(1))
+    relay.publish()
+    relay.close()
+    assert [path.stem for path in journal_parts(tmp_path)] == ["fleet", "fleet-000002"]
+    ledger.database.write(lambda c: c.execute(text("UPDATE fleet_events SET published = 0")))
+    again = Relay(ledger, tmp_path, "fleet", SystemClock())
+    assert again.publish() == 0
+    again.close()

@@ -212,6 +212,13 @@ class Client:
         """Have another scheduler go on."""
         self._http.call("POST", "/v1/schedulers", body={"name": name, "options": options})
 
+    def gc(self, *, dry_run: bool = False) -> dict[str, Any]:
+        """Remove what the coordinator keeps no longer, as long as that takes; return how much."""
+        while True:
+            found = dict(self._http.call("POST", "/v1/gc", body={"dry_run": dry_run}))
+            if found["done"]:
+                return found
+
     def recording(self, *, project: str = "", limit: int = 500) -> dict[str, Any]:
         """Return the latest tasks and the workers as `steelyard fleet replay` plays them."""
         query = {"project": project, "limit": limit}

@@ -5,7 +5,6 @@ import contextlib
 import secrets
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import msgspec
@@ -23,6 +22,7 @@ from steelyard.app.fleet.reading import FleetReader
 from steelyard.app.fleet.settings import FleetSettings
 from steelyard.app.fleet.sight import EventPage, event_page, workers_seen
 from steelyard.app.fleet.submitting import Submission
+from steelyard.app.fleet.tidying import Tidied
 from steelyard.domain.fleet.events import CancelAsked, DrainAsked, Submitted, WorkerLeft
 from steelyard.domain.fleet.model import Attempt, Task, TaskSpec, Worker
 from steelyard.domain.fleet.ports import Engine
@@ -32,7 +32,7 @@ from steelyard.plugins.hooks import Event, HookTable
 from steelyard.runtime.clock import SystemClock
 from steelyard.runtime.fleet.ledger_leadership import home_of_this_process
 from steelyard.runtime.fleet.ledger_queries import PAGE, PAGE_MAX, TaskFilter, TaskPage, Told
-from steelyard.runtime.fleet.ports import Decision, Happened
+from steelyard.runtime.fleet.ports import Decision, Happened, LostLeadershipError
 from steelyard.runtime.plugin_host import PluginHost
 
 SUBMIT_MAX = 10_000
@@ -70,9 +70,8 @@ class Coordinator:
         self.hooks = HookTable()
         self._clock = SystemClock()
         self._parts = Parts(self.host, self.settings, engines or {})
-        self._announcer = Announcer(
-            self, self.hooks, self.host.border, self.settings.hook_timeout_s
-        )
+        timeout_s = self.settings.hook_timeout_s
+        self._announcer = Announcer(self, self.hooks, self.host.border, timeout_s)
         self._plugins = FleetPlugins(self.host, self, self._announcer)
         self._observers = Observers(self.settings, self.name, self._clock)
         self._office = Office(
@@ -87,12 +86,7 @@ class Coordinator:
         await self.start()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         """Stop."""
         await self.stop()
 
@@ -170,9 +164,8 @@ class Coordinator:
         """
         given = list(specs)
         if len(given) > SUBMIT_MAX:
-            raise UsageError(
-                "Too many tasks at once", got=len(given), expected=f"at most {SUBMIT_MAX}"
-            )
+            most = f"at most {SUBMIT_MAX}"
+            raise UsageError("Too many tasks at once", got=len(given), expected=most)
         now_ns, entropy = self._clock.wall_ns(), secrets.token_bytes(3)
         prepared = await asyncio.to_thread(
             submitting.prepare, given, self._parts, self._reader.earlier, now_ns, entropy
@@ -303,6 +296,17 @@ class Coordinator:
         if await self._office.driver.tell(WorkerLeft(worker_id, reason)):
             raise UnknownWorkerError("There is no such worker", got=worker_id)
 
+    async def tidy(self, *, dry_run: bool = False, within_s: float = 10.0) -> Tidied:
+        """Remove what `settings.keep` keeps no longer; go on with what was begun before.
+
+        Raises:
+            LostLeadershipError, SteelyardError: another leads; or something can't be removed.
+        """
+        reign = self._office.reign
+        if reign is None:
+            raise LostLeadershipError("Only the coordinator that leads tidies up")
+        return await reign.tidier.ask(dry_run=dry_run, within_s=within_s)
+
     # Schedulers
 
     def schedulers(self) -> tuple[SchedulerInfo, ...]:
@@ -334,7 +338,8 @@ class Coordinator:
         """
         if event not in self.hooks.events:
             self.hooks.declare(Event(event, None, "fired by a user"))
-        self.hooks.register(event, call, plugin=plugin or _name_of(call), priority=priority)
+        name = plugin or str(getattr(call, "__qualname__", type(call).__qualname__))
+        self.hooks.register(event, call, plugin=name, priority=priority)
 
     def listen(self, listener: Listener) -> None:
         """Have a listener told of every event: its name, and its arguments."""
@@ -393,7 +398,3 @@ class Coordinator:
         if reign is not None and chooser is not None:
             more |= of_reign(reign.driver, chooser, self._office.scheduler[0])
         return msgspec.structs.replace(found, **more)
-
-
-def _name_of(call: Callable[..., Any]) -> str:
-    return str(getattr(call, "__qualname__", type(call).__qualname__))

@@ -10,6 +10,7 @@ from typing import Any
 from steelyard.app.fleet.observing import Observers
 from steelyard.app.fleet.parts import Parts
 from steelyard.app.fleet.settings import FleetSettings
+from steelyard.app.fleet.tidying import Tidier
 from steelyard.domain.fleet.events import Ticked, WorkerLeft
 from steelyard.domain.fleet.hooks import FleetHook
 from steelyard.domain.fleet.machine import Fleet
@@ -37,15 +38,17 @@ class Reign:
     Attributes:
         driver: the loop; `driver.fleet.book` is who is where.
         engines: by name.
+        tidier: removes what is kept no longer.
     """
 
     def __init__(
         self,
         driver: FleetDriver,
         engines: dict[str, Engine],
+        tidier: Tidier,
         jobs: list[Coroutine[Any, Any, None]],
     ) -> None:
-        self.driver, self.engines = driver, engines
+        self.driver, self.engines, self.tidier = driver, engines, tidier
         self._jobs = [asyncio.create_task(job) for job in (driver.run(), *jobs)]
 
     async def begins(self, owner: str) -> None:
@@ -125,7 +128,10 @@ async def begin(
     ]
     if settings.journal:
         jobs.append(_publish(settings, ledger, clock))
-    reign = Reign(driver, engines, jobs)
+    place = Path(settings.directory)
+    tidier = Tidier(settings.keep, place, ledger, clock, journal=settings.journal)
+    jobs.append(tidier.run())
+    reign = Reign(driver, engines, tidier, jobs)
     await reign.begins(leadership.owner)
     return reign
 

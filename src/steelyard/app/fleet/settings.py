@@ -6,6 +6,7 @@ import msgspec
 
 from steelyard.domain.fleet.model import Limits
 from steelyard.runtime.fleet.ledger_leadership import TTL_S
+from steelyard.runtime.fleet.retention import Retention
 
 DEFAULT_LEDGER = ".steelyard/fleet.ledger.sqlite"
 DEFAULT_DIRECTORY = ".steelyard/fleet"
@@ -34,6 +35,7 @@ class FleetSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         otel_url: an OpenTelemetry collector, HOST:PORT or its full URL for traces; it gets a trace
             of each task that ends. None for no traces.
         stop_s: how long plugins may go on listening after the end.
+        keep: how long what is over is kept.
     """
 
     ledger: str = DEFAULT_LEDGER
@@ -52,3 +54,4 @@ class FleetSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     track: str | None = None
     otel_url: str | None = None
     stop_s: float = STOP_S
+    keep: Retention = Retention()

@@ -27,6 +27,7 @@ class Permission(StrEnum):
     EVENTS_READ = "events:read"
     METRICS_READ = "metrics:read"
     KEYS_MANAGE = "keys:manage"
+    FLEET_TIDY = "fleet:tidy"
 
 
 class Role(StrEnum):

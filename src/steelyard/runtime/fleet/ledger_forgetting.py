@@ -1,10 +1,13 @@
 """Takes out of a ledger what ended long ago: a ledger that only grows fills its disk one day."""
 
-from sqlalchemy import Connection, delete, exists, select
+from collections.abc import Collection
+
+from sqlalchemy import Connection, delete, exists, func, select
 
 from steelyard.domain.fleet.states import TASK_ENDS
 from steelyard.runtime.fleet.ledger import ASKED_MAX, SqlLedger
-from steelyard.runtime.fleet.ledger_rows import WORKER_DECODER
+from steelyard.runtime.fleet.ledger_database import Database
+from steelyard.runtime.fleet.ledger_rows import WORKER_DECODER, column
 from steelyard.runtime.fleet.ledger_tables import (
     ATTEMPTS,
     DECISIONS,
@@ -14,13 +17,16 @@ from steelyard.runtime.fleet.ledger_tables import (
     WORKERS,
 )
 
+WINDOW = 2_000
+"""Events that one call of `forget_events` looks at."""
+
 
 def forget(ledger: SqlLedger, before_ns: int) -> int:
     """Forget some tasks that ended before a Unix time, and all that is about them.
 
     Kept are tasks that a worker still holds, and events that no journal has yet. One call takes at
     most `ASKED_MAX` tasks, so that no transaction is long: call again until 0 comes back. An id or
-    idempotency key that was forgotten is new again to the next coordinator.
+    idempotency key that was forgotten is new again.
 
     Raises:
         LostLeadershipError: this coordinator does not lead.
@@ -35,24 +41,94 @@ def forget(ledger: SqlLedger, before_ns: int) -> int:
             connection.execute(delete(table).where(table.c.task_id.in_(names)))
         told = EVENTS.c.published == 1
         connection.execute(delete(EVENTS).where(told, EVENTS.c.task_id.in_(names)))
-        if len(names) < ASKED_MAX:
-            _forget_rest(connection, before_ns)
         return len(names)
 
     return ledger.database.write(work)
 
 
-def _forget_rest(connection: Connection, before_ns: int) -> None:
-    """Forget what is about no task: of workers, answered, or published after its task went."""
+def forget_events(
+    ledger: SqlLedger, before_ns: int, after: int = 0, *, published: bool = True
+) -> int:
+    """Forget old events about no task that is remembered: of workers, or told after it went.
+
+    With them goes what others had told the leader and was answered. One call looks at `WINDOW`
+    events.
+
+    Args:
+        ledger: this coordinator leads on it.
+        before_ns: Unix time; younger events are kept.
+        after: the number of an event; those behind it are looked at.
+        published: keep those that no journal has yet; False where there is no journal.
+
+    Returns:
+        what to go on after, 0 when there is nothing older.
+
+    Raises:
+        LostLeadershipError: this coordinator does not lead.
+        FileError, LedgerGoneError: the ledger can't be written.
+    """
+    leadership = ledger.led()
+    first = select(EVENTS.c.seq, EVENTS.c.at_ns).where(EVENTS.c.seq > after)
     known = exists().where(TASKS.c.task_id == EVENTS.c.task_id)
-    old = EVENTS.c.at_ns < before_ns
-    connection.execute(delete(EVENTS).where(EVENTS.c.published == 1, old, ~known))
-    connection.execute(delete(INBOX).where(INBOX.c.answer.is_not(None), INBOX.c.at_ns < before_ns))
+    old = [EVENTS.c.at_ns < before_ns, ~known] + [EVENTS.c.published == 1] * published
+    done = [INBOX.c.answer.is_not(None), INBOX.c.at_ns < before_ns]
+    head = select(func.min(INBOX.c.seq)).scalar_subquery() + WINDOW
+
+    def work(connection: Connection) -> int:
+        leadership.check(connection)
+        connection.execute(delete(INBOX).where(INBOX.c.seq < head, *done))
+        seen = connection.execute(first.order_by(EVENTS.c.seq).limit(WINDOW)).all()
+        if not seen:
+            return 0
+        last = seen[-1]
+        within = (EVENTS.c.seq > after, EVENTS.c.seq <= last.seq)
+        connection.execute(delete(EVENTS).where(*within, *old))
+        return int(last.seq) if last.at_ns < before_ns and len(seen) == WINDOW else 0
+
+    return ledger.database.write(work)
+
+
+def forgettable(database: Database, before_ns: int) -> int:
+    """Return how many tasks ended before a Unix time, those that a worker still holds too.
+
+    Raises:
+        FileError, LedgerGoneError: the ledger can't be read.
+    """
+    ended = (TASKS.c.ended_ns > 0) & (TASKS.c.ended_ns < before_ns)
+    asked = select(func.count()).select_from(TASKS).where(ended)
+    return database.read(lambda connection: int(connection.execute(asked).scalar_one()))
+
+
+def standing(database: Database, task_ids: Collection[str]) -> dict[str, int]:
+    """Return when each of these tasks ended; 0 for one that has not, or that a worker holds.
+
+    One that the ledger does not have is left out.
+
+    Raises:
+        FileError, LedgerGoneError: the ledger can't be read.
+    """
+    names = {column(name): name for name in task_ids}
+    asked = select(TASKS.c.task_id, TASKS.c.state, TASKS.c.ended_ns)
+    asked = asked.where(TASKS.c.task_id.in_(list(names)))
+
+    def look(connection: Connection) -> dict[str, int]:
+        held = _held(connection)
+        ends = {str(state) for state in TASK_ENDS}
+        return {
+            names[row.task_id]: row.ended_ns if row.state in ends and row.task_id not in held else 0
+            for row in connection.execute(asked)
+        }
+
+    return database.read(look)
+
+
+def _held(connection: Connection) -> set[str]:
+    workers = connection.execute(select(WORKERS.c.data)).scalars()
+    return {name for data in workers for name in WORKER_DECODER.decode(data).holds.values()}
 
 
 def _ended(connection: Connection, before_ns: int) -> list[str]:
-    workers = connection.execute(select(WORKERS.c.data)).scalars()
-    held = {name for data in workers for name in WORKER_DECODER.decode(data).holds.values()}
+    held = _held(connection)
     asked = select(TASKS.c.task_id).where(
         TASKS.c.ended_ns > 0,
         TASKS.c.ended_ns < before_ns,

@@ -2,9 +2,13 @@
 
 The journal is synced before the ledger marks what is published. One that died in between finds in
 the journal what the mark lacks, so that a journal has each event once.
+
+A fleet's journal has parts, each a stream and a file: one is begun when the last is long enough, so
+that a start reads little and the oldest can go.
 """
 
 import asyncio
+import re
 from pathlib import Path
 
 from sqlalchemy import Connection, select, update
@@ -16,29 +20,44 @@ from steelyard.runtime.fleet.ledger_tables import EVENTS
 from steelyard.runtime.journal import JournalReader, JournalWriter
 
 STREAM = "fleet"
+"""The first part; the next are `fleet-000002` and so on."""
+PART_BYTES = 32_000_000
 EVENT_PREFIX = "fleet."
 AT_ONCE = 1_000
 LOOK_S = 0.2
+_PART = re.compile(rf"{STREAM}(?:-(\d{{6,}}))?")
 
 
 class Relay:
-    """Takes events from a ledger into the journal in `directory`, stream `fleet`.
+    """Takes events from a ledger into the last part of the journal in `directory`.
 
     An event of the journal is named `fleet.` and the event's name; its payload is
     `{seq, at_ns, arguments}`, where `seq` is the ledger's.
 
     Args:
         run_id: of the journal.
+        part_bytes: how long a part is at least before the next is begun.
 
     Raises:
         JournalError: the journal can't be read or written.
     """
 
-    def __init__(self, ledger: SqlLedger, directory: Path, run_id: str, clock: Clock) -> None:
-        self._ledger = ledger
-        self._writer = JournalWriter(directory, STREAM, run_id=run_id, clock=clock, fsync="never")
+    def __init__(
+        self,
+        ledger: SqlLedger,
+        directory: Path,
+        run_id: str,
+        clock: Clock,
+        *,
+        part_bytes: int = PART_BYTES,
+    ) -> None:
+        self._ledger, self._directory, self._part_bytes = ledger, directory, part_bytes
+        self._run_id, self._clock = run_id, clock
+        found = journal_parts(directory)
+        self._number = _number(found[-1]) if found else 1
+        self._writer = self._part()
         try:
-            self._last = _last_published(directory)
+            self._last = _last_published(directory, [path.stem for path in found[-2:]])
         except BaseException:
             self._writer.close()
             raise
@@ -71,6 +90,7 @@ class Relay:
             connection.execute(done.values(published=1))
 
         self._ledger.database.write(mark)
+        self._turn_over()
         return gained
 
     async def run(self) -> None:
@@ -83,11 +103,35 @@ class Relay:
         """Close the journal."""
         self._writer.close()
 
+    def _part(self) -> JournalWriter:
+        name = STREAM if self._number == 1 else f"{STREAM}-{self._number:06d}"
+        run_id, clock = self._run_id, self._clock
+        return JournalWriter(self._directory, name, run_id=run_id, clock=clock, fsync="never")
 
-def _last_published(directory: Path) -> int:
-    """Return the number of the last event that the journal has."""
+    def _turn_over(self) -> None:
+        """Begin the next part when this one is long enough; all that is in it is marked."""
+        if self._writer.path.stat().st_size >= self._part_bytes:
+            self._writer.close()
+            self._number += 1
+            self._writer = self._part()
+
+
+def journal_parts(directory: Path) -> list[Path]:
+    """Return the files of a fleet's journal, the oldest first; the last is written."""
+    found = [path for path in directory.glob("*.journal") if _PART.fullmatch(path.stem)]
+    return sorted(found, key=_number)
+
+
+def _number(path: Path) -> int:
+    named = _PART.fullmatch(path.stem)
+    return int(named[1]) if named and named[1] else 1
+
+
+def _last_published(directory: Path, streams: list[str]) -> int:
+    """Return the number of the last event in these parts; the last one may be empty."""
     last = 0
-    for event in JournalReader(directory).events(STREAM):
-        if event.type.startswith(EVENT_PREFIX):
-            last = max(last, int(event.payload["seq"]))
+    for stream in streams:
+        for event in JournalReader(directory).events(stream):
+            if event.type.startswith(EVENT_PREFIX):
+                last = max(last, int(event.payload["seq"]))
     return last

@@ -1,0 +1,174 @@
+"""Removes what a fleet keeps no longer: in the background, a little at a time, or when asked."""
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import msgspec
+
+from steelyard.kernel.clock import Clock
+from steelyard.kernel.errors import FileError
+from steelyard.runtime.files import next_step_of, reason_of
+from steelyard.runtime.fleet.ledger import SqlLedger
+from steelyard.runtime.fleet.ledger_forgetting import forget, forget_events, forgettable, standing
+from steelyard.runtime.fleet.ledger_relay import journal_parts
+from steelyard.runtime.fleet.output_sweep import Swept, sweep
+from steelyard.runtime.fleet.retention import Retention
+
+REST_S = 0.05
+"""Between two steps in the background: who submits, and who looks, goes first."""
+FIRST_S = 60.0
+"""After which a coordinator looks for the first time."""
+_log = logging.getLogger("steelyard.fleet")
+
+
+class Tidied(msgspec.Struct, kw_only=True):
+    """What was removed, or would be.
+
+    Attributes:
+        done: nothing more is to do; False while it goes on.
+        dry_run: nothing was removed.
+        tasks: forgotten in the ledger, with all that is about them.
+        outputs, output_bytes: tasks whose files went, and what they took of the disk.
+        journal_parts, journal_bytes: files of the journal.
+        left: directories and files that could not be removed.
+    """
+
+    done: bool = False
+    dry_run: bool = False
+    tasks: int = 0
+    outputs: int = 0
+    output_bytes: int = 0
+    journal_parts: int = 0
+    journal_bytes: int = 0
+    left: int = 0
+
+
+class Tidier:
+    """Tidies up while a coordinator leads, one round at a time.
+
+    Args:
+        keep: what stays.
+        directory: of the fleet.
+        ledger: that this coordinator leads on.
+        clock: says what is old.
+        journal: there is one; without it no event waits to be published.
+    """
+
+    def __init__(
+        self, keep: Retention, directory: Path, ledger: SqlLedger, clock: Clock, *, journal: bool
+    ) -> None:
+        self._keep, self._directory, self._ledger = keep, directory, ledger
+        self._clock, self._journal = clock, journal
+        self._round: asyncio.Task[Tidied] | None = None
+        self._account = Tidied()
+
+    async def run(self) -> None:
+        """Tidy up now and then until cancelled; what can't be removed is tried again.
+
+        Raises:
+            LostLeadershipError: another coordinator leads.
+            LedgerGoneError: the ledger can't be reached, and was waited for.
+        """
+        wait_s = min(FIRST_S, self._keep.every_s)
+        try:
+            while True:
+                await asyncio.sleep(wait_s)
+                wait_s = self._keep.every_s
+                try:
+                    found = await self.ask(dry_run=False)
+                except FileError as error:
+                    _log.error("What is over could not be removed: %s", error)
+                    continue
+                if found.tasks or found.outputs or found.journal_parts or found.left:
+                    _log.info("Removed what is over: %s", msgspec.to_builtins(found))
+        finally:
+            await self._stop_round()
+
+    async def ask(self, *, dry_run: bool, within_s: float | None = None) -> Tidied:
+        """Have a round begin, or go on with the one that is under way; return what it came to.
+
+        Args:
+            dry_run: only count.
+            within_s: after which the answer comes, `done` or not; None for when it is done.
+
+        Raises:
+            LostLeadershipError: another coordinator leads.
+            FileError, LedgerGoneError: something could not be read or removed.
+        """
+        if self._round is None or self._round.done() or self._account.dry_run != dry_run:
+            await self._stop_round()
+            self._account = Tidied(dry_run=dry_run)
+            self._round = asyncio.create_task(self._tidy(self._account), name="fleet-gc")
+        begun, account = self._round, self._account
+        await asyncio.wait({begun}, timeout=within_s)
+        if begun.done() and not begun.cancelled():
+            self._round = None if self._round is begun else self._round
+            return begun.result()
+        return msgspec.structs.replace(account)
+
+    async def _stop_round(self) -> None:
+        if self._round is not None:
+            self._round.cancel()
+            await asyncio.gather(self._round, return_exceptions=True)
+            self._round = None
+
+    async def _tidy(self, account: Tidied) -> Tidied:
+        try:
+            await self._tidy_outputs(account)  # before the ledger forgets when their tasks ended
+            await self._tidy_ledger(account)
+            await asyncio.to_thread(self._tidy_journal, account)
+        except OSError as error:
+            text = f"Can't tidy up {self._directory}: {reason_of(error)}"
+            raise FileError(text, next_step=next_step_of(error)) from error
+        account.done = True
+        return account
+
+    async def _tidy_outputs(self, account: Tidied) -> None:
+        keep, now_ns = self._keep, self._clock.wall_ns()
+        steps = sweep(
+            self._directory, partial(standing, self._ledger.database),
+            before_ns=keep.before_ns(now_ns, keep.output_days), bytes_max=keep.output_bytes,
+            now_ns=now_ns, dry_run=account.dry_run,
+        )  # fmt: skip
+        while (swept := await asyncio.to_thread(_next, steps)) is not None:
+            account.outputs, account.output_bytes = swept.tasks, swept.bytes
+            account.left = swept.left
+            await asyncio.sleep(REST_S)
+
+    async def _tidy_ledger(self, account: Tidied) -> None:
+        before_ns = self._keep.before_ns(self._clock.wall_ns(), self._keep.days)
+        if not before_ns:
+            return
+        if account.dry_run:
+            account.tasks = await asyncio.to_thread(forgettable, self._ledger.database, before_ns)
+            return
+        while count := await asyncio.to_thread(forget, self._ledger, before_ns):
+            account.tasks += count
+            await asyncio.sleep(REST_S)
+        look = partial(forget_events, self._ledger, before_ns, published=self._journal)
+        after = await asyncio.to_thread(look, 0)
+        while after:
+            await asyncio.sleep(REST_S)
+            after = await asyncio.to_thread(look, after)
+
+    def _tidy_journal(self, account: Tidied) -> None:
+        """Remove the oldest parts of the journal; the last is still written."""
+        before_ns = self._keep.before_ns(self._clock.wall_ns(), self._keep.days)
+        parts = [(path, path.stat()) for path in journal_parts(self._directory / "journal")]
+        total = sum(stat.st_size for _, stat in parts)
+        bytes_max = self._keep.journal_bytes or total
+        for path, stat in parts[:-1]:
+            if stat.st_mtime_ns >= before_ns and total <= bytes_max:
+                break
+            total -= stat.st_size
+            account.journal_parts += 1
+            account.journal_bytes += stat.st_size
+            if not account.dry_run:
+                path.unlink()
+
+
+def _next(steps: Iterator[Swept]) -> Swept | None:
+    return next(steps, None)

@@ -1,0 +1,149 @@
+"""A fleet removes what it keeps no longer, and nothing of what is not over."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from fleet_host import coordinator, spec, until
+from fleet_rig import InstantEngine
+
+from steelyard.app.fleet import tidying
+from steelyard.app.fleet.errors import UnknownTaskError
+from steelyard.cli.fleet_gc import Keep, gc_page
+from steelyard.domain.fleet.model import Ending, Outcome
+from steelyard.kernel.errors import FileError, UsageError
+from steelyard.runtime.fleet import ledger_relay, output_sweep
+from steelyard.runtime.fleet.attempt_logs import attempt_directory
+from steelyard.runtime.fleet.ledger_relay import journal_parts
+from steelyard.runtime.fleet.ports import LostLeadershipError
+from steelyard.runtime.fleet.retention import Retention
+
+AT_ONCE = 1e-9
+"""Days: what has ended is kept no longer."""
+NOTHING = Retention(days=AT_ONCE, output_days=AT_ONCE, output_gb=0, journal_gb=0, every_s=3600)
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch):
+    monkeypatch.setattr(output_sweep, "RESTED_S", 0.0)
+    monkeypatch.setattr(tidying, "REST_S", 0.0)
+
+
+def some_end(lease, spec):
+    """The tasks named `live` never do."""
+    return None if spec.task_id.startswith("live") else Outcome(ending=Ending.SUCCEEDED)
+
+
+async def with_tasks(fleet, *names):
+    """Have tasks carried out that write something."""
+    await fleet.submit([spec(name) for name in names])
+    for name in names:
+        await until(lambda name=name: attempts(fleet, name))
+        for attempt in await fleet.attempts(name):
+            place = attempt_directory(fleet_files(fleet), name, attempt.attempt, attempt.token)
+            place.mkdir(parents=True)
+            (place / "stdout.log").write_text("it worked\n" * 1_000)
+        if not name.startswith("live"):
+            await fleet.ended([name])
+
+
+async def attempts(fleet, name):
+    return await fleet.attempts(name)
+
+
+def fleet_files(fleet):
+    return Path(fleet.settings.directory)
+
+
+async def test_what_is_over_goes_and_what_is_not_stays(tmp_path):
+    """Rows, outputs and events; and an id that is forgotten is as good as new."""
+    async with coordinator(tmp_path, InstantEngine(behave=some_end), keep=NOTHING) as fleet:
+        await with_tasks(fleet, "a", "b", "live")
+        planned = await fleet.tidy(dry_run=True)
+        assert (planned.done, planned.dry_run, planned.tasks, planned.outputs) == (True, True, 2, 2)
+        assert planned.output_bytes >= 20_000
+        assert (await fleet.task("a")).state == "completed"
+        done = await fleet.tidy()
+        assert (done.tasks, done.outputs, done.output_bytes) == (2, 2, planned.output_bytes)
+        assert [t.spec.task_id for t in (await fleet.tasks()).tasks] == ["live"]
+        assert await fleet.log_paths("live")
+        with pytest.raises(UnknownTaskError):
+            await fleet.why("a")
+        (again,) = await fleet.submit([spec("a", payload={"argv": ["/bin/other"]})])
+        assert (again.accepted, again.known) == (True, False)
+        await fleet.ended(["a"])
+        assert (await fleet.tidy()).tasks == 1
+
+
+async def test_a_coordinator_tidies_up_by_itself(tmp_path):
+    often = Retention(days=AT_ONCE, output_days=AT_ONCE, every_s=0.02)
+    async with coordinator(tmp_path, InstantEngine(behave=some_end), keep=often) as fleet:
+        await with_tasks(fleet, "live")
+        await fleet.submit([spec(f"t{n}") for n in range(50)])
+
+        async def only_the_living():
+            return [t.spec.task_id for t in (await fleet.tasks()).tasks] == ["live"]
+
+        await until(only_the_living)
+        assert fleet.leads
+
+
+async def test_the_parts_of_the_journal_go_but_the_last(tmp_path, monkeypatch):
+    keep = Retention(days=0, output_days=0, output_gb=0, journal_gb=1e-9, every_s=3600)
+    monkeypatch.setattr(ledger_relay.Relay.__init__, "__kwdefaults__", {"part_bytes": 1_000})
+    async with coordinator(tmp_path, keep=keep) as fleet:
+        journal = fleet_files(fleet) / "journal"
+        for number in range(3):
+            await fleet.fire("note", number=number, text="x" * 1_000)
+            await until(lambda number=number: len(journal_parts(journal)) > number + 1)
+        last = journal_parts(journal)[-1]
+        done = await fleet.tidy()
+        assert done.journal_parts == 3
+        assert done.journal_bytes > 3_000
+        assert journal_parts(journal) == [last]
+        assert done.tasks == 0
+
+
+async def test_a_long_round_is_gone_on_with_by_the_next_question(tmp_path):
+    """It answers in time, done or not; two who ask at once do not do it twice."""
+    async with coordinator(tmp_path, keep=NOTHING) as fleet:
+        await with_tasks(fleet, "a", "b")
+        first = await fleet.tidy(within_s=0.0)
+        assert not first.done
+        one, other = await asyncio.gather(fleet.tidy(), fleet.tidy())
+        assert one.done
+        assert (one.tasks, other.tasks) == (2, 2)
+        assert (await fleet.tidy()).tasks == 0
+
+
+async def test_what_can_not_be_removed_is_told_and_ends_nothing(tmp_path):
+    async with coordinator(tmp_path, keep=NOTHING) as fleet:
+        (fleet_files(fleet)).mkdir(exist_ok=True)
+        (fleet_files(fleet) / "attempts").write_text("no directory")
+        with pytest.raises(FileError, match="tidy up"):
+            await fleet.tidy()
+        assert fleet.leads
+
+
+async def test_only_the_leader_tidies_up(tmp_path):
+    with pytest.raises(LostLeadershipError):
+        await coordinator(tmp_path).tidy()
+
+
+def test_the_flags_say_what_the_settings_do():
+    assert Keep().retention() == Retention()
+    with pytest.raises(UsageError, match="--keep-output-gb"):
+        Keep(output_gb=-1).retention()
+    with pytest.raises(UsageError, match="--keep-days"):
+        Keep(days=float("nan")).retention()
+
+
+def test_the_page_says_what_could_not_be_removed():
+    found = {
+        "dry_run": False, "outputs": 1200, "output_bytes": 5, "tasks": 3, "journal_parts": 0,
+        "journal_bytes": 0, "left": 2,
+    }  # fmt: skip
+    page = gc_page(found)
+    assert "Removed the outputs of 1,200 tasks, 5 bytes" in page
+    assert "Could not remove 2 directories" in page
+    assert "Would remove 3 ended tasks" in gc_page(found | {"dry_run": True, "left": 0})
