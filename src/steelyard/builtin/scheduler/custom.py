@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from steelyard.builtin.scheduler.deadline_driven import too_slow
-from steelyard.builtin.scheduler.hardware_match import gpus_kept
 from steelyard.domain.fleet.model import Attempt, Ending, Task, seconds
 from steelyard.domain.fleet.scheduling.history import type_of
 from steelyard.domain.fleet.scheduling.passes import Score
@@ -12,7 +10,7 @@ from steelyard.domain.fleet.scheduling.places import Place
 from steelyard.domain.fleet.scheduling.queue import Order
 from steelyard.domain.fleet.scheduling.queue_scheduler import QueueScheduler
 from steelyard.domain.fleet.scheduling.special import Specialties
-from steelyard.domain.fleet.scheduling.waits import Wait
+from steelyard.domain.fleet.scheduling.waits import Wait, gpus_kept, too_slow
 from steelyard.kernel.units import NS_PER_S
 
 FEATURES: dict[str, frozenset[str]] = {

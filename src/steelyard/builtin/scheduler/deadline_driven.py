@@ -8,17 +8,10 @@ from steelyard.domain.fleet.scheduling.passes import Score
 from steelyard.domain.fleet.scheduling.places import Place
 from steelyard.domain.fleet.scheduling.queue import Order
 from steelyard.domain.fleet.scheduling.queue_scheduler import QueueScheduler
-from steelyard.domain.fleet.scheduling.waits import Wait
+from steelyard.domain.fleet.scheduling.waits import Wait, too_slow
 from steelyard.kernel.units import NS_PER_S
 
 ON_TIME, NO_DEADLINE, LATE = 0.0, 1.0, 2.0
-
-
-def too_slow(taken_s: float, deadline_ns: int, now_ns: int) -> Wait:
-    """Return why a task leaves a worker alone that would miss its deadline: a quicker one won't."""
-    left_s = max(deadline_ns - now_ns, 0) / NS_PER_S
-    reason = f"should take {taken_s:.0f} s, and its deadline is in {left_s:.0f} s"
-    return Wait(f"{reason}, which a quicker worker can make")
 
 
 class DeadlineScheduler(QueueScheduler):

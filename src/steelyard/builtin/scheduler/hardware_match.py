@@ -1,15 +1,14 @@
 """Scheduler `hardware_match`: what asks for much first, on the worker with the least to spare."""
 
-from collections.abc import Sequence
 from typing import ClassVar
 
-from steelyard.domain.fleet.model import Task, Worker, seconds
+from steelyard.domain.fleet.model import Task, seconds
 from steelyard.domain.fleet.requirements import Capabilities, Requirements
 from steelyard.domain.fleet.scheduling.passes import Score, asks_for_much
 from steelyard.domain.fleet.scheduling.places import Place
 from steelyard.domain.fleet.scheduling.queue import Order
 from steelyard.domain.fleet.scheduling.queue_scheduler import QueueScheduler
-from steelyard.domain.fleet.scheduling.waits import Wait, named
+from steelyard.domain.fleet.scheduling.waits import Wait, gpus_kept
 
 
 def spare(needs: Requirements, has: Capabilities) -> Score:
@@ -25,12 +24,6 @@ def spare(needs: Requirements, has: Capabilities) -> Score:
         has.memory_gb - needs.memory_gb,
         has.cpu_cores - needs.cpu_cores,
     )
-
-
-def gpus_kept(plain: Sequence[Worker], until_ns: int) -> Wait:
-    """Return why a task that asks for no GPU leaves one alone: `plain` workers would do for it."""
-    reason = f"its GPUs are kept for tasks that ask for one; {named(plain)} would do for this one"
-    return Wait(reason, until_ns)
 
 
 class HardwareScheduler(QueueScheduler):

@@ -39,3 +39,16 @@ def listed(names: Iterable[str]) -> str:
 def named(workers: Iterable[Worker]) -> str:
     """Return the first workers by name, and how many more there are."""
     return listed(worker.worker_id for worker in workers)
+
+
+def gpus_kept(plain: Sequence[Worker], until_ns: int) -> Wait:
+    """Return why a task that asks for no GPU leaves one alone: `plain` workers would do for it."""
+    reason = f"its GPUs are kept for tasks that ask for one; {named(plain)} would do for this one"
+    return Wait(reason, until_ns)
+
+
+def too_slow(taken_s: float, deadline_ns: int, now_ns: int) -> Wait:
+    """Return why a task leaves a worker alone that would miss its deadline: a quicker one won't."""
+    left_s = max(deadline_ns - now_ns, 0) / NS_PER_S
+    reason = f"should take {taken_s:.0f} s, and its deadline is in {left_s:.0f} s"
+    return Wait(f"{reason}, which a quicker worker can make")
