@@ -3,12 +3,10 @@
 import io
 import json
 import re
-from typing import get_args
 
 import pytest
 from fleet_service import FleetService, wait_for
 
-from steelyard.cli.fleet_keys import Scope
 from steelyard.cli.fleet_pages import clean, task_page, tasks_page, why_page
 from steelyard.cli.fleet_reach import json_values
 from steelyard.cli.fleet_serve import Local, engines_of
@@ -270,8 +268,12 @@ def test_a_file_of_tasks_may_be_the_standard_input(monkeypatch, tmp_path):
         run(["fleet", "submit", "--dir", str(tmp_path), "--file", "-"])
 
 
-def test_a_key_may_be_narrowed_to_each_permission_there_is():
-    assert set(get_args(Scope)) == {str(each) for each in Permission}
+def test_a_key_may_be_narrowed_to_each_permission_there_is(capsys):
+    assert run(["fleet", "keys", "create", "--help"]) == 0
+    page = " ".join(re.findall(r"[\w:]+", capsys.readouterr().out))
+    assert all(each in page for each in Permission)
+    with pytest.raises(UsageError, match=r"no such permission.*Did you mean 'tasks:read'\?"):
+        run(["fleet", "keys", "create", "ann", "--scope", "task:read"])
 
 
 def test_debug_behind_the_dashes_belongs_to_the_command(service, monkeypatch, capsys):
