@@ -1,0 +1,125 @@
+"""What is told of the machines of a run."""
+
+import numpy as np
+import pytest
+
+from steelyard.domain.bench.clock_offset import ClockFacts
+from steelyard.domain.bench.hosts import WorkerShares, host_notes, host_rows, with_clock_bound
+from steelyard.domain.bench.records import empty_batch
+from steelyard.domain.bench.sketch import Sketch
+from steelyard.domain.bench.story import Story, WorkerLoad
+from steelyard.domain.bench.summary import MetricSummary
+
+MS = 10**6
+
+
+def rows(worker: int, lateness_ms: float, count: int = 5, phase: int = 0) -> np.ndarray:
+    made = empty_batch(count)
+    made["worker_id"], made["phase"] = worker, phase
+    made["intended_ns"] = 1000 * MS + np.arange(count) * 10 * MS
+    made["start_ns"] = made["intended_ns"] + round(lateness_ms * MS) * (np.arange(count) == 0)
+    made["end_ns"] = made["start_ns"] + (1 + np.arange(count)) * MS
+    return made
+
+
+def joined(number: int, host: str) -> dict[str, object]:
+    return {"worker": number, "service_id": f"worker_{number}", "name": host, "host_id": host}
+
+
+def clock(bound_us: float, *, same: bool = False, jumps: int = 0) -> WorkerLoad:
+    told = ClockFacts(offset_ns=0 if same else -9, bound_ns=round(1000 * bound_us),
+                      exchanges=30, same_clock=same, jumps=jumps)  # fmt: skip
+    return WorkerLoad(clock=told, clock_bound_ns=told.bound_ns)
+
+
+@pytest.fixture
+def story() -> Story:
+    told = Story()
+    told.joined = {n: joined(n, host) for n, host in enumerate(("a", "b", "b"))}
+    told.workers = {0: clock(0, same=True), 1: clock(120.0), 2: clock(80.0)}
+    told.lost = [("worker_2", "worker")]
+    return told
+
+
+@pytest.fixture
+def shares() -> WorkerShares:
+    made = WorkerShares()
+    for batch in (rows(1, 2.5), rows(0, 0.5), rows(1, 9.0, phase=1), rows(2, 0.25)):
+        made.fold(batch)
+    return made
+
+
+def test_each_machine_says_the_worst_of_its_workers(story: Story, shares: WorkerShares) -> None:
+    """Requests add up; bound and skew are those of the worker that is worst known and latest."""
+    first, second = host_rows(story, shares)
+    assert (first.host, first.requests, first.clock_offset_bound_us) == ("a", 5, 0)
+    assert (second.host, second.requests, second.clock_offset_bound_us) == ("b", 15, 120)
+    assert (first.start_skew_ms, second.start_skew_ms) == (0.5, 9.0)
+    assert [worker.clock for worker in second.workers] == ["measured", "measured"]
+    assert first.workers[0].clock == "same"
+    assert [worker.lost for worker in second.workers] == [False, True]
+
+
+def test_a_worker_that_sent_nothing_has_a_line_too(story: Story) -> None:
+    """Nothing is skipped in silence: without records there is no skew to tell."""
+    first, second = host_rows(story, WorkerShares())
+    assert (first.requests, first.start_skew_ms) == (0, None)
+    assert len(second.workers) == 2
+
+
+def test_sketches_of_workers_merge_into_the_sketch_of_all_bucket_for_bucket() -> None:
+    """In any order and split; a request that went missing would be told."""
+    random = np.random.default_rng(7)
+    made, whole = WorkerShares(), Sketch()
+    for number in range(40):
+        batch = rows(number % 4, 0.0, count=50)
+        batch["end_ns"] = batch["start_ns"] + random.integers(1, 10**10, 50)
+        whole.add((batch["end_ns"] - batch["start_ns"]) / MS)
+        made.fold(batch)
+    assert made.merge_exactly()
+    assert made.samples == whole.count == 2000
+    made._all_ms.add(np.array([1.0]))
+    assert not made.merge_exactly()
+
+
+def test_what_compares_two_machines_clocks_has_their_bound_in_its_error(
+    story: Story, shares: WorkerShares
+) -> None:
+    """Latencies are differences on one clock: they stay as they are."""
+    tags = {"request_latency": 0.5, "request_latency_intended": 0.5, "send_lag": None,
+            "burst_skew": None, "request_throughput": None}  # fmt: skip
+    metrics = {
+        tag: MetricSummary(
+            tag=tag, header=tag, unit="requests/s" if "put" in tag else "ms", error_bar=bar,
+            error_bar_source="stamps" if bar else "",
+        )
+        for tag, bar in tags.items()
+    }  # fmt: skip
+    hosts = host_rows(story, shares)
+    told = {
+        t: (m.error_bar, m.error_bar_source) for t, m in with_clock_bound(metrics, hosts).items()
+    }
+    assert told == {
+        "request_latency": (0.5, "stamps"),
+        "request_latency_intended": (pytest.approx(0.62), "stamps+clock"),
+        "send_lag": (pytest.approx(0.12), "clock"),
+        "burst_skew": (pytest.approx(0.12), "clock"),
+        "request_throughput": (None, ""),
+    }
+    assert with_clock_bound(metrics, ()) == metrics
+
+
+def test_the_report_says_what_needs_no_offset_and_who_shares_a_clock(
+    story: Story, shares: WorkerShares
+) -> None:
+    """A jump of a clock is told; a run on one machine says nothing of all this."""
+    notes = " ".join(host_notes(host_rows(story, shares), shares))
+    assert "3 workers joined from 2 machines" in notes
+    assert "120 us" in notes
+    assert "1 of 3 workers read the controller's own clock" in notes
+    assert "bucket for bucket the sketch of all 20" in notes
+    assert "parted" not in notes
+    story.workers[1] = clock(120.0, jumps=2)
+    assert "2 times" in " ".join(host_notes(host_rows(story, shares), shares))
+    assert host_notes((), shares) == ()
+    assert host_rows(Story(), shares) == ()
