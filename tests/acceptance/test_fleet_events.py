@@ -144,6 +144,18 @@ def test_workers_are_seen_by_all_and_leases_by_their_project(service, client):
     assert list(worker["holds"].values()) == [""]
 
 
+def test_what_a_scheduler_measures_of_others_is_for_keys_without_bounds(service, client):
+    (task,) = client.submit(command("true", project="confidential"))
+    client.wait(task["task_id"])
+    narrow = service.key_of("reader", "cid", projects=["a"])
+    for path in ("/metrics", "/v1/metrics"):
+        assert b"confidential" in service.request("GET", path, key=service.key)[2]
+        status, _, body = service.request("GET", path, key=narrow)
+        assert status == 200
+        assert b"events" in body
+        assert b"confidential" not in body
+
+
 def test_an_origin_that_is_none_is_told_before_anything_begins(tmp_path):
     words = [*STEELYARD, "fleet", "serve", "--dir", str(tmp_path / "fleet"), "--allow-origin", "*"]
     done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)

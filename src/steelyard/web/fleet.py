@@ -3,11 +3,12 @@
 import asyncio
 from typing import Any
 
+import msgspec
 from fastapi import Request, Response
 
 from steelyard import __version__
 from steelyard.app.fleet.errors import UnknownWorkerError
-from steelyard.app.fleet.metrics import prometheus
+from steelyard.app.fleet.metrics import FleetMetrics, prometheus
 from steelyard.domain.fleet.access import Permission
 from steelyard.web.answers import json_of
 from steelyard.web.models import DrainIn, KeyIn, KeyMade, SchedulerIn, TidyIn, body_of
@@ -99,9 +100,9 @@ async def health() -> dict[str, Any]:
 
 
 @routes.get("/metrics", **allows(Permission.METRICS_READ, answer="FleetMetrics"))
-async def metrics(given: Given) -> Response:
+async def metrics(given: Given, key: Key) -> Response:
     """Return what the coordinator measures of itself."""
-    return json_of(given.coordinator.metrics())
+    return json_of(_measured(given, key))
 
 
 @routes.get("/version", **allows(Permission.METRICS_READ, answer=_ANY))
@@ -111,6 +112,12 @@ async def version(given: Given) -> dict[str, Any]:
             "leads": given.coordinator.leads}  # fmt: skip
 
 
-async def prometheus_metrics(given: Given) -> Response:
+async def prometheus_metrics(given: Given, key: Key) -> Response:
     """Return the metrics in Prometheus' text format."""
-    return Response(prometheus(given.coordinator.metrics()), media_type=PROMETHEUS)
+    return Response(prometheus(_measured(given, key)), media_type=PROMETHEUS)
+
+
+def _measured(given: Given, key: Key) -> FleetMetrics:
+    """Return the metrics; a scheduler's own name users and projects, so not to keys for some."""
+    found = given.coordinator.metrics()
+    return msgspec.structs.replace(found, scheduler_metrics={}) if key.projects else found
