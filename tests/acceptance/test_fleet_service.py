@@ -266,7 +266,7 @@ def test_ctrl_c_waits_for_attempts_and_a_second_one_does_not(tmp_path):
         begun = time.monotonic()
         assert service.stop() == 0
         assert time.monotonic() - begun < 12
-        assert "1 attempts may end within 30 s" in service.log()
+        assert "1 attempt may end within 30 s" in service.log()
         service = FleetService(tmp_path, "--drain-s", "30")
     with service.client() as client:
         assert client.task(quick["task_id"])["state"] == "completed"

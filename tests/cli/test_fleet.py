@@ -186,6 +186,12 @@ def test_no_service_at_a_url_is_exit_code_4(service):
     assert "Traceback" not in done.stderr
 
 
+def test_a_wrong_number_is_told_by_its_flag(service):
+    done = service.run("list", "--limit", "0")
+    assert done.returncode == 2
+    assert "\n  limit: " in done.stderr
+
+
 def test_a_task_that_is_not_there_is_exit_code_2(service):
     done = service.run("show", "t-none")
     assert (done.returncode, "no such task" in done.stderr) == (2, True)

@@ -136,7 +136,8 @@ async def _invalid(_: Request, error: Exception) -> Response:
     if not isinstance(error, RequestValidationError):
         raise error
     problems = tuple(
-        f"{'.'.join(str(part) for part in each['loc'])}: {each['msg']}" for each in error.errors()
+        f"{'.'.join(str(part) for part in each['loc'][1:])}: {each['msg']}"
+        for each in error.errors()  # the first part is where it stood: the query, the path
     )
     problem = Problem(
         title=_title(422), status=422, detail="The request has mistakes", problems=problems

@@ -187,7 +187,7 @@ async def _drain(
     running = await _running(coordinator)
     if not running:
         return
-    said(f"{running} attempts may end within {drain_s:g} s; Ctrl-C again ends them now.")
+    said(f"{_attempts(running)} may end within {drain_s:g} s; Ctrl-C again ends what is left.")
     drained: list[str] = []
     try:
         for worker in await coordinator.workers():
@@ -202,7 +202,13 @@ async def _drain(
     except SteelyardError as error:
         _log.warning("could not wait for attempts: %s", error)
     if running:
-        said(f"{running} attempts are ended; their tasks run again when the fleet does.")
+        said(
+            f"{_attempts(running)} ended early; what was cut short runs again when the fleet does."
+        )
+
+
+def _attempts(count: int) -> str:
+    return "1 attempt" if count == 1 else f"{count} attempts"
 
 
 async def _running(coordinator: Coordinator) -> int:

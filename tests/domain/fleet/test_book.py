@@ -101,7 +101,7 @@ def test_what_is_recalled_is_known_again_and_forgotten_again(rig):
         spec("doomed", depends_on=("bad",)),
     ) == ["there is a task of that id", "it is task a, by its idempotency key"]  # fmt: skip
     rig.begin("next")
-    assert rig.saved["doomed"].reason == "dependency bad is failed"
+    assert rig.saved["doomed"].reason == "dependency bad did not complete: failed"
     assert set(rig.fleet.forget()) == {"a", "bad", "doomed"}
     assert rig.fleet.book.ended == {"completed": 1, "failed": 1, "cancelled": 1}
     assert not rig.fleet.book.keys

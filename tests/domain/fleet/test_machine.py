@@ -191,7 +191,7 @@ def test_dependents_wait_and_are_cancelled_with_what_they_wait_for(rig):
     rig.lease("a")
     rig.tell(ev.AttemptEnded("a", 1, FAILED))
     assert [rig.task(name).state for name in "abc"] == ["failed", "cancelled", "cancelled"]
-    assert rig.task("c").reason == "dependency b is cancelled"
+    assert rig.task("c").reason == "dependency b did not complete: cancelled"
 
 
 def test_ten_thousand_dependents_in_a_row_are_no_trouble(rig):

@@ -110,7 +110,7 @@ def test_a_refusal_reads_as_an_error_of_ours(scripted):
     with pytest.raises(ServiceUnreachableError, match="leads") as caught:
         http.call("GET", "/")
     assert caught.value.exit_code == 4
-    with pytest.raises(ServiceRefusedError, match="answered 418"):
+    with pytest.raises(ServiceRefusedError, match="answered 418, and not as a fleet does"):
         http.call("GET", "/")
     http.close()
 
@@ -129,6 +129,25 @@ def test_an_answer_that_is_no_http_is_no_service(scripted):
     with pytest.raises(ServiceUnreachableError, match="No fleet answers"):
         http.call("GET", "/")
     http.close()
+
+
+def test_https_where_http_is_spoken_is_told_apart():
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def refuse():
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(65_536)
+            connection.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+
+    thread = threading.Thread(target=refuse)
+    thread.start()
+    http = ServiceHttp(f"https://127.0.0.1:{listener.getsockname()[1]}", "", timeout_s=10)
+    with pytest.raises(ServiceUnreachableError, match="it speaks http:// and not https://"):
+        http.call("GET", "/")
+    http.close()
+    thread.join()
+    listener.close()
 
 
 def test_certificates_that_can_not_be_read_are_named(tmp_path):

@@ -232,7 +232,7 @@ class Office:
             elif loop.time() > until_s:
                 raise LostLeadershipError(
                     f"Another coordinator leads the fleet of {self.ledger.database.shown}",
-                    next_step="Stop it, or have this one stand by.",
+                    next_step="Stop it, or have this one wait for its end: --stand-by",
                 )
             await asyncio.sleep(candidate.look_s)
         self.ledger.leadership = leadership

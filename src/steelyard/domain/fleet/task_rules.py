@@ -67,7 +67,11 @@ def submit(book: Book, event: Submitted, now_ns: int) -> None:
             if book.tasks[d].state in TASK_ENDS - {TaskState.COMPLETED}
         ]  # fmt: skip
         if broken:
-            _cancel(book, task, f"dependency {broken[0]} is {book.tasks[broken[0]].state}", now_ns)
+            _cancel(book, task, _broken(book.tasks[broken[0]]), now_ns)
+
+
+def _broken(task: Task) -> str:
+    return f"dependency {task.spec.task_id} did not complete: {task.state}"
 
 
 def _why_not(book: Book, spec: TaskSpec) -> str:
@@ -268,7 +272,7 @@ def ended(book: Book, task: Task, now_ns: int) -> None:
                 book.save(waiting)
                 book.refresh(waiting, now_ns)
             else:
-                reason = f"dependency {done.spec.task_id} is {done.state}"
+                reason = _broken(done)
                 _mark_cancelled(book, waiting, reason, now_ns)
                 news.append(waiting)
 

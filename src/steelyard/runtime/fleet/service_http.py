@@ -143,6 +143,8 @@ class ServiceHttp:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         if isinstance(error, ssl.SSLCertVerificationError):
             reason = f"its certificate is not trusted: {error.verify_message}"
+        if getattr(error, "reason", "") == "WRONG_VERSION_NUMBER":
+            reason = "it speaks http:// and not https://"
         if isinstance(error, TimeoutError | socket.timeout):
             reason = "no answer in time"
         return ServiceUnreachableError(
@@ -173,7 +175,7 @@ def _refusal(status: int, kind: str, answer: bytes) -> SteelyardError:
     problem: dict[str, Any] = {}
     if kind == "application/problem+json":
         problem = json.loads(answer)
-    what = str(problem.get("detail") or f"The service answered {status}")
+    what = str(problem.get("detail") or f"What is there answered {status}, and not as a fleet does")
     rest = {
         "got": problem.get("got") or None,
         "expected": problem.get("expected") or None,
