@@ -142,11 +142,19 @@ class _Watch:
         signal_group(self._pid, signal.SIGKILL)  # its id is not given anew until it is waited for
         status = os.waitpid(self._pid, 0)[1]
         end_orphans()
-        for fd in list(self._outputs):
-            while self._read(fd):
-                continue
+        self._read_the_rest()
         os.close(self._pidfd)
         return status
+
+    def _read_the_rest(self) -> None:
+        """Take what is left; who else holds an output open can't be ended, nor waited for."""
+        for fd in list(self._outputs):
+            os.set_blocking(fd, False)
+            try:
+                while self._read(fd):
+                    continue
+            except BlockingIOError:
+                self._let_go(fd)
 
     def _step(self) -> bool:
         """Wait for something to happen; return True when the program has ended."""
@@ -177,10 +185,13 @@ class _Watch:
         if data:
             self._outputs[fd].write(data)
             return True
+        self._let_go(fd)
+        return False
+
+    def _let_go(self, fd: int) -> None:
         self._poll.unregister(fd)
         del self._outputs[fd]
         os.close(fd)
-        return False
 
 
 def carry_out(attempt: Attempt, control: Control, say: Callable[[FromWorker], None]) -> Outcome:
@@ -214,6 +225,8 @@ def carry_out(attempt: Attempt, control: Control, say: Callable[[FromWorker], No
     try:
         pid, outputs = _spawn(attempt, work, place, sinks)
     except OSError as error:
+        for sink in sinks:
+            sink.close()
         reason = (error.strerror or str(error)).lower()
         what = f"{work.argv[0]} can't be run"
         if not (place / work.cwd).is_dir():
@@ -306,6 +319,8 @@ def _spawn(
     said = os.read(failed_read, 16)
     os.close(failed_read)
     if said:
+        for read, _ in outputs:
+            os.close(read)
         os.waitpid(pid, 0)
         number = int(said)
         raise OSError(number, os.strerror(number))
