@@ -1,4 +1,5 @@
 import json
+import os
 import stat
 
 import pytest
@@ -55,3 +56,27 @@ def test_a_link_is_not_followed(tmp_path):
     with pytest.raises(FileError):
         AuditLog(tmp_path / "audit.jsonl")
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_file_that_can_not_be_made_costs_what_comes_meanwhile_and_no_older_one(
+    tmp_path, monkeypatch
+):
+    """And nothing is written to the number of a file that is closed: it may be a client's now."""
+    path = tmp_path / "audit.jsonl"
+    log = AuditLog(path, bytes_max=100, kept=3)
+    for number in range(6):  # 2 lines a file
+        log.note(number=number, text="x" * 20)
+
+    def refuse(*_):
+        raise OSError(24, "Too many open files")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "open", refuse)
+        for number in range(6, 9):
+            log.note(number=number, text="x" * 20)
+    assert log.lost == 3
+    log.note(number=9, text="x" * 20)
+    log.close()
+    kept = [path.with_name(f"audit.jsonl{end}") for end in (".3", ".2", ".1", "")]
+    found = [line["number"] for file in kept if file.exists() for line in lines(file)]
+    assert found == [*range(6), 9]

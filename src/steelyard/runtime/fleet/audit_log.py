@@ -32,7 +32,7 @@ class AuditLog:
         self._lock = threading.Lock()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._fd = self._open()
+            self._fd = _open(path)
         except OSError as error:
             raise FileError(
                 f"Can't write the audit log {path}: {reason_of(error)}",
@@ -55,18 +55,24 @@ class AuditLog:
         with self._lock:
             os.close(self._fd)
 
-    def _open(self) -> int:
-        flags = os.O_CREAT | os.O_APPEND | os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW
-        return os.open(self.path, flags, 0o600)
-
     def _turn_over(self) -> None:
+        """Begin a new file; where none can be made, all stay as they are."""
+        place = self.path.with_name(f"{self.path.name}.new")
+        fresh = _open(place)
         for number in range(self._kept - 1, 0, -1):
             older = self._numbered(number)
             if older.exists():
                 older.replace(self._numbered(number + 1))
         self.path.replace(self._numbered(1))
-        os.close(self._fd)
-        self._fd = self._open()
+        place.replace(self.path)
+        # The old number may be given to a client's connection at once: nothing writes to it again.
+        full, self._fd = self._fd, fresh
+        os.close(full)
 
     def _numbered(self, number: int) -> Path:
         return self.path.with_name(f"{self.path.name}.{number}")
+
+
+def _open(path: Path) -> int:
+    flags = os.O_CREAT | os.O_APPEND | os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW
+    return os.open(path, flags, 0o600)
