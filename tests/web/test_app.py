@@ -152,6 +152,11 @@ def test_the_document_names_each_route_and_every_component_it_refers_to(app):
     assert all("security" in each for each in operations)
 
 
+def test_the_document_tells_of_the_header_that_makes_tasks_part_of_a_trace(app):
+    (header,) = openapi(app)["paths"]["/v1/tasks"]["post"]["parameters"]
+    assert (header["name"], header["in"], header["required"]) == ("traceparent", "header", False)
+
+
 def test_revoking_ends_a_key_at_once(service):
     with service.client() as client:
         made = client.create_key("short", "reader")

@@ -1,6 +1,6 @@
 """Routes that say what they allow: one without a permission can't be made."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
@@ -70,6 +70,7 @@ def allows(
     body: str = "",
     answer: str | dict[str, Any] = "",
     status: int = 200,
+    headers: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Return the options of a route that takes this permission; None opens it to everybody.
 
@@ -78,9 +79,15 @@ def allows(
         body: name of the component that its JSON body is.
         answer: the component that it answers with, or a schema.
         status: of that answer.
+        headers: that a request may have, and what they are for.
     """
     extra: dict[str, Any] = {_MARK: str(permission) if permission else OPEN}
     extra["security"] = [{"key": []}] if permission else []
+    if headers:
+        extra["parameters"] = [
+            {"name": name, "in": "header", "required": False, "description": text, "schema": TEXT}
+            for name, text in headers.items()
+        ]
     if body:
         content = {"application/json": {"schema": ref(body)}}
         extra["requestBody"] = {"required": True, "content": content}

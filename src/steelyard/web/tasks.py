@@ -29,8 +29,12 @@ _LOOK_S = 0.1
 routes = router("tasks")
 
 
+_TRACE = {"traceparent": "The span that the tasks belong to (W3C); one that is none is left out."}
+
+
 @routes.post(
-    "/tasks", **allows(Permission.TASKS_SUBMIT, body="TasksIn", answer=listed("Submission"))
+    "/tasks",
+    **allows(Permission.TASKS_SUBMIT, body="TasksIn", answer=listed("Submission"), headers=_TRACE),
 )
 async def submit(request: Request, given: Given, key: Key) -> Response:
     """Take tasks up together; each is answered: taken, known already, or refused and why.

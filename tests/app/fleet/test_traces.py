@@ -1,5 +1,6 @@
 """Each task that ends is a trace at a collector that decodes it; a bad collector delays no task."""
 
+import sys
 import time
 
 import pytest
@@ -13,7 +14,7 @@ from steelyard.domain.fleet.model import Backoff, Ending, Outcome, TaskSpec
 from steelyard.domain.fleet.ports import EngineEvent
 from steelyard.domain.fleet.requirements import Requirements
 from steelyard.fleet import Coordinator, FleetSettings
-from steelyard.kernel.errors import UsageError
+from steelyard.kernel.errors import PluginError, UsageError
 from steelyard.runtime.fleet.ports import Change, Happened
 
 pytestmark = pytest.mark.network
@@ -219,6 +220,12 @@ def test_a_full_queue_drops_and_says_how_much():
         traces.saw(Change(happened=(begun,)), 0.0)
     assert traces.counts == {EXPORTED: 0, REFUSED: 0, DROPPED: 7}
     assert len(traces._recovered) == 3
+
+
+def test_without_the_sdk_is_told_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
+    with pytest.raises(PluginError, match=r"steelyard\[otel\]"):
+        coordinator(tmp_path, otel_url="localhost:4318")
 
 
 def test_a_url_that_is_none_is_refused_before_anything_is_made(tmp_path):
