@@ -270,3 +270,18 @@ def test_an_id_that_nobody_can_read_is_refused(rig, name):
         "its id is empty, or holds what can't be printed"
     ]
     assert set(rig.fleet.book.tasks) == {"fine"}
+
+
+def test_a_wait_by_a_clock_that_was_ahead_gets_no_longer(rig):
+    """The next coordinator's clock is a quarter of an hour behind, and right."""
+    backoff = Backoff(first_s=3.0, max_s=5.0)
+    rig.tell(ev.Submitted((spec(retries=1, backoff=backoff), spec("ready"))))
+    rig.lease()
+    rig.tell(ev.AttemptEnded("t", rig.task().token, FAILED))
+    tasks, later_ns = list(rig.fleet.book.tasks.values()), rig.now_ns - seconds(900.0)
+    other = Fleet()
+    actions = other.restore(tasks, (), rig.fleet.book.next_token, later_ns)
+    assert rig.task().not_before_ns == later_ns + seconds(5.0)
+    assert ev.WakeAt(later_ns + seconds(5.0)) in actions
+    assert list(other.book.ready) == ["ready"]
+    assert rig.task("ready").ready_ns == later_ns, "what is patient with it begins anew"

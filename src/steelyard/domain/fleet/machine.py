@@ -59,6 +59,7 @@ class Fleet:
                 at_ns = now_ns + seconds(book.limits.lost_s)
                 book.timers.set("lost", worker.worker_id, at_ns)
         for task in tasks:
+            _bring_to(task, now_ns)
             book.add(task, now_ns)
             if task.state in TASK_HELD:
                 running = task.state is TaskState.RUNNING
@@ -154,3 +155,9 @@ class Fleet:
             rest.append(Reschedule())
         at_ns = self.book.timers.next_ns()
         return [*saves, *rest, *([WakeAt(at_ns)] if at_ns is not None else [])]
+
+
+def _bring_to(task: Task, now_ns: int) -> None:
+    """Bound what a task waits for by a clock that was ahead of this one's: no wait gets longer."""
+    task.not_before_ns = min(task.not_before_ns, now_ns + seconds(task.spec.backoff.max_s))
+    task.ready_ns = min(task.ready_ns, now_ns)
