@@ -124,3 +124,20 @@ def test_a_token_that_was_right_once_costs_no_hash(store, monkeypatch):
 def test_keys_outlive_the_process(store, database, clock):
     key, token = store.create("ann", Role.READER)
     assert KeyStore(database, clock).recognise(token) == key
+
+
+def test_where_there_are_too_many_keys_the_oldest_that_ended_makes_room(store, clock, monkeypatch):
+    """So revoking one is what helps, as the refusal says."""
+    monkeypatch.setattr("steelyard.runtime.fleet.key_store.KEYS_MAX", 3)
+    made = []
+    for name in ("a", "b", "c"):
+        clock.now_ns += NS_PER_S
+        made.append(store.create(name, Role.READER)[0].key_id)
+    with pytest.raises(UsageError, match=r"too many keys; got 3\. Revoke some"):
+        store.create("d", Role.READER)
+    store.revoke(made[1])
+    store.revoke(made[0])
+    clock.now_ns += NS_PER_S
+    _, token = store.create("d", Role.READER)
+    assert [key.name for key in store.all_keys()] == ["b", "c", "d"]
+    assert store.recognise(token).name == "d"

@@ -20,6 +20,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    delete,
     insert,
     select,
     text,
@@ -94,7 +95,7 @@ class KeyStore:
             days: how long it is valid, 0 for ever.
 
         Raises:
-            UsageError: there are as many keys as there may be.
+            UsageError: there are as many valid keys as there may be of all.
         """
         now_ns = self._clock.wall_ns()
         key = AccessKey(
@@ -108,8 +109,7 @@ class KeyStore:
             "key_id": key.key_id, "data": msgspec.msgpack.encode(key), "salt": salt,
             "hash": _hash(secret, salt),
         }  # fmt: skip
-        if len(self._all(fresh_s=0)) >= KEYS_MAX:
-            raise UsageError("There are too many keys", got=KEYS_MAX, next_step="Revoke some.")
+        self._make_room(now_ns)
         self._database.write(lambda connection: connection.execute(insert(_KEYS).values(**row)))
         self._forget()
         return key, token_of(key.key_id, secret)
@@ -171,6 +171,19 @@ class KeyStore:
         """Tell whether `recognise` answers without a hash and without the database."""
         digest = hmac.digest(self._pepper, token.encode("utf-8", "replace"), "sha256")
         return digest in self._recognised and self._is_fresh(FRESH_S)
+
+    def _make_room(self, now_ns: int) -> None:
+        """Forget the oldest keys that are revoked or past their time, where there are too many."""
+        kept = [each.key for each in self._all(fresh_s=0).values()]
+        over = len(kept) - KEYS_MAX + 1
+        if over <= 0:
+            return
+        ended = sorted((key.created_ns, key.key_id) for key in kept if not key.is_valid(now_ns))
+        if not ended:
+            raise UsageError("There are too many keys", got=KEYS_MAX, next_step="Revoke some.")
+        names = [key_id for _, key_id in ended[:over]]
+        gone = delete(_KEYS).where(_KEYS.c.key_id.in_(names))
+        self._database.write(lambda connection: connection.execute(gone))
 
     def _is_fresh(self, fresh_s: float) -> bool:
         age_ns = self._clock.mono_ns() - self._read_ns
