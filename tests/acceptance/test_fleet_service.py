@@ -275,7 +275,7 @@ def test_ctrl_c_waits_for_attempts_and_a_second_one_does_not(tmp_path):
         wait_for(lambda: client.task(slow["task_id"])["state"] == "running")
     begun = time.monotonic()
     service.signal(signal.SIGINT)
-    wait_for(lambda: service.log().count("attempts may end") == 2)
+    wait_for(lambda: service.log().count("attempt may end") == 2)
     assert service.stop() == 0
     assert time.monotonic() - begun < 12
     ps = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
