@@ -276,6 +276,57 @@ async def test_over_tcp_only_the_keys_of_the_run_get_through():
         await part.close()
 
 
+@pytest.mark.network
+async def test_a_broker_of_files_may_listen_on_tcp_too_where_the_keys_are_asked_for(
+    broker, client, raw
+):
+    """Who comes by the file needs none, as before; who comes by tcp without is not heard."""
+    keys = CurveKeys.generate()
+    address = broker.listen("tcp://127.0.0.1:0", keys)
+    assert not address.endswith(":0")
+    assert broker.address.startswith("ipc://")
+
+    async def answer(message):
+        return StopRun(drain=True)
+
+    far = ZmqClient(address, "far", "role", keys=keys)
+    for each in (far, client):
+        each.port.subscribe(FlushRecords, answer)
+    await until(lambda: "far" in broker.switchboard.members)
+    for target in ("far", "good"):
+        answered = await broker.port.command(target, FlushRecords(), timeout_s=5)
+        assert answered == StopRun(drain=True)
+    assert await far.port.command("good", FlushRecords(), timeout_s=5) == StopRun(drain=True)
+    raw.connect(address)
+    raw.disconnect(broker.address)
+    raw.send(HELLO)
+    await asyncio.sleep(0.2)
+    assert "evil" not in broker.switchboard.members
+    await far.close()
+
+
+class OneMore:
+    """A border that adds one on every crossing."""
+
+    def inbound(self, message):
+        return Number(message.value + 1) if isinstance(message, Number) else message
+
+    outbound = inbound
+
+
+async def test_a_border_sees_what_a_role_sends_and_gets(broker):
+    """Messages that are not its business, such as the role's first word, pass as they are."""
+    got = asyncio.Queue()
+    broker.port.subscribe(Number, got.put)
+    role = ZmqClient(broker.address, "good", "role", border=OneMore())
+    role.port.subscribe(Number, got.put)
+    await role.port.send("ctl", Number(1))
+    assert (await got.get()).value == 2
+    await broker.port.send("good", Number(5))
+    assert (await got.get()).value == 6
+    await role.close()
+
+
 def test_keys_do_not_show_in_a_repr():
     keys = CurveKeys.generate()
     assert keys.server_secret.decode() not in repr(keys)

@@ -192,6 +192,14 @@ async def test_a_machine_that_is_silent_is_lost_with_all_that_it_was_leased(run)
     assert (run.board.leases(1), run.board.last_lease(1)) == ({}, UNBOUNDED)
 
 
+async def test_a_machine_that_falls_silent_before_it_registered_is_lost_too(run):
+    """Its keeper was let in and died: the run does not wait for it up to the join timeout."""
+    await run.roles.open(run.broker)
+    await run.knock(1)
+    run.look(MACHINE_LIMIT_NS + 1)
+    assert [end[0] for end in run.ends] == [1]
+
+
 async def test_a_watcher_that_was_late_itself_accuses_nobody(run):
     """After a pause of the controller a machine has time to be heard again."""
     await run.seated()

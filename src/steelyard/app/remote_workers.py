@@ -94,6 +94,7 @@ def _prepared(plan: Plan, environ: Mapping[str, str]) -> Join | None:
             expected=f"one that was prepared for {plan.workers} workers",
             next_step=f"Unset {JOIN_VARIABLE}: the run makes a join of its own.",
         )
+    os.environ.pop(JOIN_VARIABLE, None)  # it is nothing for the roles that are forked
     return join
 
 

@@ -227,19 +227,19 @@ class RemoteRoles:
             self.doom(service, "ended without being asked to")
 
     def look_at(self, service: ManagedService, now_ns: int) -> None:
-        """Judge a worker that has registered; called a few times a second."""
+        """Judge a worker whose seat is taken; called a few times a second."""
         seat, vitals = _seat(service), service.vitals
-        if vitals is None or not service.alive:
+        if seat.host is None or not service.alive:
             return
         if seat.doomed is not None:
             if now_ns >= seat.doomed[1]:
                 self._gone(service, seat.doomed[0])
             return
-        heard_ns = max(vitals.last_seen_ns, seat.keeper_seen_ns)
+        heard_ns = max(vitals.last_seen_ns if vitals is not None else 0, seat.keeper_seen_ns)
         if now_ns - heard_ns > MACHINE_LIMIT_NS:
             silence_s = (now_ns - heard_ns) / NS_PER_S
             self._gone(service, f"its machine was not heard of for {silence_s:.1f} s")
-        elif seat.sample is not None and vitals.silent(now_ns):
+        elif vitals is not None and seat.sample is not None and vitals.silent(now_ns):
             sample, seat.sample = seat.sample, None
             reason = vitals.judge(now_ns, sample.state, sample.cpu_ticks)
             if reason is not None:

@@ -1,5 +1,6 @@
 """The columns of exported records."""
 
+import msgspec
 import numpy as np
 
 from steelyard.domain.bench.export_columns import LEADING_COLUMNS, ExportColumns, ExportNames
@@ -41,6 +42,17 @@ def test_numbers_without_a_name_are_nothing():
     assert lists["phase"] == ["warm", None]
     assert lists["endpoint_url"] == ["http://a:1", None]
     assert lists["error_kind"] == ["none", "none"]
+
+
+def test_each_row_has_the_machine_of_its_worker_when_they_are_on_several():
+    """One value for all rows of a run on one machine, or of a page of one worker."""
+    batch = rows(*(answered(i, start_ms=i, ttft_ms=1, worker_id=i % 2) for i in range(3)))
+    assert ExportColumns(NAMES).lists(batch)["host_id"] == ["h"] * 3
+    several = msgspec.structs.replace(NAMES, worker_hosts=("box0", "box1"))
+    columns = ExportColumns(several)
+    assert columns.lists(batch)["host_id"] == ["box0", "box1", "box0"]
+    codes, names = columns.hosts(batch)
+    assert [names[code] for code in codes] == ["box0", "box1", "box0"]
 
 
 def test_the_phases_of_a_request_are_columns_when_asked_for():

@@ -43,6 +43,26 @@ def test_a_lost_service_is_remembered_once():
     assert told(STARTED, loss, loss).lost == [("worker_1", "worker")]
 
 
+def test_the_machine_of_a_worker_that_joined_is_remembered_and_that_of_its_loss():
+    """Its clock is as last told, its bound the worst of the run."""
+    joined = {"worker": 1, "service_id": "worker_1", "name": "box1", "host_id": "box1-1"}
+    loss = {"service_id": "worker_1", "service_type": "worker", "host": "box1"}
+    facts = {"worker": 1, "mono_ns": 5, "wall_offset_ns": 0, "cpu_s": 0.0, "span_s": 1.0,
+             "send_lag_max_ns": 0, "clock_steps": 0}  # fmt: skip
+    clocks = [{"offset_ns": -9, "bound_ns": bound_ns} for bound_ns in (40, 90, 70)]
+    story = told(
+        STARTED,
+        ("bench.worker.joined", joined),
+        *(("bench.worker.facts", {**facts, "clock": clock}) for clock in clocks),
+        ("bench.service.lost", loss),
+    )
+    assert story.joined == {1: joined}
+    assert story.lost_hosts == {"worker_1": "box1"}
+    worker = story.workers[1]
+    assert worker.clock is not None
+    assert (worker.clock.bound_ns, worker.clock_bound_ns) == (70, 90)
+
+
 def test_why_a_service_was_lost_is_remembered_where_it_is_known():
     loss = {"service_id": "worker_1", "service_type": "worker"}
     killed = {**loss, "reason": "killed by SIGKILL"}

@@ -145,6 +145,12 @@ def test_a_short_phase_is_no_slower_for_a_few_milliseconds_of_lag():
             "missing. See logs/steelyard.log beside the report, and run again."),
         ),
         (
+            {"lost": {"worker_a": "worker"}, "lost_hosts": {"worker_a": "box1"},
+             "lost_reasons": {"worker_a": "killed by SIGKILL"}},
+            ("worker_a on box1 died during the run (killed by SIGKILL); load or records are "
+            "missing. See logs/steelyard.log beside the report, and run again."),
+        ),
+        (
             {"rates": rate(12.5)},
             ("Phase profiling sent 80 requests/s of 100 asked for (80 %, expected 98 %). "
             "Raise the limit that holds sends back where one is named; else let the machine be "
