@@ -103,3 +103,30 @@ def test_nothing_of_the_tracker_is_loaded_for_tasks_that_are_not_tracked():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+ODD = "a\nb\x00"
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"name": ODD}, {"project": ODD}, {"user": ODD}, {"labels": {ODD: ODD, "x" * 700: "y"}},
+        {"payload": {"argv": ["true"], ODD: 1}},
+    ],
+    ids=["name", "project", "user", "labels", "payload"],
+)  # fmt: skip
+async def test_no_word_of_a_task_keeps_it_from_its_run(tmp_path, asked):
+    """Nor does one of its result: both are others' words, and a tracker's names are narrower."""
+    store = str(tmp_path / "store")
+    result = {ODD: 1, "x" * 700: 2, "": 3, "ok": 4}
+    engine = InstantEngine(
+        behave=lambda lease, task: Outcome(ending=Ending.SUCCEEDED, result=result)
+    )
+    async with coordinator(tmp_path, engine, track=store) as fleet:
+        await fleet.submit([spec("odd", **asked)])
+        await until(lambda: ended(fleet, "odd"))
+    (run,) = [run for run in map(show_of(store), runs(directory=store))
+              if run.tags.get("fleet.task") == "odd"]  # fmt: skip
+    assert run.metrics["result/ok"].last == 4
+    assert [kept.name for kept in run.artifacts] == ["result.json"]

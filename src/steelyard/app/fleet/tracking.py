@@ -22,6 +22,8 @@ from steelyard.builtin.task_kind.benchmark import ARTIFACTS
 from steelyard.domain.fleet.hooks import FleetHook
 from steelyard.domain.fleet.model import Attempt, Task, TaskSpec
 from steelyard.domain.fleet.states import TaskState
+from steelyard.domain.track.bounded_params import take_params
+from steelyard.domain.track.names import nearest_name
 from steelyard.domain.track.run import Status
 from steelyard.kernel.errors import SteelyardError
 from steelyard.kernel.ids import make_run_id
@@ -133,7 +135,8 @@ def write_run(
     """
     spec, outcome = task.spec, task.outcome
     experiment = Experiment(
-        spec.name or spec.kind, spec.project or PROJECT, directory=directory,
+        nearest_name(spec.name or spec.kind), nearest_name(spec.project or PROJECT),
+        directory=directory,
         run_id=run_id_of(task), tags=_tags(task, attempts), params=_params(task),
     )  # fmt: skip
     if experiment.directory.exists():
@@ -175,7 +178,8 @@ def _tags(task: Task, attempts: tuple[Attempt, ...]) -> dict[str, str]:
         "fleet.task": spec.task_id, "fleet.kind": spec.kind, "fleet.state": str(task.state),
         "fleet.user": spec.user, "fleet.worker": attempts[-1].worker_id if attempts else "",
     }  # fmt: skip
-    return {name: value for name, value in (tags | _verdict(task) | spec.labels).items() if value}
+    tags |= _verdict(task) | spec.labels
+    return {nearest_name(name): value for name, value in tags.items() if name and value}
 
 
 def _verdict(task: Task) -> dict[str, str]:
@@ -192,15 +196,18 @@ def _has_code(cause: object) -> bool:
 
 
 def _params(task: Task) -> dict[str, Any]:
-    """Return what the task was told, without what everybody is told."""
+    """Return what the task was told, without what everybody is told: what a run can hold of it."""
     told: dict[str, Any] = msgspec.to_builtins(task.spec)
     usual = msgspec.to_builtins(TaskSpec(task_id="", kind=""))
     elsewhere = ("task_id", "kind", "name", "user", "project", "labels", "submitted_ns")
-    return {
-        name: value
-        for name, value in told.items()
-        if name not in elsewhere and value != usual[name]
-    }
+    taken = take_params(
+        {
+            name: value
+            for name, value in told.items()
+            if name not in elsewhere and value != usual[name]
+        }
+    )
+    return taken.values | ({"left_out": taken.left_out} if taken.left_out else {})
 
 
 def _metrics(task: Task, attempts: tuple[Attempt, ...]) -> dict[str, float]:
@@ -216,7 +223,7 @@ def _metrics(task: Task, attempts: tuple[Attempt, ...]) -> dict[str, float]:
         if outcome.exit_code is not None:
             found["fleet/exit_code"] = outcome.exit_code
         found |= _result_numbers(task.spec.kind, outcome.result)
-    return found
+    return {nearest_name(name): value for name, value in found.items()}
 
 
 def _result_numbers(kind: str, result: Any) -> dict[str, float]:

@@ -29,6 +29,11 @@ def check_name(name: Any, what: str) -> str:
     return str(name)
 
 
+def nearest_name(text: str) -> str:
+    """Return the name that is nearest to a text of somebody who knows of no names; "" for ""."""
+    return _UNUSABLE.sub("\N{REPLACEMENT CHARACTER}", text[:NAME_MAX])
+
+
 def check_names(given: Any, what: str) -> dict[str, Any]:
     """Return what is given by name, such as tags.
 
