@@ -13,7 +13,7 @@ import jsonschema
 import kubernetes_validate
 import yaml
 
-VERSIONS = ("1.28", "1.31", "1.34", "1.37")
+VERSIONS = ("1.29", "1.31", "1.34", "1.37")
 NAME_MAX = 47
 RAY_LEAST = (2, 52, 0)
 

@@ -90,7 +90,7 @@ class WorkerEnd(NamedTuple):
     directory: Path | None
 
 
-def join_run(join: Join, scratch: str | None = None) -> WorkerEnd:
+def join_run(join: Join, scratch: str | None = None, wait_s: float = 0.0) -> WorkerEnd:
     """Be the worker of `join` until its run is over; return how it ended.
 
     Must be called from a process of one thread, without an event loop.
@@ -99,6 +99,7 @@ def join_run(join: Join, scratch: str | None = None) -> WorkerEnd:
         join: of one worker.
         scratch: its directory on this machine; a temporary one without it, which is removed
             when the run ended the worker and kept for its log when something else did.
+        wait_s: how long a run that has not begun is waited for.
 
     Raises:
         UsageError: the run refuses it, or the directory can't be used.
@@ -110,7 +111,7 @@ def join_run(join: Join, scratch: str | None = None) -> WorkerEnd:
     directory = _scratch(scratch)
     code = 1
     try:
-        code = keep_worker(join, WORKER_TARGET, directory)
+        code = keep_worker(join, WORKER_TARGET, directory, wait_s)
     finally:
         if scratch is None and (code == 0 or not (directory / "logs").exists()):
             shutil.rmtree(directory, ignore_errors=True)

@@ -161,7 +161,7 @@ def _prepared(plan: Plan, stack: ExitStack) -> Plan:
     make_directory(directory)
     stack.enter_context(run_lock(directory))
     set_journal_aside(directory)
-    return _fit_workers(plan)
+    return fit_workers(plan)
 
 
 def _telling(plan: Plan, host: PluginHost) -> "AbstractContextManager[Telling | None]":
@@ -181,7 +181,7 @@ def _report_here(directory: Path, host: PluginHost) -> ReportBuilt:
         return build_report(directory, host)
 
 
-def _fit_workers(plan: Plan) -> Plan:
+def fit_workers(plan: Plan) -> Plan:
     """Use no more workers than the tightest limit has slots, so that each can always send."""
     limits = [(phase.concurrency, phase.prefill_concurrency) for phase in plan.phases]
     slots = [limit for pair in limits for limit in pair if limit]

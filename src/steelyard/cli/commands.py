@@ -29,7 +29,7 @@ COMMANDS = (
 
 ABOUT = """\
 Usage: steelyard COMMAND [OPTIONS]
-       steelyard --config FILE [--run-type process|inline] [--log-level LEVEL]
+       steelyard --config FILE [--run-type TYPE] [--log-level LEVEL]
 
 An instrument for AI inference servers: exact load, kernel stamps, error bars, and a verdict.
 """
@@ -37,7 +37,7 @@ An instrument for AI inference servers: exact load, kernel stamps, error bars, a
 _OPTIONS = """\
 Options:
   -f, --config FILE     Run the plan in FILE (YAML); as `steelyard profile --config FILE`.
-  --run-type TYPE       process (a titled process per role) or inline (one process).
+  --run-type TYPE       process (a process per role), inline, remote, ray or k8s.
   --log-level LEVEL     TRACE, DEBUG, INFO, WARNING or ERROR.
   --debug               Show the traceback of an unexpected error.
   --version             Print the version.

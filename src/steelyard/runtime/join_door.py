@@ -23,6 +23,7 @@ from steelyard.runtime.remote_roles import DOOR_SUFFIX
 
 CONNECT_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_S = 10.0
+AGAIN_S = 1.0
 _REQUEST = "join"
 
 register_messages(join_messages)
@@ -35,13 +36,21 @@ def keys_of(join: Join) -> CurveKeys:
     )
 
 
-def reachable_address(join: Join) -> str:
+def reachable_address(join: Join, wait_s: float = 0.0) -> str:
     """Return the first address of the run at which something listens.
+
+    Args:
+        join: of a worker.
+        wait_s: how long a run that has not begun is waited for.
 
     Raises:
         EndpointUnreachableError: nothing does, at none of them.
     """
+    until = time.monotonic() + wait_s
     address = first_open(join.addresses, CONNECT_TIMEOUT_S)
+    while address is None and time.monotonic() < until:
+        time.sleep(min(AGAIN_S, wait_s))
+        address = first_open(join.addresses, CONNECT_TIMEOUT_S)
     if address is None:
         raise EndpointUnreachableError(
             f"Nobody listens for workers of run {join.run_id}",

@@ -29,7 +29,7 @@ TELL_TIMEOUT_S = 2.0
 _log = logging.getLogger(__name__)
 
 
-def keep_worker(join: Join, target: str, scratch: Path) -> int:
+def keep_worker(join: Join, target: str, scratch: Path, wait_s: float = 0.0) -> int:
     """Take the place of `join` in its run, and return when that is over.
 
     Must be called from a process of one thread, without an event loop: the worker is forked.
@@ -38,6 +38,7 @@ def keep_worker(join: Join, target: str, scratch: Path) -> int:
         join: of one worker.
         target: class of the worker as `package.module:Class`.
         scratch: a directory of its own, there already.
+        wait_s: how long a run that has not begun is waited for.
 
     Returns:
         the exit code: 0 when the run ended the worker, else why the worker ended.
@@ -47,7 +48,7 @@ def keep_worker(join: Join, target: str, scratch: Path) -> int:
         EndpointUnreachableError: the run can't be reached.
         FileError: the scratch directory can't be used.
     """
-    address = reachable_address(join)
+    address = reachable_address(join, wait_s)
     controller = knock(join, address).host
     board = Board(board_path(scratch), len(join.service_ids), create=True)
     assignment = RemoteAssignment(

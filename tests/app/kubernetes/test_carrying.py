@@ -49,8 +49,7 @@ def test_a_template_is_carried_as_text(plan_of, tmp_path):
 def test_secrets_are_names(plan_of):
     environ = {"STEELYARD_API_KEY": "sekret", "TOKEN": "sekret", "OTHER": "sekret"}
     carried = carry(plan_of(environ, header="X-Token:${TOKEN}"))
-    assert carried.worker_variables == ("STEELYARD_API_KEY", "TOKEN")
-    assert carried.controller_variables == ("STEELYARD_API_KEY", "TOKEN")
+    assert carried.variables == ("STEELYARD_API_KEY", "TOKEN")
     assert b"sekret" not in b"".join(carried.files.values())
 
 

@@ -4,7 +4,9 @@ There is no API server here: what only one would find (quotas, admission, a clas
 there) is not looked at.
 """
 
+import base64
 import copy
+import re
 from functools import cache
 
 import kubernetes_validate.utils
@@ -12,9 +14,11 @@ import pytest
 from k8s_schemas import VERSIONS, WrongManifestError, check, templates
 
 from steelyard.app.config import load_plan
+from steelyard.app.kubernetes.plain import BUS_PORT, address_of, run_secrets
 from steelyard.app.kubernetes.writing import write_manifests
 from steelyard.cli.profile import run_profile_command
 from steelyard.kernel.errors import UsageError
+from steelyard.runtime.join import Join
 
 EVERYTHING = {
     "workers": 3, "k8s_image": "registry.example/steelyard:1", "k8s_namespace": "bench",
@@ -119,6 +123,8 @@ def test_what_kuberay_refuses_is_caught(everything):
 def test_what_is_referred_to_is_there(everything):
     """Volumes, claims, keys of the ConfigMap, Secrets that the next steps make, selectors."""
     found, files, _ = everything
+    announced = set(re.findall(r"secret generic (\S+) ", found.steps))
+    announced |= {each["metadata"]["name"] for each in run_secrets(found.name, "bench", 3)}
     for objects in files.values():
         named = {(each["kind"], each["metadata"]["name"]): each for each in files["kuberay.yaml"]}
         named |= {(each["kind"], each["metadata"]["name"]): each for each in objects}
@@ -130,8 +136,8 @@ def test_what_is_referred_to_is_there(everything):
                 for variable in each.get("env", ()):
                     secret = variable.get("valueFrom", {}).get("secretKeyRef")
                     if secret is not None:
-                        assert f"secret generic {secret['name']} " in found.steps
-                        assert secret["key"] in found.steps
+                        assert secret["name"] in announced
+                        assert secret["key"] == "join" or f"={secret['key']}=" in found.steps
             for volume in volumes.values():
                 if "persistentVolumeClaim" in volume:
                     name = volume["persistentVolumeClaim"]["claimName"]
@@ -142,9 +148,8 @@ def test_what_is_referred_to_is_there(everything):
                     assert {item["key"] for item in volume["configMap"]["items"]} == set(keys)
 
 
-def selects(policy, pod):
-    wanted = policy["spec"]["podSelector"]["matchLabels"]
-    return wanted.items() <= pod["metadata"]["labels"].items()
+def selects(selector, pod):
+    return selector["matchLabels"].items() <= pod["metadata"]["labels"].items()
 
 
 def test_a_policy_holds_for_every_pod_of_a_run(everything):
@@ -152,7 +157,56 @@ def test_a_policy_holds_for_every_pod_of_a_run(everything):
     for name, objects in files.items():
         policies = [each for each in objects if each["kind"] == "NetworkPolicy"]
         for pod in pods(objects):
-            assert name == "artifacts.yaml" or any(selects(each, pod) for each in policies)
+            assert name == "artifacts.yaml" or any(
+                selects(each["spec"]["podSelector"], pod) for each in policies
+            )
+
+
+def test_the_bus_is_open_to_workers_and_to_nobody_else(everything):
+    """By the labels of the pods as they are, and at the port that the controller listens on."""
+    _, files, _ = everything
+    by_kind = {}
+    for each in files["plain.yaml"]:
+        by_kind.setdefault(each["kind"], []).append(each)
+    controller, worker = (job["spec"]["template"] for job in by_kind["Job"])
+    guard = next(each["spec"] for each in by_kind["NetworkPolicy"]
+                 if selects(each["spec"]["podSelector"], controller))  # fmt: skip
+    (rule,) = guard["ingress"]
+    assert [selects(rule["from"][0]["podSelector"], pod) for pod in (controller, worker)] == [
+        False, True,
+    ]  # fmt: skip
+    assert rule["ports"] == [{"protocol": "TCP", "port": BUS_PORT}]
+    (service,) = by_kind["Service"]
+    chosen = {"matchLabels": service["spec"]["selector"]}
+    assert [selects(chosen, pod) for pod in (controller, worker)] == [True, False]
+    assert f"0.0.0.0:{BUS_PORT}" in controller["spec"]["containers"][0]["args"]
+    place = service["metadata"]
+    assert address_of(place["name"], "bench") == f"tcp://{place['name']}.bench.svc:{BUS_PORT}"
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_keys_are_two_secrets_and_workers_get_less(version):
+    """The controller's own key is in the controller's only; each time all are new."""
+    controller, worker = made = run_secrets("run", "bench", 3)
+    for each in made:
+        check(each, version)
+    joins = [Join.decode(base64.b64decode(each["data"]["join"]).decode()) for each in made]
+    assert joins[0].server_secret
+    assert joins[1] == joins[0].for_workers()
+    assert not joins[1].server_secret
+    assert joins[1].addresses == (address_of("run", "bench"),)
+    assert len(joins[1].service_ids) == 3
+    again = run_secrets("run", "bench", 3)
+    assert again[0]["metadata"] == controller["metadata"]
+    assert again[1]["data"] != worker["data"]
+
+
+def test_no_more_workers_are_asked_for_than_can_send(written):
+    """As any run has it: the keys are made for as many as the run will have."""
+    found, files, _ = written(workers=8, concurrency=3)
+    jobs = [each for each in files["plain.yaml"] if each["kind"] == "Job"]
+    assert jobs[1]["spec"]["completions"] == jobs[1]["spec"]["parallelism"] == 3
+    assert "--workers 3 |" in found.steps
 
 
 def test_no_pod_may_more_than_the_restricted_standard(everything):
@@ -232,6 +286,6 @@ def test_the_command_starts_nothing_and_says_what_to_do(tmp_path, monkeypatch, c
     assert "nothing was started" in said
     assert f"kubectl apply --server-side -f {tmp_path}/out/kuberay.yaml" in said
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
-        "artifacts.yaml", "kuberay.yaml",
+        "artifacts.yaml", "kuberay.yaml", "plain.yaml",
     ]  # fmt: skip
     assert not (tmp_path / "artifacts").exists()

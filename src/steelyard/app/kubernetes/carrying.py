@@ -34,13 +34,12 @@ class Carried:
 
     Attributes:
         files: contents by their path below `CONFIG_DIR`, the plan among them.
-        worker_variables: environment variables that requests need: the API key, headers.
-        controller_variables: those, and what trackers need.
+        variables: environment variables that the controller needs, as the plan names them for
+            the API key, headers and trackers; workers are told what they need over the run's bus.
     """
 
     files: dict[str, bytes]
-    worker_variables: tuple[str, ...]
-    controller_variables: tuple[str, ...]
+    variables: tuple[str, ...]
 
 
 def carry(plan: Plan) -> Carried:
@@ -74,7 +73,7 @@ def carry(plan: Plan) -> Carried:
     _check_size(plan, files)
     requests = _variables(plan)
     trackers = set(variables_in(str(plan.track.options))) if plan.track is not None else set()
-    return Carried(files, tuple(sorted(requests)), tuple(sorted(requests | trackers)))
+    return Carried(files, tuple(sorted(requests | trackers)))
 
 
 def to_yaml(value: Any) -> str:

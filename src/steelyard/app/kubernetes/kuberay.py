@@ -31,6 +31,7 @@ NODES_WITHIN_S = 900
 _OBJECTS, _OBJECTS_BYTES = "object-store-memory", "100000000"
 """Nothing is kept there; Ray's own choice would be a third of the memory."""
 
+_NODE_DIR = "/tmp/steelyard"  # noqa: S108  of a container
 _GROUP_VARIABLE = "RAY_NODE_TYPE_NAME"
 _PORTS = {"gcs-server": 6379, "dashboard": DASHBOARD_PORT, "client": 10001}
 _OPERATOR = {"app.kubernetes.io/component": "kuberay-operator"}
@@ -84,7 +85,7 @@ def _ray_job(site: Site) -> Manifest:
 def _head(site: Site) -> Manifest:
     more = {"RAY_USAGE_STATS_ENABLED": "0", **failure_detection()}
     env = [{"name": name, "value": value} for name, value in more.items()]
-    env += variables(site, site.carried.controller_variables)
+    env += variables(site, site.carried.variables)
     head = container(site, "ray-head", env=env, artifacts=True)
     head["ports"] = [
         {"name": name, "containerPort": port} for name, port in _PORTS.items()
@@ -101,15 +102,11 @@ def _head(site: Site) -> Manifest:
 
 
 def _workers(site: Site) -> Manifest:
-    names = site.carried.worker_variables
-    settings = NodeSettings(
-        directory="/tmp/steelyard", slots=1, environment=names, detect=False  # noqa: S108  in a pod
-    )  # fmt: skip
+    settings = NodeSettings(directory=_NODE_DIR, slots=1, detect=False)
     env = [
         {"name": "RAY_USAGE_STATS_ENABLED", "value": "0"},
         {"name": _GROUP_VARIABLE, "value": GROUP},
         {"name": NODE_VARIABLE, "value": msgspec.json.encode(settings).decode()},
-        *variables(site, names),
     ]
     worker = container(site, "ray-worker", env=env)
     return {

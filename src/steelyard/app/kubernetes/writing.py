@@ -7,14 +7,17 @@ from pathlib import Path
 
 import msgspec
 
+from steelyard import __version__
 from steelyard.app.kubernetes.carrying import ARTIFACTS_DIR, carry, to_yaml
 from steelyard.app.kubernetes.kuberay import kuberay_manifests
-from steelyard.app.kubernetes.pods import Manifest, Site, container, metadata, pod
+from steelyard.app.kubernetes.plain import plain_manifests
+from steelyard.app.kubernetes.pods import CONTROLLER, Manifest, Site, container, metadata, pod
+from steelyard.app.profile import fit_workers
 from steelyard.domain.bench.plan import Plan
 from steelyard.kernel.errors import UsageError
 from steelyard.runtime.files import write_atomic
 
-KUBERAY, READER = "kuberay.yaml", "artifacts.yaml"
+PLAIN, KUBERAY, READER = "plain.yaml", "kuberay.yaml", "artifacts.yaml"
 _NAME_DIGITS = 8
 _READER_S = 3_600
 
@@ -44,7 +47,10 @@ def write_manifests(plan: Plan) -> Written:
     if plan.kubernetes is None:
         raise UsageError("The plan makes no manifests", expected="--run-type k8s")
     directory = Path(plan.kubernetes.output)
-    texts = {KUBERAY: as_stream(kuberay_manifests(site))}
+    texts = {
+        PLAIN: as_stream(plain_manifests(site)),
+        KUBERAY: as_stream(kuberay_manifests(site)),
+    }
     if plan.kubernetes.storage:
         texts[READER] = as_stream([reader(site)])
     try:
@@ -71,11 +77,11 @@ def site_of(plan: Plan) -> Site:
     """
     if plan.kubernetes is None:
         raise UsageError("The plan makes no manifests", expected="--run-type k8s")
-    carried = carry(plan)
+    carried, workers = carry(plan), fit_workers(plan).workers
     options = msgspec.structs.replace(plan.kubernetes, output="")
-    said = msgspec.msgpack.encode([options, plan.workers, carried.files], order="sorted")
+    said = msgspec.msgpack.encode([__version__, options, workers, carried.files], order="sorted")
     name = f"steelyard-{hashlib.sha256(said).hexdigest()[:_NAME_DIGITS]}"
-    return Site(name, plan.kubernetes, plan.workers, carried)
+    return Site(name, plan.kubernetes, workers, carried)
 
 
 def as_stream(manifests: list[Manifest]) -> str:
@@ -105,19 +111,25 @@ def next_steps(site: Site, directory: Path) -> str:
     """Return the commands that run the manifests, and bring back what they leave."""
     space = f"--namespace {site.options.namespace}"
     blocks: list[tuple[str, list[str]]] = []
-    if site.carried.controller_variables:
-        sources = [
-            f'--from-file={name}=<(printf %s "${name}")'
-            for name in site.carried.controller_variables
-        ]
+    if site.carried.variables:
+        sources = [f'--from-file={name}=<(printf %s "${name}")' for name in site.carried.variables]
         make = f"kubectl create secret generic {site.secret} {space}"
         blocks.append((
             "Make the Secret that the plan's variables come from, out of this shell's (bash):",
             [" ".join([make, *sources])],
         ))  # fmt: skip
-    kuberay = shlex.quote(str(directory / KUBERAY))
+    plain, kuberay = (shlex.quote(str(directory / name)) for name in (PLAIN, KUBERAY))
+    keys = f"steelyard worker secrets {site.name} {space} --workers {site.workers}"
     blocks.append((
-        "Run it on a cluster of Ray, where the KubeRay operator is installed (v1.5.1 or later):",
+        "Run it as plain Jobs; the keys of its workers are made on the way and kept nowhere here:",
+        [
+            f"{keys} | kubectl apply --server-side -f -",
+            f"kubectl apply --server-side -f {plain}",
+            f"kubectl logs {space} --follow job/{site.name}-{CONTROLLER}",
+        ],
+    ))  # fmt: skip
+    blocks.append((
+        "Or on a cluster of Ray, where the KubeRay operator is installed (v1.6 or later):",
         [
             f"kubectl apply --server-side -f {kuberay}",
             f"kubectl logs {space} --follow job/{site.name}",
@@ -137,7 +149,12 @@ def next_steps(site: Site, directory: Path) -> str:
         ))  # fmt: skip
     blocks.append((
         "Take all of it away again, the artifacts in the cluster too:",
-        [f"kubectl delete -f {kuberay}"],
+        [
+            f"kubectl delete -f {plain} --ignore-not-found",
+            f"kubectl delete -f {kuberay} --ignore-not-found",
+            f"kubectl delete secret {space} --selector steelyard-run={site.name}",
+            *([f"kubectl delete secret {space} {site.secret}"] if site.carried.variables else []),
+        ],
     ))  # fmt: skip
     return "\n\n".join(
         "\n".join([title, *(f"  {line}" for line in lines)]) for title, lines in blocks
