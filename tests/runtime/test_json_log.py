@@ -3,12 +3,15 @@
 import io
 import json
 import logging
+import os
+import threading
+import time
 import warnings
 
 import pytest
 
 from steelyard.kernel.errors import UsageError
-from steelyard.runtime.json_log import service_logging
+from steelyard.runtime.json_log import Behind, service_logging
 
 _log = logging.getLogger("steelyard.fleet.anything")
 SECRET = "correct-horse-battery-9"
@@ -98,6 +101,36 @@ def test_all_is_as_before_afterwards(stream):
     with service_logging("json", "", stream):
         assert root.handlers != before[1]
     assert (root.level, list(root.handlers), logging.getLogger("steelyard").level) == before
+
+
+def test_a_reader_who_reads_nothing_holds_nobody_up_and_is_told_what_is_missing():
+    """A pipe holds 64 kB: most of 30,000 lines can't be written, and saying them takes a moment."""
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "w") as stream, os.fdopen(reading, "rb") as pipe:
+        begun = time.monotonic()
+        with service_logging("json", "", stream):
+            for number in range(30_000):
+                _log.info("line %d", number, extra={"attempt": number})
+            assert time.monotonic() - begun < 20
+            read: list[bytes] = []
+            reader = threading.Thread(target=lambda: read.extend(pipe.readlines()))
+            reader.start()
+            while _waits(logging.getLogger().handlers):
+                time.sleep(0.01)
+            _log.info("the last one")
+        stream.close()
+        reader.join(20)
+    said = [json.loads(line)["message"] for line in read]
+    gaps = [line for line in said if "left out" in line]
+    assert gaps
+    assert said[0] == "line 0"
+    assert said[-1] == "the last one"
+    written = sum(line.startswith("line ") for line in said)
+    assert written + sum(int(gap.split()[0]) for gap in gaps) == 30_000
+
+
+def _waits(handlers):
+    return any(isinstance(each, Behind) and each._waiting.qsize() for each in handlers)
 
 
 def test_a_level_that_is_none_is_named(stream):

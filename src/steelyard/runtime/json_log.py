@@ -3,13 +3,17 @@
 Secrets are taken out of messages by the one rule of `steelyard.kernel.secrets`.
 """
 
+import contextlib
+import copy
 import json
 import logging
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from queue import Full, Queue
 from typing import Any, Literal, TextIO
 
 from steelyard.kernel.errors import SteelyardError, UsageError, did_you_mean
@@ -20,6 +24,9 @@ LogFormat = Literal["text", "json"]
 FIELDS = ("task_id", "worker_id", "attempt")
 """What a record may say beside its message: what it is about, where that is known."""
 LEVELS = ("debug", "info", "warning", "error")
+WAITING_MAX = 10_000
+END_S = 2.0
+"""How long the last lines are waited for."""
 
 
 class JsonFormatter(logging.Formatter):
@@ -49,7 +56,7 @@ class JsonFormatter(logging.Formatter):
             is_stated = isinstance(error, SteelyardError)
             text = str(error) if is_stated else self.formatException(record.exc_info)
             line["error"] = self._shown(text)
-        return json.dumps(line, ensure_ascii=False, default=str)
+        return json.dumps(line, default=str)
 
     def _shown(self, text: str) -> str:
         return str(redacted("", text, self._secrets))
@@ -67,6 +74,51 @@ class TextFormatter(TerminalFormatter):
         found = [f"{name}={getattr(record, name)}" for name in FIELDS if hasattr(record, name)]
         text = str(redacted("", super().format(record), self._secrets))
         return " ".join((text, *found))
+
+
+class Behind(logging.Handler):
+    """Has a thread write records, so that a reader who reads nothing holds nobody up.
+
+    Where too many wait, new ones are left out, and how many is said when there is room again.
+
+    Args:
+        handler: writes.
+        waiting_max: records that may wait.
+    """
+
+    def __init__(self, handler: logging.Handler, waiting_max: int = WAITING_MAX) -> None:
+        super().__init__()
+        self.left_out = 0
+        self._handler = handler
+        self._waiting: Queue[logging.LogRecord | None] = Queue(waiting_max)
+        self._thread = threading.Thread(target=self._write, name="log", daemon=True)
+        self._thread.start()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Have a record written, as it is now."""
+        kept = copy.copy(record)
+        kept.msg, kept.args = record.getMessage(), None
+        try:
+            self._waiting.put_nowait(kept)
+        except Full:
+            self.left_out += 1
+
+    def close(self) -> None:
+        """Have what waits written, for a while at most."""
+        with contextlib.suppress(Full):
+            self._waiting.put(None, timeout=END_S)
+        self._thread.join(END_S)
+        super().close()
+
+    def _write(self) -> None:
+        said = 0
+        while (record := self._waiting.get()) is not None:
+            if (left_out := self.left_out) > said:
+                text = f"{left_out - said} lines of the log were left out: nobody read them in time"
+                said = left_out
+                gap = logging.LogRecord(__name__, logging.WARNING, __file__, 0, text, None, None)
+                self._handler.handle(gap)
+            self._handler.handle(record)
 
 
 @contextmanager
@@ -88,8 +140,9 @@ def service_logging(form: LogFormat, level: str, stream: TextIO | None = None) -
             next_step=did_you_mean(chosen, LEVELS) or None,
         )  # fmt: skip
     secrets = known_secrets(os.environ)
-    handler = logging.StreamHandler(stream or sys.stderr)
-    handler.setFormatter(JsonFormatter(secrets) if form == "json" else TextFormatter(secrets))
+    writer = logging.StreamHandler(stream or sys.stderr)
+    writer.setFormatter(JsonFormatter(secrets) if form == "json" else TextFormatter(secrets))
+    handler = Behind(writer)
     root, own = logging.getLogger(), logging.getLogger("steelyard")
     before = root.level, own.level
     root.addHandler(handler)
@@ -103,3 +156,4 @@ def service_logging(form: LogFormat, level: str, stream: TextIO | None = None) -
         root.setLevel(before[0])
         own.setLevel(before[1])
         root.removeHandler(handler)
+        handler.close()
