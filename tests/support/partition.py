@@ -27,6 +27,7 @@ class Cable:
         self.outside, self.inside = f"{net}.1", f"{net}.2"
         self.within = ("ip", "netns", "exec", name)
         self._link, self._far = f"{name}a", f"{name}b"
+        self._is_cut = False
 
     def lay(self) -> None:
         _ip("netns", "add", self.name)
@@ -43,9 +44,13 @@ class Cable:
     def cut(self) -> None:
         """Lose every packet, both ways, without a word to anybody."""
         self._tc("replace", "blackhole")
+        self._is_cut = True
 
     def mend(self) -> None:
-        self._tc("del")
+        """Let packets through again; one that is whole stays as it is."""
+        if self._is_cut:
+            self._tc("del")
+        self._is_cut = False
 
     def _tc(self, verb: str, *kind: str) -> None:
         for before, link in (((), self._link), (self.within, self._far)):
