@@ -124,6 +124,25 @@ def test_a_service_that_does_not_answer_is_not_waited_for_long(scripted):
     listener.close()
 
 
+@pytest.mark.parametrize("body", ["<html>", '{"ite', "[1]", '"x"', '{"other": []}'])
+def test_another_service_is_told_apart_from_a_fleet(scripted, body):
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+    server = scripted(f"{head}\r\n\r\n{body}".encode())
+    http = ServiceHttp(server.url, "")
+    with pytest.raises(ServiceUnreachableError, match=f"answers at {server.url} is no fleet"):
+        http.call("GET", "/v1/tasks")["items"]
+    http.close()
+
+
+def test_a_refusal_that_can_not_be_read_is_one(scripted):
+    head = b"HTTP/1.1 403 X\r\nContent-Type: application/problem+json\r\nContent-Length: 3\r\n\r\n"
+    http = ServiceHttp(scripted(head + b"[1]", head + b"{1}").url, "")
+    for _ in range(2):
+        with pytest.raises(ServiceRefusedError, match="answered 403, and not as a fleet does"):
+            http.call("GET", "/")
+    http.close()
+
+
 def test_an_answer_that_is_no_http_is_no_service(scripted):
     http = ServiceHttp(scripted(b"SSH-2.0-x\r\n").url, "")
     with pytest.raises(ServiceUnreachableError, match="No fleet answers"):

@@ -87,12 +87,13 @@ class ServiceHttp:
         query: Mapping[str, Any] | None = None,
         body: Any = None,
     ) -> Any:
-        """Return the JSON that the service answers, or the text where it is none.
+        """Return the JSON object that the service answers, empty where it says nothing.
 
         Raises:
             ServiceRefusedError: it refused.
             PluginError: a plugin of the service's stands in the way.
-            ServiceUnreachableError: it did not answer, or had a failure of its own.
+            ServiceUnreachableError: it did not answer, or had a failure of its own; or what answers
+                there is no fleet, which a part that is missed from the object says too.
         """
         given = {key: value for key, value in (query or {}).items() if value not in (None, "", ())}
         target = self._prefix + path + ("?" + urlencode(given, doseq=True) if given else "")
@@ -107,7 +108,11 @@ class ServiceHttp:
             raise self._unreachable(error) from error
         if status >= 400:
             raise _refusal(status, kind, answer)
-        return json.loads(answer) if "json" in kind else answer.decode("utf-8", "replace")
+        found = _object(answer) if answer else {}
+        if found is None:
+            self._http.close()  # what is left of the answer would stand before the next
+            raise _stranger(self.url)
+        return _Answer(self.url, found)
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -171,10 +176,33 @@ def tls_context(ca_file: str) -> ssl.SSLContext:
     return context
 
 
+class _Answer(dict[str, Any]):
+    """An object that a fleet's service has answered, if all that is asked of it is there."""
+
+    def __init__(self, url: str, parts: Mapping[str, Any]) -> None:
+        super().__init__(parts)
+        self._url = url
+
+    def __missing__(self, name: str) -> Any:
+        raise _stranger(self._url)
+
+
+def _object(answer: bytes) -> dict[str, Any] | None:
+    try:
+        value = json.loads(answer)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _stranger(url: str) -> SteelyardError:
+    return ServiceUnreachableError(
+        f"What answers at {url} is no fleet", next_step="Name another with --url."
+    )
+
+
 def _refusal(status: int, kind: str, answer: bytes) -> SteelyardError:
-    problem: dict[str, Any] = {}
-    if kind == "application/problem+json":
-        problem = json.loads(answer)
+    problem = (_object(answer) if kind == "application/problem+json" else None) or {}
     what = str(problem.get("detail") or f"What is there answered {status}, and not as a fleet does")
     rest = {
         "got": problem.get("got") or None,
