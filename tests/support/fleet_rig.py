@@ -45,6 +45,8 @@ class MemoryLedger:
             self.tasks[task.spec.task_id] = msgspec.msgpack.encode(task)
         for worker in change.workers:
             self.workers[worker.worker_id] = msgspec.msgpack.encode(worker)
+        for name in change.gone:
+            del self.workers[name]
         self.attempts += change.attempts
         self.decisions += change.decisions
         self.happened += change.happened

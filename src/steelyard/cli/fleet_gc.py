@@ -79,7 +79,7 @@ def gc_page(found: dict[str, Any]) -> str:
     verb = "Would remove" if found["dry_run"] else "Removed"
     lines = [
         f"{verb} the outputs of {found['outputs']:,} tasks, {found['output_bytes']:,} bytes",
-        f"{verb} {found['tasks']:,} ended tasks from the ledger",
+        f"{verb} {found['tasks']:,} ended tasks and {found['workers']:,} workers from the ledger",
         f"{verb} {found['journal_parts']:,} parts of the journal, {found['journal_bytes']:,} bytes",
     ]
     if found["left"]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from steelyard.app.fleet.settings import FleetSettings
     from steelyard.app.fleet.submit import submit
     from steelyard.app.fleet.submitting import Submission
+    from steelyard.app.fleet.tidying import Tidied
     from steelyard.domain.fleet.hooks import HOOK_ARGUMENTS, FleetHook
     from steelyard.domain.fleet.model import (
         Attempt,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from steelyard.domain.fleet.states import TaskState, WorkerState
     from steelyard.runtime.fleet.ledger_queries import TaskFilter, TaskPage, Told
     from steelyard.runtime.fleet.ports import Decision
+    from steelyard.runtime.fleet.retention import Retention
 
 _HOMES = {
     "HOOK_ARGUMENTS": "steelyard.domain.fleet.hooks",
@@ -65,6 +67,7 @@ _HOMES = {
     "Proposal": "steelyard.domain.fleet.model",
     "RefusedError": "steelyard.app.fleet.errors",
     "Requirements": "steelyard.domain.fleet.requirements",
+    "Retention": "steelyard.runtime.fleet.retention",
     "Scheduler": "steelyard.domain.fleet.ports",
     "SchedulerInfo": "steelyard.app.fleet.parts",
     "Submission": "steelyard.app.fleet.submitting",
@@ -74,6 +77,7 @@ _HOMES = {
     "TaskPage": "steelyard.runtime.fleet.ledger_queries",
     "TaskSpec": "steelyard.domain.fleet.model",
     "TaskState": "steelyard.domain.fleet.states",
+    "Tidied": "steelyard.app.fleet.tidying",
     "Told": "steelyard.runtime.fleet.ledger_queries",
     "UnknownTaskError": "steelyard.app.fleet.errors",
     "UnknownWorkerError": "steelyard.app.fleet.errors",
@@ -105,6 +109,7 @@ __all__ = [
     "Proposal",
     "RefusedError",
     "Requirements",
+    "Retention",
     "Scheduler",
     "SchedulerInfo",
     "Submission",
@@ -114,6 +119,7 @@ __all__ = [
     "TaskPage",
     "TaskSpec",
     "TaskState",
+    "Tidied",
     "Told",
     "UnknownTaskError",
     "UnknownWorkerError",

@@ -75,6 +75,16 @@ async def test_what_is_over_goes_and_what_is_not_stays(tmp_path):
         assert (await fleet.tidy()).tasks == 1
 
 
+async def test_workers_that_left_long_ago_go_too(tmp_path):
+    async with coordinator(tmp_path, InstantEngine(workers=3), keep=NOTHING) as fleet:
+        await fleet.dismiss("w1")
+        assert (await fleet.tidy(dry_run=True)).workers == 1
+        assert (await fleet.tidy()).workers == 1
+        assert [worker.worker_id for worker in await fleet.workers()] == ["w0", "w2"]
+        kept = fleet._office.ledger.load().workers
+        assert sorted(worker.worker_id for worker in kept) == ["w0", "w2"]
+
+
 async def test_a_coordinator_tidies_up_by_itself(tmp_path):
     often = Retention(days=AT_ONCE, output_days=AT_ONCE, every_s=0.02)
     async with coordinator(tmp_path, InstantEngine(behave=some_end), keep=often) as fleet:
@@ -140,8 +150,8 @@ def test_the_flags_say_what_the_settings_do():
 
 def test_the_page_says_what_could_not_be_removed():
     found = {
-        "dry_run": False, "outputs": 1200, "output_bytes": 5, "tasks": 3, "journal_parts": 0,
-        "journal_bytes": 0, "left": 2,
+        "dry_run": False, "outputs": 1200, "output_bytes": 5, "tasks": 3, "workers": 1,
+        "journal_parts": 0, "journal_bytes": 0, "left": 2,
     }  # fmt: skip
     page = gc_page(found)
     assert "Removed the outputs of 1,200 tasks, 5 bytes" in page

@@ -144,6 +144,27 @@ def test_endpoints_that_failed_are_remembered_up_to_a_bound(rig, monkeypatch):
     assert "http://x:49" in rig.fleet.book.endpoints
 
 
+def test_workers_that_ended_long_ago_are_forgotten(rig):
+    """Not one that holds something still, nor one that may speak again; and one may come back."""
+    for name in ("dead", "left", "late", "new"):
+        rig.tell(ev.WorkerRegistered(name, Capabilities(), 1))
+    rig.submit(spec("t"))
+    rig.tell(ev.Proposed((Proposal(task_id="t", worker_id="late"),)))
+    rig.tell(ev.WorkerDied("dead", "SIGKILL"))
+    rig.tell(ev.WorkerLeft("left"))
+    rig.tell(ev.WorkerHeard("w"), 100.0)
+    rig.tell(ev.WorkerRegistered("new", Capabilities(), 1))
+    rig.tell(ev.WorkerDied("new", "SIGKILL"))
+    before = rig.now_ns
+    actions = rig.fleet.handle(ev.WorkersOutlived(before), rig.now_ns)
+    gone = [each.worker_id for each in actions if isinstance(each, ev.ForgetWorker)]
+    assert gone == ["dead", "left"]
+    assert set(rig.fleet.book.workers) == {"w", "late", "new"}
+    assert rig.tell(ev.WorkerHeard("dead")) == ["worker dead must register"]
+    rig.tell(ev.WorkerRegistered("dead", Capabilities(), 1))
+    assert rig.fleet.book.workers["dead"].takes_more
+
+
 def test_ten_thousand_tasks_leave_nothing_behind():
     """Timers neither: the end of a lease of an hour does not wait an hour for its turn."""
     rig = Rig(slots=1)

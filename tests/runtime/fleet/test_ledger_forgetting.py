@@ -132,3 +132,10 @@ def test_only_the_leader_forgets(place):
     assert forget(second, 20) == 1
     first.close()
     second.close()
+
+
+def test_a_worker_that_is_forgotten_is_there_no_more(ledger):
+    workers = tuple(Worker(worker_id=f"w{n}", capabilities=Capabilities()) for n in range(3))
+    ledger.commit(Change(workers=workers))
+    ledger.commit(Change(workers=workers[:1], gone=("w1", "w2")))
+    assert [worker.worker_id for worker in ledger.load().workers] == ["w0"]

@@ -129,7 +129,7 @@ async def begin(
     if settings.journal:
         jobs.append(_publish(settings, ledger, clock))
     place = Path(settings.directory)
-    tidier = Tidier(settings.keep, place, ledger, clock, journal=settings.journal)
+    tidier = Tidier(settings.keep, place, ledger, driver.tell, clock, journal=settings.journal)
     jobs.append(tidier.run())
     reign = Reign(driver, engines, tidier, jobs)
     await reign.begins(leadership.owner)

@@ -2,17 +2,20 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from pathlib import Path
 
 import msgspec
 
+from steelyard.domain.fleet.events import Event, WorkersOutlived
+from steelyard.domain.fleet.worker_rules import is_outlived
 from steelyard.kernel.clock import Clock
 from steelyard.kernel.errors import FileError
 from steelyard.runtime.files import next_step_of, reason_of
 from steelyard.runtime.fleet.ledger import SqlLedger
 from steelyard.runtime.fleet.ledger_forgetting import forget, forget_events, forgettable, standing
+from steelyard.runtime.fleet.ledger_queries import LedgerQueries
 from steelyard.runtime.fleet.ledger_relay import journal_parts
 from steelyard.runtime.fleet.output_sweep import Swept, sweep
 from steelyard.runtime.fleet.retention import Retention
@@ -31,6 +34,7 @@ class Tidied(msgspec.Struct, kw_only=True):
         done: nothing more is to do; False while it goes on.
         dry_run: nothing was removed.
         tasks: forgotten in the ledger, with all that is about them.
+        workers: that ended as long ago, forgotten too.
         outputs, output_bytes: tasks whose files went, and what they took of the disk.
         journal_parts, journal_bytes: files of the journal.
         left: directories and files that could not be removed.
@@ -39,6 +43,7 @@ class Tidied(msgspec.Struct, kw_only=True):
     done: bool = False
     dry_run: bool = False
     tasks: int = 0
+    workers: int = 0
     outputs: int = 0
     output_bytes: int = 0
     journal_parts: int = 0
@@ -53,15 +58,23 @@ class Tidier:
         keep: what stays.
         directory: of the fleet.
         ledger: that this coordinator leads on.
+        tell: tells the machine, which forgets workers.
         clock: says what is old.
         journal: there is one; without it no event waits to be published.
     """
 
     def __init__(
-        self, keep: Retention, directory: Path, ledger: SqlLedger, clock: Clock, *, journal: bool
+        self,
+        keep: Retention,
+        directory: Path,
+        ledger: SqlLedger,
+        tell: Callable[[Event], Awaitable[object]],
+        clock: Clock,
+        *,
+        journal: bool,
     ) -> None:
         self._keep, self._directory, self._ledger = keep, directory, ledger
-        self._clock, self._journal = clock, journal
+        self._tell, self._clock, self._journal = tell, clock, journal
         self._round: asyncio.Task[Tidied] | None = None
         self._account = Tidied()
 
@@ -82,7 +95,7 @@ class Tidier:
                 except FileError as error:
                     _log.error("What is over could not be removed: %s", error)
                     continue
-                if found.tasks or found.outputs or found.journal_parts or found.left:
+                if found != Tidied(done=True):
                     _log.info("Removed what is over: %s", msgspec.to_builtins(found))
         finally:
             await self._stop_round()
@@ -142,6 +155,10 @@ class Tidier:
         before_ns = self._keep.before_ns(self._clock.wall_ns(), self._keep.days)
         if not before_ns:
             return
+        known = await asyncio.to_thread(LedgerQueries(self._ledger.database).workers)
+        account.workers = sum(is_outlived(worker, before_ns) for worker in known)
+        if account.workers and not account.dry_run:
+            await self._tell(WorkersOutlived(before_ns))
         if account.dry_run:
             account.tasks = await asyncio.to_thread(forgettable, self._ledger.database, before_ns)
             return

@@ -59,6 +59,12 @@ class DrainAsked(msgspec.Struct, frozen=True):
     on: bool = True
 
 
+class WorkersOutlived(msgspec.Struct, frozen=True):
+    """Workers that died or left, hold nothing and last spoke before this are to be forgotten."""
+
+    before_ns: int
+
+
 class AttemptStarted(msgspec.Struct, frozen=True):
     """A worker began with an attempt."""
 
@@ -84,9 +90,11 @@ class Ticked(msgspec.Struct, frozen=True):
     """Time went by; `WakeAt` says when this is wanted."""
 
 
+WorkerEvent = (
+    WorkerRegistered | WorkerHeard | WorkerLeft | WorkerDied | DrainAsked | WorkersOutlived
+)  # fmt: skip
 Event = (
-    Submitted | CancelAsked | WorkerRegistered | WorkerHeard | WorkerLeft | WorkerDied | DrainAsked
-    | AttemptStarted | AttemptEnded | Proposed | Ticked
+    Submitted | CancelAsked | WorkerEvent | AttemptStarted | AttemptEnded | Proposed | Ticked
 )  # fmt: skip
 
 
@@ -98,6 +106,12 @@ class SaveTask(msgspec.Struct, frozen=True):
 
 class SaveWorker(msgspec.Struct, frozen=True):
     """The ledger is to have this worker as it is now."""
+
+    worker_id: str
+
+
+class ForgetWorker(msgspec.Struct, frozen=True):
+    """The ledger is to have this worker no more."""
 
     worker_id: str
 
@@ -147,5 +161,6 @@ class WakeAt(msgspec.Struct, frozen=True):
 
 
 Action = (
-    SaveTask | SaveWorker | AttemptOver | Dispatch | Revoke | Fire | Refused | Reschedule | WakeAt
+    SaveTask | SaveWorker | ForgetWorker | AttemptOver | Dispatch | Revoke | Fire | Refused
+    | Reschedule | WakeAt
 )  # fmt: skip

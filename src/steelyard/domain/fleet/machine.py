@@ -25,9 +25,11 @@ from steelyard.domain.fleet.events import (
     Ticked,
     WakeAt,
     WorkerDied,
+    WorkerEvent,
     WorkerHeard,
     WorkerLeft,
     WorkerRegistered,
+    WorkersOutlived,
 )
 from steelyard.domain.fleet.model import Limits, Task, Worker, seconds
 from steelyard.domain.fleet.states import TASK_HELD, TaskState, WorkerState
@@ -109,6 +111,15 @@ class Fleet:
                 task_rules.started(book, event, now_ns)
             case AttemptEnded():
                 task_rules.attempt_ended(book, event, now_ns)
+            case Ticked():
+                pass  # time went by above, as with every event
+            case _:
+                self._told_of_workers(event, now_ns)
+        return self._wanted()
+
+    def _told_of_workers(self, event: WorkerEvent, now_ns: int) -> None:
+        book = self.book
+        match event:
             case WorkerRegistered():
                 worker_rules.register(book, event, now_ns)
             case WorkerHeard():
@@ -119,11 +130,10 @@ class Fleet:
                 worker_rules.died(book, event.worker_id, event.reason, now_ns)
             case DrainAsked():
                 worker_rules.drain(book, event)
-            case Ticked():
-                pass  # time went by above, as with every event
+            case WorkersOutlived():
+                worker_rules.forget(book, event.before_ns)
             case _:
                 assert_never(event)
-        return self._wanted()
 
     def _tick(self, now_ns: int) -> None:
         book = self.book

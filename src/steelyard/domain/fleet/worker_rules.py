@@ -3,6 +3,7 @@
 from steelyard.domain.fleet.book import Book
 from steelyard.domain.fleet.events import (
     DrainAsked,
+    ForgetWorker,
     Refused,
     Reschedule,
     Revoke,
@@ -126,6 +127,25 @@ def drain(book: Book, event: DrainAsked) -> None:
     if worker is not None:
         worker.draining = event.on
         book.save_worker(worker)
+
+
+def forget(book: Book, before_ns: int) -> None:
+    """Let go of workers that ended long ago: where nodes come and go, they are many."""
+    old = [
+        worker.worker_id for worker in book.workers.values()
+        if is_outlived(worker, before_ns)
+    ]  # fmt: skip
+    for worker_id in old:
+        del book.workers[worker_id]
+        book.breakers.pop(worker_id, None)
+        book.timers.drop("worker", worker_id)
+        book.actions.append(ForgetWorker(worker_id))
+
+
+def is_outlived(worker: Worker, before_ns: int) -> bool:
+    """Tell whether a worker is dead or gone, holds nothing, and last spoke before a time."""
+    has_ended = worker.state in (WorkerState.FAILED, WorkerState.GONE)
+    return has_ended and not worker.holds and worker.heard_ns < before_ns
 
 
 def lease_over(book: Book, task_id: str, now_ns: int) -> None:

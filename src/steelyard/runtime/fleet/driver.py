@@ -17,6 +17,7 @@ from steelyard.domain.fleet.events import (
     AttemptEnded,
     Dispatch,
     Event,
+    ForgetWorker,
     Refused,
     Reschedule,
     Revoke,
@@ -319,6 +320,8 @@ class FleetDriver:
                 engine = self._engine(action.lease.worker_id)
                 if engine is not None:  # a worker of before, whose engine it did not come back to
                     await engine.cancel(action.lease)
+            elif isinstance(action, ForgetWorker):
+                self._engine_of.pop(action.worker_id, None)
             elif isinstance(action, WakeAt):
                 wake_ns = action.at_ns
         if wake_ns is not None:

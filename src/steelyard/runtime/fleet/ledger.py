@@ -3,11 +3,11 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Table, and_, insert, select, tuple_, update
+from sqlalchemy import Connection, Table, and_, delete, insert, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from steelyard.domain.fleet.model import Attempt, Task
-from steelyard.domain.fleet.states import TASK_ENDS
+from steelyard.domain.fleet.states import TASK_ENDS, TaskState
 from steelyard.kernel.clock import Clock
 from steelyard.kernel.errors import SteelyardError
 from steelyard.runtime.clock import SystemClock
@@ -154,7 +154,7 @@ class SqlLedger:
         asked = select(TASKS.c.data, ATTEMPTS.c.data).join(
             TASKS, TASKS.c.task_id == ATTEMPTS.c.task_id
         )
-        asked = asked.order_by(ATTEMPTS.c.ended_ns.desc(), ATTEMPTS.c.attempt.desc()).limit(limit)
+        asked = asked.order_by(ATTEMPTS.c.ended_ns.desc()).limit(limit)
 
         def look(connection: Connection) -> list[tuple[Task, Attempt]]:
             # Row by row: what a task returned may be large, and is not kept.
@@ -197,6 +197,7 @@ class _Rows:
     def __init__(self, change: Change, now_ns: int) -> None:
         self.tasks = [task_row(task, now_ns) for task in change.tasks]
         self.workers = [worker_row(worker) for worker in change.workers]
+        self.gone = [column(name) for name in change.gone]
         self.attempts = [attempt_row(attempt) for attempt in change.attempts]
         self.decisions = [decision_row(decision) for decision in change.decisions]
         self.events = [event_row(event) for event in change.happened]
@@ -215,6 +216,8 @@ def _commit(
         raise leadership.lost()
     _put(connection, TASKS, rows.tasks, _TASK_CHANGES)
     _put(connection, WORKERS, rows.workers, _WORKER_CHANGES)
+    for names in _parts(rows.gone):
+        connection.execute(delete(WORKERS).where(WORKERS.c.worker_id.in_(names)))
     _put(connection, ATTEMPTS, rows.attempts, ("data",))
     for table, new in ((DECISIONS, rows.decisions), (EVENTS, rows.events)):
         if new:
@@ -235,11 +238,11 @@ def _put(
 
 
 def _load(connection: Connection) -> Remembered:
-    ended = [str(state) for state in TASK_ENDS]
+    live = [str(state) for state in TaskState if state not in TASK_ENDS]  # as an index has them
     workers = tuple(
         map(WORKER_DECODER.decode, connection.execute(select(WORKERS.c.data)).scalars())
     )
-    asked = select(TASKS.c.data).where(TASKS.c.state.not_in(ended))
+    asked = select(TASKS.c.data).where(TASKS.c.state.in_(live))
     asked = asked.order_by(TASKS.c.submitted_ns, TASKS.c.task_id)
     tasks = [TASK_DECODER.decode(data) for data in connection.execute(asked).scalars()]
     there = {task.spec.task_id for task in tasks}

@@ -51,12 +51,14 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be remembered at once, whole or not at all.
 
     Attributes:
+        gone: workers that are to be forgotten, by id.
         attempts: those that are over.
         next_token: of the next lease; larger than all before.
     """
 
     tasks: tuple[Task, ...] = ()
     workers: tuple[Worker, ...] = ()
+    gone: tuple[str, ...] = ()
     attempts: tuple[Attempt, ...] = ()
     decisions: tuple[Decision, ...] = ()
     happened: tuple[Happened, ...] = ()

@@ -10,6 +10,7 @@ from steelyard.domain.fleet.events import (
     AttemptStarted,
     Event,
     Fire,
+    ForgetWorker,
     SaveTask,
     SaveWorker,
     WorkerDied,
@@ -65,11 +66,14 @@ def change_of(
     """Return what the ledger is to have of a turn, None where there is nothing."""
     tasks = dict.fromkeys(a.task_id for a in actions if isinstance(a, SaveTask))
     workers = dict.fromkeys(a.worker_id for a in actions if isinstance(a, SaveWorker))
-    if not (tasks or workers or decisions or happened):
+    forgotten = dict.fromkeys(a.worker_id for a in actions if isinstance(a, ForgetWorker))
+    gone = tuple(name for name in forgotten if name not in book.workers)  # none that came back
+    if not (tasks or workers or gone or decisions or happened):
         return None
     return Change(
         tasks=tuple(book.tasks[name] for name in tasks),
-        workers=tuple(book.workers[name] for name in workers),
+        workers=tuple(book.workers[name] for name in workers if name in book.workers),
+        gone=gone,
         attempts=tuple(a.attempt for a in actions if isinstance(a, AttemptOver)),
         decisions=tuple(decisions),
         happened=tuple(happened),
