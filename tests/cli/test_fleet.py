@@ -92,9 +92,10 @@ def test_a_wrong_file_is_named_with_the_field_that_is_known(service, tmp_path):
     assert done.returncode == 2
     assert f"{path}: tasks[0] has an unknown field; got 'paylod'" in done.stderr
     assert "Did you mean 'payload'?" in done.stderr
-    path.write_text("- {kind: command, payload: {argv: [a], colour: red}}\n")
+    path.write_text("- {kind: command, name: paint, payload: {argv: [a], colour: red}}\n")
     done = service.run("submit", "--file", str(path))
     assert (done.returncode, done.stdout) == (2, "")
+    assert "refused: paint: " in done.stderr
     assert "unknown field; got 'colour'" in done.stderr
 
 

@@ -167,6 +167,10 @@ def submit(  # noqa: PLR0913  each is a flag or a group of them
         tasks = [task] * count
     with reach.client() as client:
         answers = _submitted(client, tasks, file)
+        for answer, name in zip(answers, _names(tasks, len(answers)), strict=True):
+            if answer["refusal"]:
+                called = answer["asked"] or name or answer["task_id"]
+                say(f"refused: {called}: {clean(answer['refusal'], 500)}")
         return _report(client, answers, wait=wait, as_json=as_json)
 
 
@@ -182,14 +186,17 @@ def _submitted(
         raise
 
 
+def _names(tasks: Sequence[Mapping[str, Any]], count: int) -> list[str]:
+    """Return what their author calls each of `count` answers; nothing where tasks were split."""
+    is_each = len(tasks) == count
+    return [task.get("name", "") for task in tasks] if is_each else [""] * count
+
+
 def _report(
     client: Client, answers: Sequence[Mapping[str, Any]], *, wait: bool, as_json: bool
 ) -> int:
-    refused = [answer for answer in answers if answer["refusal"]]
     taken = [answer["task_id"] for answer in answers if not answer["refusal"]]
-    for answer in refused:
-        say(f"refused: {answer['asked'] or answer['task_id']}: {clean(answer['refusal'], 500)}")
-    code = EXIT_USAGE if refused else EXIT_OK
+    code = EXIT_OK if len(taken) == len(answers) else EXIT_USAGE
     if as_json and not wait:
         print_json(list(answers))
     elif taken and not as_json:
