@@ -128,6 +128,29 @@ def test_events_since_a_number_come_once_in_order(ledger, ask):
     assert ask.events(after=ask.last_event()) == ()
 
 
+def test_events_of_projects_are_those_of_their_tasks_and_of_none(ledger, ask):
+    """Names that no column holds as they are find their tasks all the same."""
+    of_project = {"a": "one", "b": "two", "c": "", "d": "o\0dd"}
+    ledger.commit(
+        Change(
+            tasks=tuple(task(name, project=each) for name, each in of_project.items()),
+            happened=(*map(happened, of_project), happened("", "worker_failed"), happened("gone")),
+        )
+    )
+
+    def names(*projects):
+        return [e.arguments["task_id"] for e in ask.events(projects=projects)]
+
+    assert names() == [*of_project, "", "gone"]
+    assert names("one") == ["a", ""]
+    assert names("two", "o\0dd") == ["b", "d", ""]
+    assert names("three") == [""]
+    assert ask.events(task_id="b", projects=("one",)) == ()
+    assert ask.of_projects(["a", "b", "gone", "a"], ("one", "two")) == {"a", "b"}
+    assert ask.of_projects([f"x{n}" for n in range(1_200)] + ["b"], ("two",)) == {"b"}
+    assert ask.of_projects([], ("one",)) == frozenset()
+
+
 def test_workers_are_those_last_saved(ledger, ask):
     ledger.commit(Change(workers=(Worker(worker_id="w", capabilities=Capabilities(), slots=1),)))
     ledger.commit(Change(workers=(Worker(worker_id="w", capabilities=Capabilities(), slots=9),)))
