@@ -46,6 +46,7 @@ def known(fleet):
     chooser = fleet._office.chooser
     history = chooser.history
     workers = fleet._office.driver.fleet.book.workers
+    assert chooser.metrics()["completed"] == 0  # by others, before its time
     found = [history.share("command", workers[name]).seen for name in ("w0", "w1")]
     if isinstance(chooser, FairnessScheduler):
         found.append(sorted(chooser.users.past.names()))

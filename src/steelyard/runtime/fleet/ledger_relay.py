@@ -21,7 +21,7 @@ from steelyard.runtime.journal import JournalReader, JournalWriter
 
 STREAM = "fleet"
 """The first part; the next are `fleet-000002` and so on."""
-PART_BYTES = 32_000_000
+PART_BYTES = 16_000_000
 EVENT_PREFIX = "fleet."
 AT_ONCE = 1_000
 LOOK_S = 0.2
@@ -57,7 +57,7 @@ class Relay:
         self._number = _number(found[-1]) if found else 1
         self._writer = self._part()
         try:
-            self._last = _last_published(directory, [path.stem for path in found[-2:]])
+            self._last = _last_published(directory, found)
         except BaseException:
             self._writer.close()
             raise
@@ -127,11 +127,13 @@ def _number(path: Path) -> int:
     return int(named[1]) if named and named[1] else 1
 
 
-def _last_published(directory: Path, streams: list[str]) -> int:
-    """Return the number of the last event in these parts; the last one may be empty."""
-    last = 0
-    for stream in streams:
-        for event in JournalReader(directory).events(stream):
+def _last_published(directory: Path, parts: list[Path]) -> int:
+    """Return the number of the last event in the last part, or, where that has none, before it."""
+    for part in reversed(parts):
+        last = 0
+        for event in JournalReader(directory).events(part.stem):
             if event.type.startswith(EVENT_PREFIX):
                 last = max(last, int(event.payload["seq"]))
-    return last
+        if last:
+            return last
+    return 0

@@ -24,7 +24,7 @@ class Retention(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     output_days: float = 30.0
     output_gb: float = 50.0
     journal_gb: float = 5.0
-    every_s: float = 600.0
+    every_s: float = 1_800.0
 
     def before_ns(self, now_ns: int, days: float) -> int:
         """Return the Unix time before which what ended is to go, 0 for never."""

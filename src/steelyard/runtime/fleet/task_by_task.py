@@ -74,6 +74,7 @@ class TaskByTaskScheduler:
         )
         self._last_error = ""
         self._declined: dict[str, int] = {}
+        self._leased: set[str] = set()
 
     # The port
 
@@ -89,11 +90,14 @@ class TaskByTaskScheduler:
     def leased(self, task: Task) -> None:
         """Take note of a lease."""
         self._counts["scheduled"] += 1
+        self._leased.add(task.spec.task_id)
         self.removed(task.spec.task_id)
 
     def ended(self, task: Task, attempt: Attempt) -> None:
         """Tell the plugin how an attempt ended."""
-        self._counts["completed"] += 1
+        if task.spec.task_id in self._leased:  # not one of before this scheduler's time
+            self._leased.discard(task.spec.task_id)
+            self._counts["completed"] += 1
         outcome = attempt.outcome
         data = {
             **task_data(task), "worker_id": attempt.worker_id, "attempt": attempt.attempt,

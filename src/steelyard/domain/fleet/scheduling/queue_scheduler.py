@@ -51,6 +51,7 @@ class QueueScheduler:
         self.current: Pass | None = None
         self.now_ns = 0
         self._kept: dict[str, str] = {}
+        self._leased: set[str] = set()
         self._outlooks: dict[tuple[int, str, str], Outlook] = {}
         self._outlooks_of = 0
         self._counts = {"scheduled": 0, "completed": 0, "passes": 0, "left_waiting": 0}
@@ -125,11 +126,14 @@ class QueueScheduler:
     def leased(self, task: Task) -> None:
         """Take note of a lease."""
         self._counts["scheduled"] += 1
+        self._leased.add(task.spec.task_id)
         self.removed(task.spec.task_id)
 
     def ended(self, task: Task, attempt: Attempt) -> None:
         """Take note of how an attempt ended."""
-        self._counts["completed"] += 1
+        if task.spec.task_id in self._leased:  # not one of before this scheduler's time
+            self._leased.discard(task.spec.task_id)
+            self._counts["completed"] += 1
         self.history.note(task.spec, attempt, self.workers.get(attempt.worker_id))
 
     def propose(
