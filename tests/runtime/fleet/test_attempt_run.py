@@ -4,9 +4,11 @@ import os
 import socket
 import sys
 
+import pytest
 from local_rig import LocalRig
 
 from steelyard.domain.fleet.model import Ending
+from steelyard.runtime.fleet.attempt_logs import attempts_of, task_of
 
 OPEN_FILES = "ls /proc/$PPID/fd | wc -l"
 """Of the process that carries the attempt out."""
@@ -46,3 +48,37 @@ async def test_an_output_that_a_stranger_holds_open_does_not_keep_an_attempt_fro
             os.close(held)
     assert outcome.ending is Ending.SUCCEEDED, outcome.error
     assert outcome.result["stdout"] == "handed over\n"
+
+
+async def test_a_task_may_take_months(tmp_path):
+    async with LocalRig(tmp_path) as rig:
+        outcome = await rig.run("echo done", timeout_s=100 * 86_400.0)
+    assert (outcome.ending, outcome.result["stdout"]) == (Ending.SUCCEEDED, "done\n")
+
+
+@pytest.mark.parametrize("task_id", ["a" + "/" * 199, "a" + ":+@=" * 49, "a,b", "a/b%2C"])
+async def test_every_id_that_a_task_can_have_has_a_directory(tmp_path, task_id):
+    async with LocalRig(tmp_path) as rig:
+        lease = await rig.submit("echo done", task_id=task_id)
+        assert (await rig.outcome(lease)).ending is Ending.SUCCEEDED
+    (place,) = (tmp_path / "attempts").iterdir()
+    assert task_of(place.name) == task_id
+    assert attempts_of(tmp_path, task_id) == [rig.attempt(lease)]
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {"argv": ["true"], "files": {"x" * 300: ""}},
+        {"argv": ["true"], "files": {"a": "", "a/b": ""}},
+        {"argv": ["true"], "files": {"a/b": "", "a": ""}},
+        {"argv": ["true"], "cwd": "a\0b"},
+    ],
+    ids=["long", "below-a-file", "a-directory", "nul"],
+)
+async def test_a_task_that_no_worker_can_carry_out_fails_and_no_worker_is_blamed(tmp_path, payload):
+    """A refusal would count against the worker, which then gets no tasks for a while."""
+    async with LocalRig(tmp_path) as rig:
+        outcome = await rig.run(payload=payload)
+    assert outcome.ending is Ending.FAILED
+    assert " can't be " in outcome.error

@@ -8,19 +8,30 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from steelyard.domain.fleet.attempts import TAIL_MAX
 
 STREAMS = ("stdout", "stderr")
 _POLL_S = 0.1
 _CHUNK = 1 << 16
+_SLASH = ","
+"""What stands for a slash in the name of a directory: no id of a task has one."""
+_AS_THEY_ARE = ":+@="
 
 
 def task_directory(directory: Path, task_id: str) -> Path:
-    """Return where the attempts of a task are, in the directory of a fleet."""
-    name = quote(task_id, safe=" ") or "%"
+    """Return where the attempts of a task are, in the directory of a fleet.
+
+    No id that a coordinator takes is longer as a name than a directory may be called.
+    """
+    name = quote(task_id, safe=f" {_AS_THEY_ARE}/").replace("/", _SLASH) or "%"
     return directory / "attempts" / (name if not name.startswith(".") else f"%2E{name[1:]}")
+
+
+def task_of(name: str) -> str:
+    """Return the id of the task whose directory has this name."""
+    return unquote(name.replace(_SLASH, "/"))
 
 
 def attempt_directory(directory: Path, task_id: str, attempt: int, token: int) -> Path:

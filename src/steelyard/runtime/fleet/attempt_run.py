@@ -5,6 +5,7 @@ that leaves behind, and is done only when all of it is gone. A pipe tells it wha
 what to end; at the pipe's end whoever made it is dead.
 """
 
+import errno
 import os
 import select
 import shutil
@@ -47,6 +48,9 @@ _CHUNK = 1 << 16
 _EXIT_NO_PROGRAM = 127
 _RESTORED = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM)
 _GB = 1_000_000_000
+_LOOK_S = 3_600.0
+_OF_A_NAME = frozenset({errno.ENAMETOOLONG, errno.EEXIST, errno.ENOTDIR, errno.EISDIR})
+"""What a file of a task can't be written for on any worker."""
 
 
 class Attempt(msgspec.Struct, frozen=True):
@@ -158,8 +162,8 @@ class _Watch:
 
     def _step(self) -> bool:
         """Wait for something to happen; return True when the program has ended."""
-        left_s = max(self._end_s - time.monotonic(), 0.0)
-        timeout_ms = None if left_s == float("inf") else left_s * 1000
+        # poll(2) takes no more than 24 days.
+        timeout_ms = min(max(self._end_s - time.monotonic(), 0.0), _LOOK_S) * 1000
         happened = [fd for fd, _ in self._poll.poll(timeout_ms)]
         for fd in happened:
             if fd == self._control.fd:
@@ -211,7 +215,9 @@ def carry_out(attempt: Attempt, control: Control, say: Callable[[FromWorker], No
         place.mkdir(mode=0o700, parents=True)
         with PluginBorder().crossing(label, "say what to run"):
             work = attempt.kind.work(attempt.spec, str(place))
-        _write_files(place, work)
+        problem = _write_files(place, work)
+        if problem:
+            return Outcome(ending=Ending.FAILED, error=problem)
         sinks = [
             LogSink(log_path(attempt.directory, stream), attempt.setup.log_bytes_max)
             for stream in ("stdout", "stderr")
@@ -282,11 +288,22 @@ def _failed(ran: Ran, text: str) -> Outcome:
     )  # fmt: skip
 
 
-def _write_files(place: Path, work: Work) -> None:
+def _write_files(place: Path, work: Work) -> str:
+    """Write what the program finds in its directory; return what is wrong with a file's name.
+
+    Raises:
+        OSError: the worker can't write it, whatever it were called.
+    """
     for name, data in work.files.items():
         path = place / name
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.write_bytes(data)
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.write_bytes(data)
+        except OSError as error:
+            if error.errno not in _OF_A_NAME:
+                raise
+            return f"its file {name[:100]} can't be there: {os.strerror(error.errno).lower()}"
+    return ""
 
 
 def _spawn(
@@ -354,6 +371,8 @@ def _become(
         os.execvpe(work.argv[0], work.argv, env)  # noqa: S606  a shell is asked for by name
     except OSError as error:
         os.write(failed_fd, str(error.errno).encode())
+    except ValueError:  # a NUL in a word
+        os.write(failed_fd, str(errno.EINVAL).encode())
     finally:
         os._exit(_EXIT_NO_PROGRAM)
 

@@ -9,11 +9,11 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
-from urllib.parse import unquote
 
 import msgspec
 
 from steelyard.kernel.units import NS_PER_S
+from steelyard.runtime.fleet.attempt_logs import task_of
 
 SLICE = 100
 """Tasks that are looked at in one step."""
@@ -120,7 +120,7 @@ def _found(path: Path) -> _Found:
 
 def _over(found: list[_Found], standing: Standing) -> Iterator[tuple[_Found, int]]:
     """Yield those of tasks that are over, and when they ended."""
-    names = {each.path.name: unquote(each.path.name) for each in found}
+    names = {each.path.name: task_of(each.path.name) for each in found}
     # Asked after the attempts were listed: one of a task that lives again by now is not among them.
     known = standing(set(names.values()))
     for each in found:
