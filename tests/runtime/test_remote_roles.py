@@ -20,7 +20,7 @@ from steelyard.runtime.remote_roles import (
     RemoteRoles,
     RemoteSpec,
 )
-from steelyard.runtime.roles import RoleSpec, services_of, vitals_of
+from steelyard.runtime.roles import RoleSpec, late_error, services_of, vitals_of
 from steelyard.runtime.vitals import REMOTE_LIMIT_NS
 
 S = 10**9
@@ -259,6 +259,16 @@ async def test_a_worker_that_never_came_is_lost_at_once(run):
     await run.roles.open(run.broker)
     run.placement.lost(0, "no room")
     assert run.ends == [(0, "no room", False)]
+
+
+def test_workers_that_do_not_come_are_named_by_number_with_what_to_do(run, tmp_path):
+    """Nobody reached the run: exit code 4; a forked role that is late is ours, and a bug."""
+    error = late_error(run.services, 300, tmp_path)
+    assert error.exit_code == 4
+    assert "did not join: 0, 1" in str(error)
+    assert "--join-timeout" in str(error)
+    (forked,) = services_of(RoleSpec(service_type="timing_manager", target="a:B"))
+    assert late_error([forked], 30, tmp_path).exit_code == 70
 
 
 async def test_secrets_are_told_by_name_only_as_far_as_the_plan_names_them(run):

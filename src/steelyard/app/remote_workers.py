@@ -67,7 +67,8 @@ class RemoteWorkers:
 
     def _opened(self, join: Join) -> None:
         at = ", ".join(join.addresses)
-        text = f"waiting for {self._workers} workers at {at}"
+        noun = "worker" if self._workers == 1 else "workers"
+        text = f"waiting for {self._workers} {noun} at {at}"
         if self._join_file:
             text += f": steelyard worker --join-file {self._join_file} --index 0"
             text += f" to {self._workers - 1}" if self._workers > 1 else ""

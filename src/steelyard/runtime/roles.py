@@ -5,11 +5,12 @@ import logging
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from steelyard.domain.bench.join_messages import HostIdentity, RoleSample
 from steelyard.domain.bench.messages import ServiceLost
-from steelyard.kernel.errors import EXIT_BUG, SteelyardError, exit_code_of
+from steelyard.kernel.errors import EXIT_BUG, EXIT_UNREACHABLE, SteelyardError, exit_code_of
 from steelyard.kernel.ids import make_service_id
 from steelyard.kernel.lifecycle import ServiceState
 from steelyard.runtime.process import ChildProcess
@@ -134,6 +135,26 @@ def services_of(spec: RoleSpec) -> list[ManagedService]:
 def vitals_of(service: ManagedService, now_ns: int) -> Vitals:
     """Return the life signs of a service that is there now; a network may hold up heartbeats."""
     return Vitals(now_ns, HEARTBEAT_LIMIT_NS if service.seat is None else REMOTE_LIMIT_NS)
+
+
+def late_error(
+    missing: Sequence[ManagedService], timeout_s: float, run_dir: Path
+) -> SupervisorError:
+    """Return the error to raise for roles that are not there in time."""
+    away = [service for service in missing if service.seat is not None]
+    if not away:
+        names = ", ".join(service.peer.service_id for service in missing)
+        return SupervisorError(
+            f"not registered within {timeout_s:g} s: {names}",
+            next_step=f"See {run_dir}/logs/steelyard.log.",
+        )
+    numbers = ", ".join(str(service.peer.index) for service in away)
+    return SupervisorError(
+        f"Within {timeout_s:g} s these workers did not join: {numbers}",
+        [EXIT_UNREACHABLE],
+        next_step="Start a `steelyard worker` for each, where the run's address is reached; "
+        "--join-timeout gives them longer.",
+    )
 
 
 def early_ends_of(services: Iterable[ManagedService]) -> SupervisorError | None:

@@ -28,6 +28,7 @@ from steelyard.runtime.roles import (
     ServiceDeath,
     SupervisorError,
     early_ends_of,
+    late_error,
     refusal_of,
     services_of,
     vitals_of,
@@ -176,12 +177,9 @@ class Supervisor:
             async with asyncio.timeout(timeout_s):
                 await self._wait_registered()
         except TimeoutError:
-            missing = self._missing()
+            missing = [self.services[service_id] for service_id in self._missing()]
             await self.stop()
-            raise SupervisorError(
-                f"not registered within {timeout_s:g} s: {', '.join(missing)}",
-                next_step=f"See {self.run_dir}/logs/steelyard.log.",
-            ) from None
+            raise late_error(missing, timeout_s, self.run_dir) from None
         failure = early_ends_of(self.services.values())
         if failure is not None:
             await self.stop()
