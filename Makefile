@@ -14,6 +14,7 @@ DEV := $(VENV)/.installed-dev
 # e.g. make test ARGS="tests/runtime -k journal"
 ARGS ?=
 IMAGE ?= steelyard
+EXTRAS ?=
 
 .PHONY: help first-time-setup install setup-system demo test test-verbose coverage lint lint-fix \
 	format check-format types imports check-docs check bench docs readme generate-cli-docs \
@@ -115,8 +116,8 @@ generate-plugin-docs: $(DEV) ## Write docs/reference/plugins.md
 readme: $(CORE) ## Run the demo and put what it printed into README.md
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tools/readme_picture.py
 
-docker: ## Build the container image
-	docker build --tag $(IMAGE) .
+docker: ## Build the container image; EXTRAS=ray for pods of KubeRay
+	docker build --build-arg EXTRAS=$(EXTRAS) --tag $(IMAGE) .
 
 clean: ## Remove caches, builds and reports; .venv stays
 	rm -rf build dist htmlcov .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache \

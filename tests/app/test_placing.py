@@ -39,7 +39,13 @@ def test_the_cluster_may_be_named_by_rays_own_variable():
 
 
 def test_without_a_cluster_it_is_this_machine():
-    assert listen_of(PLAN, {}) == "127.0.0.1:0"
+    local = msgspec.structs.replace(PLAN, engine=EnginePlan(name="local"))
+    assert listen_of(local, {RAY_ADDRESS: "10.0.0.1:1"}) == "127.0.0.1:0"
+
+
+def test_a_cluster_that_nobody_named_is_asked_for():
+    with pytest.raises(UsageError, match="--ray-address"):
+        listen_of(PLAN, {})
 
 
 def test_an_address_that_is_none_is_refused():

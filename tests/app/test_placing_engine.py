@@ -12,7 +12,7 @@ from steelyard.domain.bench.plan import EndpointPlan, EnginePlan, Plan, RemotePl
 from steelyard.domain.fleet.model import Ending, Outcome
 from steelyard.domain.fleet.ports import EngineEvent
 from steelyard.domain.fleet.requirements import Capabilities
-from steelyard.kernel.errors import ConfigError, EndpointUnreachableError, SteelyardError
+from steelyard.kernel.errors import ConfigError, EndpointUnreachableError, UsageError
 from steelyard.runtime.join import JOIN_VARIABLE, Join
 
 SECRET = "s3cret-key-of-the-run"
@@ -181,7 +181,7 @@ async def test_machines_that_come_later_are_waited_for_and_used(tmp_path):
         engine.says("worker_joined", worker_id=name, capabilities=BENCH, slots=2)
     await placing
     assert Counter(lease.worker_id for lease, _ in engine.given) == {"n1": 2, "n2": 1, "n3": 1}
-    assert notes[0] == "waiting for room for 4 workers: no machine has come yet"
+    assert notes[0] == "waiting for machines for 4 workers: no machine has come yet"
     assert notes[-1] == "workers are placed: 2 on n1, 1 on n2, 1 on n3"
     await placement.stop()
 
@@ -189,7 +189,7 @@ async def test_machines_that_come_later_are_waited_for_and_used(tmp_path):
 async def test_without_room_it_says_what_there_is_and_what_helps(tmp_path):
     engine = ScriptedEngine(("n1", BENCH, 3), ("n2", Capabilities(), 9))
     placement = made(tmp_path, engine, wait_s=0.1, labels={"role": "bench"})
-    with pytest.raises(SteelyardError, match="no room for 4 workers") as caught:
+    with pytest.raises(UsageError, match="no room for 4 workers") as caught:
         await placement.place(joins_of(4), lambda *_: None)
     text = str(caught.value)
     assert "n1 takes 3" in text

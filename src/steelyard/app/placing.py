@@ -10,7 +10,7 @@ from steelyard.runtime.join_address import local_address_towards, split_address
 
 __all__ = ["PLACEMENTS", "Join", "NobodyPlaces", "Placement", "listen_of", "placement_of"]
 
-RAY_ADDRESS = "RAY_ADDRESS"
+RAY, RAY_ADDRESS = "ray", "RAY_ADDRESS"
 
 
 class NobodyPlaces:
@@ -58,16 +58,16 @@ def listen_of(plan: Plan, environ: Mapping[str, str]) -> str:
         UsageError: the address of the cluster can't be read.
     """
     given = plan.remote.listen if plan.remote is not None else ""
-    head = plan.engine.options.get("address") if plan.engine is not None else ""
-    head = head or environ.get(RAY_ADDRESS, "")
-    if given or not head:
+    if given or plan.engine is None or plan.engine.name != RAY:
         return given or RemotePlan().listen
+    head = str(plan.engine.options.get("address") or environ.get(RAY_ADDRESS, ""))
     try:
-        return local_address_towards(*split_address(str(head)))
-    except UsageError as error:
+        host, port = split_address(head)
+    except UsageError:
         raise UsageError(
-            f"The cluster can't be found: {error.what}",
-            got=head,
-            expected="HOST:PORT of its head, as `steelyard fleet join` prints it",
-            next_step="Check --ray-address; --listen says where workers reach this machine.",
-        ) from error
+            "Which cluster of Ray is meant is not said" if not head else "This is no cluster",
+            got=head or None,
+            expected="--ray-address HOST:PORT, as `steelyard fleet join` prints it",
+            next_step="Start a head with: steelyard fleet join",
+        ) from None
+    return local_address_towards(host, port)

@@ -18,7 +18,7 @@ from steelyard.domain.bench.plan import Plan, RemotePlan
 from steelyard.domain.fleet.model import Ending, Lease, TaskSpec
 from steelyard.domain.fleet.ports import Engine, EngineEvent
 from steelyard.domain.fleet.requirements import Capabilities, Requirements, unmet
-from steelyard.kernel.errors import EndpointUnreachableError, SteelyardError
+from steelyard.kernel.errors import EndpointUnreachableError, SteelyardError, UsageError
 from steelyard.runtime.join import JOIN_VARIABLE, Join
 
 SETTLE_S = 3.0
@@ -102,7 +102,8 @@ class EnginePlacement:
 
         Raises:
             EndpointUnreachableError: the cluster is not there, or has no machine that works.
-            SteelyardError: it has not enough room, or the engine's own.
+            UsageError: it has not enough room.
+        SteelyardError: the engine's own.
         """
         self._lost = lost
         self._started = True
@@ -173,7 +174,7 @@ class EnginePlacement:
                 raise self._no_room(wanted)
             if now_s >= say_s:
                 say_s = now_s + SAY_EVERY_S
-                self._note(f"waiting for room for {wanted} workers: {self._room_in_words()}")
+                self._note(f"waiting for machines for {wanted} workers: {self._room_in_words()}")
             self._changed.clear()
             try:
                 async with asyncio.timeout(min(until_s - now_s, SETTLE_S / 3)):
@@ -186,7 +187,7 @@ class EnginePlacement:
         if not fitting:
             return "no machine has come yet"
         names = ", ".join(f"{node.name} takes {node.free}" for node in fitting)
-        return f"{self._room()} so far ({names})"
+        return f"room for {self._room()} ({names})"
 
     def _no_room(self, wanted: int) -> SteelyardError:
         if not self._nodes:
@@ -198,7 +199,7 @@ class EnginePlacement:
             )
         reasons = [f"{node.name}: {'; '.join(self._lacks(node))}" for node in self._nodes.values()
                    if self._lacks(node)]  # fmt: skip
-        return SteelyardError(
+        return UsageError(
             f"There is no room for {wanted} workers",
             got="; ".join([self._room_in_words(), *reasons]),
             expected=f"{wanted} free slots",
