@@ -7,7 +7,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from otlp_receiver import Collector
 
 
-class TraceCollector(Collector):
+class TraceCollector(Collector):  # type: ignore[misc]  # support modules are Any to mypy
     """Keeps the requests for traces that it got; `hold_s` makes it slow."""
 
     def __init__(self, hold_s: float = 0.0) -> None:
