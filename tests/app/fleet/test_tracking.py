@@ -96,6 +96,22 @@ async def test_outputs_of_real_attempts_are_artifacts(tmp_path):
     assert kept.metrics["fleet/exit_code"].last == 3
 
 
+async def test_a_run_began_and_ended_when_its_task_did(tmp_path):
+    store = str(tmp_path / "store")
+    settings = FleetSettings(
+        ledger=str(tmp_path / "ledger.sqlite"), directory=str(tmp_path / "fleet"),
+        engines={"local": {"detect": False}}, track=store,
+    )  # fmt: skip
+    async with Coordinator(settings) as fleet:
+        task = TaskSpec(task_id="t", kind="command", payload={"argv": ["sleep", "0.4"]})
+        await fleet.submit([task])
+        await until(lambda: ended(fleet, "t"))
+        (attempt,) = await fleet.attempts("t")
+    (run,) = map(show_of(store), runs(directory=store))
+    assert (run.started_ns, run.ended_ns) == (attempt.started_ns, attempt.ended_ns)
+    assert (run.ended_ns - run.started_ns) / 1e9 >= 0.4
+
+
 def test_nothing_of_the_tracker_is_loaded_for_tasks_that_are_not_tracked():
     code = (
         "import sys\nfrom steelyard.fleet import Coordinator, FleetSettings\n"

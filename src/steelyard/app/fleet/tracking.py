@@ -28,6 +28,7 @@ from steelyard.domain.track.run import Status
 from steelyard.kernel.errors import SteelyardError
 from steelyard.kernel.ids import make_run_id
 from steelyard.kernel.units import NS_PER_S
+from steelyard.runtime.clock import SystemClock
 from steelyard.runtime.track.bench_runs import summary_values
 
 PROJECT = "fleet"
@@ -110,6 +111,26 @@ class TaskRuns:
         await asyncio.to_thread(write_run, self._directory, task, attempts, logs)
 
 
+class _Then:
+    """A clock whose Unix time is that at which what is being written happened."""
+
+    mono_ns = staticmethod(SystemClock.mono_ns)
+
+    def __init__(self, wall_ns: int) -> None:
+        self.then_ns = wall_ns
+
+    def wall_ns(self) -> int:
+        return self.then_ns
+
+
+def _times(task: Task, attempts: tuple[Attempt, ...]) -> tuple[int, int]:
+    """Return when a task began and ended, Unix time; one never begun began as it was submitted."""
+    begun = next((each.started_ns for each in attempts if each.started_ns), 0)
+    ended = max((each.ended_ns for each in attempts), default=0)
+    begun = begun or task.spec.submitted_ns
+    return begun, max(ended or SystemClock().wall_ns(), begun)
+
+
 def run_id_of(task: Task) -> str:
     """Return the id of a task's run."""
     digest = blake2b(task.spec.task_id.encode(), digest_size=8).digest()
@@ -134,10 +155,12 @@ def write_run(
         SteelyardError: the store can't be written.
     """
     spec, outcome = task.spec, task.outcome
+    begun_ns, ended_ns = _times(task, attempts)
+    then = _Then(begun_ns)
     experiment = Experiment(
         nearest_name(spec.name or spec.kind), nearest_name(spec.project or PROJECT),
         directory=directory,
-        run_id=run_id_of(task), tags=_tags(task, attempts), params=_params(task),
+        run_id=run_id_of(task), tags=_tags(task, attempts), params=_params(task), clock=then,
     )  # fmt: skip
     if experiment.directory.exists():
         return
@@ -146,6 +169,7 @@ def write_run(
         error = TaskEndedBadlyError(f"{task.state}: {task.reason or 'no reason is known'}")
     status = Status.FINISHED if error is None else Status.FAILED
     experiment.start()
+    then.then_ns = ended_ns
     try:
         experiment.log_metrics(_metrics(task, attempts))
         for number, paths in logs.items():

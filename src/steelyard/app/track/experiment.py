@@ -28,6 +28,7 @@ from steelyard.domain.track.params import flatten_params
 from steelyard.domain.track.run import Kept, Run, Status
 from steelyard.domain.track.steps import Steps, one_step, to_step
 from steelyard.domain.track.values import to_scalar
+from steelyard.kernel.clock import Clock
 from steelyard.kernel.errors import UsageError
 from steelyard.kernel.ids import make_run_id
 from steelyard.runtime.clock import SystemClock
@@ -48,8 +49,8 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 class Experiment:
     """One tracked run: a context manager, also of `async with`, and a decorator.
 
-    As a decorator it makes a run of each call. Several may run at once; all methods may be called
-    from any thread, and from children forked while it runs.
+    As a decorator it makes a run of each call. Several may run at once, and be called from any
+    thread, and from children forked while they run.
 
     Args:
         name: what is tried; many runs may share it.
@@ -63,7 +64,8 @@ class Experiment:
         routing: rules on which backend is told what; see `Rule`.
         collectors, automagic: what is logged by itself; see `prepare_collectors` and
             `prepare_automagic` of `app.track.attachments`.
-        not_secret: names or patterns of parameters and tags that only look like secrets.
+        not_secret: names or patterns of what only looks like secrets.
+        clock: tells the run's times; another than the system's for what happened earlier.
 
     Raises:
         UsageError: an argument can't be used.
@@ -83,6 +85,7 @@ class Experiment:
         collectors: Any = None,
         automagic: Any = None,
         not_secret: Iterable[str] = (),
+        clock: Clock | None = None,
     ) -> None:
         self.name = check_name(name, "run")
         self.project = check_name(project, "project")
@@ -91,7 +94,7 @@ class Experiment:
         self._arguments: dict[str, Any] = {
             "backend": backend, "tags": tags, "params": params, "directory": directory,
             "routing": routing, "collectors": collectors, "automagic": automagic,
-            "not_secret": not_secret,
+            "not_secret": not_secret, "clock": clock,
         }  # fmt: skip
         self._secrecy = Secrecy(not_secret)
         self._tags = self._secrecy.tags(tags)
@@ -103,9 +106,9 @@ class Experiment:
 
     def __repr__(self) -> str:
         """Name, project, id and how it stands."""
+        how = "running" if self.is_running else "not running"
         return (
-            f"<Experiment {self.name!r} of {self.project!r}, {self.run_id or 'not started'}, "
-            f"{'running' if self.is_running else 'not running'}>"
+            f"<Experiment {self.name!r} of {self.project!r}, {self.run_id or 'not started'}, {how}>"
         )
 
     # Life
@@ -138,11 +141,11 @@ class Experiment:
                 next_step="Make another Experiment; with run_id=... it goes on with this run.",
             )
         told = self._arguments
-        params = flatten_params({} if told["params"] is None else told["params"])
+        params = flatten_params(told["params"] if told["params"] is not None else {})
         mirrors = planned(told["backend"], told["routing"])
         collectors = prepare_collectors(told["collectors"])
         automagic = prepare_automagic(told["automagic"])
-        clock = SystemClock()
+        clock: Clock = told["clock"] or SystemClock()
         self.run_id = self.run_id or make_run_id(clock.wall_ns(), secrets.token_bytes(3))
         resumed = self._place.journal.is_dir()
         self._writer = RunWriter(self._place, self.run_id, clock)
