@@ -107,9 +107,8 @@ class Experiment:
     def __repr__(self) -> str:
         """Name, project, id and how it stands."""
         how = "running" if self.is_running else "not running"
-        return (
-            f"<Experiment {self.name!r} of {self.project!r}, {self.run_id or 'not started'}, {how}>"
-        )
+        run = self.run_id or "not started"
+        return f"<Experiment {self.name!r} of {self.project!r}, {run}, {how}>"
 
     # Life
 
