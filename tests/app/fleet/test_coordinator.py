@@ -3,13 +3,13 @@
 import asyncio
 
 import pytest
-from fleet_host import coordinator, fleet_host, spec, until
+from fleet_host import Plain, coordinator, fleet_host, spec, until
 from fleet_rig import InstantEngine
 
 from steelyard.app.fleet.errors import RefusedError, UnknownTaskError, UnknownWorkerError
 from steelyard.app.fleet.metrics import prometheus
 from steelyard.app.fleet.submit import submit
-from steelyard.domain.fleet.model import Ending, Outcome
+from steelyard.domain.fleet.model import Ending, Outcome, TaskSpec
 from steelyard.domain.fleet.requirements import Requirements
 from steelyard.domain.fleet.states import TaskState
 from steelyard.kernel.errors import PluginError, SteelyardError, UsageError
@@ -295,3 +295,19 @@ async def test_who_waits_is_told_when_the_coordinator_ends(tmp_path):
     await fleet.stop()
     with pytest.raises(SteelyardError):
         await asyncio.wait_for(waiting, 5)
+
+
+@pytest.mark.parametrize("answer", [None, ["no spec"], 7])
+async def test_a_task_kind_that_is_broken_refuses_its_tasks_and_no_others(tmp_path, answer):
+    """What it raises or gives is its fault, by its name; the rest of the submission is taken."""
+
+    class Broken(Plain):
+        def prepare(self, spec, earlier):
+            return answer if answer is not None else 1 / 0
+
+    host = fleet_host()
+    host.register("task_kind", "broken", Broken)
+    async with coordinator(tmp_path, host=host) as fleet:
+        refused, taken = await fleet.submit([TaskSpec(task_id="b", kind="broken"), spec("fine")])
+    assert "Plugin task_kind 'broken' failed to prepare a task: " in refused.refusal
+    assert taken.accepted

@@ -8,7 +8,7 @@ from fleet_rig import FirstCome, InstantEngine, MemoryLedger
 from steelyard.domain.fleet.events import CancelAsked, Submitted, WorkerDied
 from steelyard.domain.fleet.machine import Fleet
 from steelyard.domain.fleet.model import Backoff, Ending, Outcome, TaskSpec
-from steelyard.kernel.errors import SteelyardError
+from steelyard.kernel.errors import PluginError, SteelyardError
 from steelyard.runtime.clock import SystemClock
 from steelyard.runtime.fleet import driver as driver_module
 from steelyard.runtime.fleet.driver import FleetDriver
@@ -104,6 +104,34 @@ async def test_an_engine_that_refuses_is_no_end_of_the_task():
         await run.driver.tell(Submitted((spec("t", backoff=Backoff(first_s=0.01)),)))
         await run.until(lambda: run.heard.count("task_completed") == 1)
     assert len(calls) == 2
+
+
+async def test_an_engine_that_raises_is_named_and_no_end_of_the_coordinator():
+    """As if it refused: the next attempt may do better."""
+    faults = iter([ZeroDivisionError("no such thing")])
+
+    def behave(lease, spec):
+        for fault in faults:
+            raise fault
+        return Outcome(ending=Ending.SUCCEEDED)
+
+    async with Running(InstantEngine(behave=behave)) as run:
+        await run.driver.tell(Submitted((spec("t", losses_max=1),)))
+        await run.until(lambda: "task_completed" in run.heard)
+    refused, _ = run.ledger.attempts
+    assert refused.outcome.ending is Ending.REFUSED
+    assert "Plugin engine 'instant' failed to take an attempt: Zero" in refused.outcome.error
+
+
+async def test_an_engine_that_can_say_no_more_ends_the_loop_by_its_name():
+    class Mute(InstantEngine):
+        async def next_event(self):
+            raise ZeroDivisionError("no such thing")
+
+    async with Running(Mute()) as run:
+        await asyncio.wait({run.task}, timeout=10)
+        with pytest.raises(PluginError, match="Plugin engine 'instant' failed to say what happens"):
+            run.task.result()
 
 
 async def test_a_coordinator_that_no_longer_leads_does_nothing_more():

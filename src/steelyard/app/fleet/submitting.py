@@ -75,7 +75,9 @@ def prepare(
             found.append(Prepared(spec, task_id, refusal))
             continue
         try:
-            made = parts.task_kind(spec.kind).prepare(spec, earlier(spec))
+            kind, before = parts.task_kind(spec.kind), earlier(spec)
+            with parts.host.border.crossing(f"task_kind '{spec.kind}'", "prepare a task"):
+                made = msgspec.convert(list(kind.prepare(spec, before)), list[TaskSpec])
         except SteelyardError as error:
             found.append(Prepared(spec, task_id, str(error)))
             continue

@@ -35,6 +35,7 @@ from steelyard.kernel.errors import SteelyardError
 from steelyard.kernel.units import NS_PER_S
 from steelyard.runtime.fleet.ports import Decision, Happened, Ledger, Remembered
 from steelyard.runtime.fleet.turn import change_of, decisions_of, event_of, happened_of
+from steelyard.runtime.plugin_border import Crossing, PluginBorder
 
 BATCH_MAX = 1_000
 """Events that share a commit, at most."""
@@ -101,6 +102,7 @@ class FleetDriver:
         self._desk = Desk(fleet, scheduler)
         self._engines = dict(engines)
         self._engine_of: dict[str, str] = {}
+        self._border = PluginBorder()
         self._listener, self._passed = listener, passed
         self._clock = clock
         self._offset_ns = clock.wall_ns() - clock.mono_ns()
@@ -319,7 +321,8 @@ class FleetDriver:
             elif isinstance(action, Revoke):
                 engine = self._engine(action.lease.worker_id)
                 if engine is not None:  # a worker of before, whose engine it did not come back to
-                    await engine.cancel(action.lease)
+                    with self._crossing(action.lease.worker_id, "end an attempt"):
+                        await engine.cancel(action.lease)
             elif isinstance(action, ForgetWorker):
                 self._engine_of.pop(action.worker_id, None)
             elif isinstance(action, WakeAt):
@@ -333,7 +336,8 @@ class FleetDriver:
         error = f"Worker {lease.worker_id} is with no engine"
         if engine is not None:
             try:
-                await engine.submit(lease, spec)
+                with self._crossing(lease.worker_id, "take an attempt"):
+                    await engine.submit(lease, spec)
                 return
             except SteelyardError as refusal:
                 error = str(refusal)
@@ -342,6 +346,9 @@ class FleetDriver:
 
     def _engine(self, worker_id: str) -> Engine | None:
         return self._engines.get(self._engine_of.get(worker_id, ""))
+
+    def _crossing(self, worker_id: str, action: str) -> Crossing:
+        return self._border.crossing(f"engine '{self._engine_of[worker_id]}'", action)
 
     def _wake_at(self, at_ns: int) -> None:
         if self._wake is not None:
@@ -362,8 +369,8 @@ class FleetDriver:
             await self._ask(Ticked())
             self.ready.set()
         while True:
-            said = await engine.next_event()
-            event = event_of(said)
+            with self._border.crossing(f"engine '{name}'", "say what happens"):
+                event = event_of(await engine.next_event())
             if isinstance(event, WorkerRegistered):
                 self._engine_of[event.worker_id] = name
             if event is not None:
