@@ -12,7 +12,13 @@ import numpy as np
 from steelyard import __version__
 from steelyard.domain.bench.clock_steps import ClockSteps
 from steelyard.domain.bench.export_columns import ExportColumns, ExportNames
-from steelyard.domain.bench.hosts import WorkerShares, host_notes, host_rows, with_clock_bound
+from steelyard.domain.bench.hosts import (
+    WorkerShares,
+    host_notes,
+    host_rows,
+    leave_out_calibration,
+    with_clock_bound,
+)
 from steelyard.domain.bench.plan import Plan
 from steelyard.domain.bench.plan_notes import endpoint_notes
 from steelyard.domain.bench.records import RECORD_DTYPE
@@ -172,6 +178,7 @@ def _open_run(directory: Path, host: PluginHost, place: Path, check: Callable[[]
 def _filled(directory: Path, host: PluginHost, scratch: Path, check: Callable[[], None]) -> Results:
     reader = _reader(directory, check)
     story = _story(reader, directory)
+    leave_out_calibration(story)
     plan = _plan_of(story, directory)
     steps = ClockSteps(story.step_spans())
     metrics = MetricSet(host, plan)

@@ -3,8 +3,15 @@
 import numpy as np
 import pytest
 
+from steelyard.domain.bench.calibration import Calibration, Ceilings
 from steelyard.domain.bench.clock_offset import ClockFacts
-from steelyard.domain.bench.hosts import WorkerShares, host_notes, host_rows, with_clock_bound
+from steelyard.domain.bench.hosts import (
+    WorkerShares,
+    host_notes,
+    host_rows,
+    leave_out_calibration,
+    with_clock_bound,
+)
 from steelyard.domain.bench.records import empty_batch
 from steelyard.domain.bench.sketch import Sketch
 from steelyard.domain.bench.story import Story, WorkerLoad
@@ -123,3 +130,21 @@ def test_the_report_says_what_needs_no_offset_and_who_shares_a_clock(
     assert "2 times" in " ".join(host_notes(host_rows(story, shares), shares))
     assert host_notes((), shares) == ()
     assert host_rows(Story(), shares) == ()
+
+
+def test_a_calibration_speaks_of_its_own_machine_only(story: Story) -> None:
+    """Requests sent from another one have no error bar of it, and the report says why."""
+    known = Calibration(
+        made_wall_ns=1,
+        facts={},
+        levels=(),
+        ceilings=Ceilings(requests_per_s=1.0, events_per_s=1.0, connections=1),
+    )
+    story.host_id, story.calibration = "a", known
+    leave_out_calibration(story)
+    assert story.calibration is None
+    assert "says nothing of b" in story.calibration_problem
+    alone = Story()
+    alone.host_id, alone.calibration, alone.joined = "a", known, {0: joined(0, "a")}
+    leave_out_calibration(alone)
+    assert alone.calibration is known

@@ -81,6 +81,18 @@ def _add(sketch: Sketch, rows: np.ndarray) -> None:
     sketch.add(values[~np.isnan(values)])
 
 
+def leave_out_calibration(story: Story) -> None:
+    """Forget the controller's calibration where other machines sent the requests: it is its own."""
+    others = {who["name"] for who in story.joined.values() if who["host_id"] != story.host_id}
+    if story.calibration is None or not others:
+        return
+    story.calibration = None
+    story.calibration_problem = (
+        f"This machine's calibration says nothing of {', '.join(sorted(others))}, where requests "
+        "were sent from: error bars have what the run's own stamps leave open, and no more."
+    )
+
+
 def host_rows(story: Story, shares: WorkerShares) -> tuple[HostRow, ...]:
     """Return the machines by name, with the workers of each; none for a run on one machine."""
     lost = {service for service, _ in story.lost}
