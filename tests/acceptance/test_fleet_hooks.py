@@ -80,8 +80,10 @@ async def test_all_fifteen_hooks_fire_in_one_real_run(tmp_path, capsys):
         os.kill(await watched.worker(), signal.SIGKILL)
         await watched.heard("recovery_completed")
         assert await fleet.why("frail") == (
-            "It was set aside as a dead letter: lost 1 times, last: worker local: killed by "
-            "SIGKILL.",
+            (
+                "It was set aside as a dead letter: lost 1 times, last: worker local: killed by "
+                "SIGKILL."
+            ),
             "attempt 1: worker local: killed by SIGKILL",
         )
         kept = [told.name for told in await fleet.events(limit=1000)]

@@ -236,7 +236,7 @@ async def test_what_has_ended_is_in_the_ledger_and_no_longer_in_memory():
     assert len(run.engine.submitted) == 21
 
 
-class Learner(FirstCome):
+class Learner(FirstCome):  # type: ignore[misc]  # support modules are Any to mypy
     """Notes all that it is told, in order."""
 
     def __init__(self):
