@@ -20,6 +20,7 @@ PART = 1_000
 FAULTS = {
     "message lost", "message twice", "worker killed", "partition", "coordinator killed",
     "coordinator killed after a save", "clock jumps", "cancel", "submitted again",
+    "dead workers forgotten",
 }  # fmt: skip
 
 

@@ -31,6 +31,10 @@ class Disk:
         """Keep a worker as it is."""
         self._workers[worker.worker_id] = msgspec.msgpack.encode(worker)
 
+    def forget_worker(self, worker_id: str) -> None:
+        """Keep a worker no more."""
+        self._workers.pop(worker_id, None)
+
     def knows_worker(self, worker_id: str) -> bool:
         """Tell whether a worker was ever saved."""
         return worker_id in self._workers

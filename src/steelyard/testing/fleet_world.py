@@ -19,6 +19,7 @@ from steelyard.domain.fleet.events import (
     Dispatch,
     Event,
     Fire,
+    ForgetWorker,
     Proposed,
     Refused,
     Reschedule,
@@ -30,6 +31,7 @@ from steelyard.domain.fleet.events import (
     WakeAt,
     WorkerHeard,
     WorkerRegistered,
+    WorkersOutlived,
 )
 from steelyard.domain.fleet.machine import Fleet
 from steelyard.domain.fleet.model import (
@@ -164,8 +166,8 @@ class World:
         self._do(self.fleet.handle(event, self.now_ns))
 
     def _do(self, actions: list[Action]) -> None:
-        saves = [action for action in actions if isinstance(action, SaveTask | SaveWorker)]
-        self._save(saves)
+        kinds = SaveTask | SaveWorker | ForgetWorker
+        self._save([action for action in actions if isinstance(action, kinds)])
         if not self._is_calm() and self.rng.random() < 0.004:
             self.faults["coordinator killed after a save"] += 1
             self._crash()
@@ -191,14 +193,16 @@ class World:
                         self._register(worker)
         self.forgotten += len(self.fleet.forget())
 
-    def _save(self, saves: list[SaveTask | SaveWorker]) -> None:
+    def _save(self, saves: list[SaveTask | SaveWorker | ForgetWorker]) -> None:
         book = self.fleet.book
         for save in saves:
             if isinstance(save, SaveTask):
                 task = book.tasks[save.task_id]
                 self.promises.saved(task)
                 self.disk.save(task)
-            else:
+            elif isinstance(save, ForgetWorker):
+                self.disk.forget_worker(save.worker_id)
+            elif save.worker_id in book.workers:
                 worker = book.workers[save.worker_id]
                 self.promises.saved_worker(worker)
                 self.disk.save_worker(worker)
@@ -356,7 +360,7 @@ class World:
         kind = self.rng.choice(
             [
                 "worker killed", "partition", "coordinator killed", "clock jumps", "cancel",
-                "submitted again",
+                "submitted again", "dead workers forgotten",
             ]
         )  # fmt: skip
         self.faults[kind] += 1
@@ -373,6 +377,8 @@ class World:
             self._crash()
         elif kind == "clock jumps":
             self.now_ns += seconds(self.rng.uniform(0.5, 30))
+        elif kind == "dead workers forgotten":
+            self.tell(WorkersOutlived(self.now_ns))
         elif kind == "cancel":
             self.tell(CancelAsked(self.rng.choice(sorted(self.submitted))))
         else:
