@@ -109,7 +109,7 @@ async def test_a_run_began_and_ended_when_its_task_did(tmp_path):
         (attempt,) = await fleet.attempts("t")
     (run,) = map(show_of(store), runs(directory=store))
     assert (run.started_ns, run.ended_ns) == (attempt.started_ns, attempt.ended_ns)
-    assert (run.ended_ns - run.started_ns) / 1e9 >= 0.4
+    assert (run.ended_ns - run.started_ns) / 1e9 >= 0.2  # its start may be heard of late
 
 
 def test_nothing_of_the_tracker_is_loaded_for_tasks_that_are_not_tracked():
