@@ -5,7 +5,10 @@ while it hears nothing counts for nothing, and when it hears again it stands by.
 """
 
 import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -19,6 +22,23 @@ pytestmark = [
 ]  # fmt: skip
 TASKS = 60
 FAILOVER_S = 10.0
+SUPPORT = Path(__file__).parents[1] / "support"
+_COMMITS = """
+import sys, time
+sys.path.insert(0, sys.argv[2])
+from ledger_rig import leading, step
+from steelyard.runtime.fleet.ports import LedgerGoneError
+
+ledger = leading(sys.argv[1], patience_s=1.0)
+ledger.commit(step(1))
+print("committed", flush=True)
+sys.stdin.readline()
+begun_s = time.monotonic()
+try:
+    ledger.commit(step(2))
+except LedgerGoneError as error:
+    print(time.monotonic() - begun_s, error, flush=True)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -75,3 +95,22 @@ def test_a_leader_that_is_cut_off_is_replaced_and_stands_by_when_it_is_back(
             each.signal(signal.SIGCONT)
             each.kill()
     assert failover_s < FAILOVER_S
+
+
+def test_a_commit_whose_answer_never_comes_is_given_up_in_seconds(link, server, capsys):
+    """By itself TCP would try for a quarter of an hour, and hold a thread of the coordinator."""
+    url = server.over_tcp(server.new_database())
+    words = [*link.within, sys.executable, "-c", _COMMITS, url, str(SUPPORT)]
+    with subprocess.Popen(
+        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout.readline() == "committed\n"
+            link.cut()
+            said_s, _, text = process.communicate("go on\n", timeout=30)[0].partition(" ")
+        finally:
+            link.mend()
+            process.kill()
+    assert "does not answer" in text
+    assert float(said_s) < 15
+    report(capsys, "a commit cut off", **{"given up after": f"{float(said_s):.1f} s"})
