@@ -6,13 +6,21 @@ import pytest
 from fleet_host import Plain, coordinator, fleet_host, spec, until
 from fleet_rig import InstantEngine
 
+from steelyard.app.fleet import office
 from steelyard.app.fleet.errors import RefusedError, UnknownTaskError, UnknownWorkerError
 from steelyard.app.fleet.metrics import prometheus
 from steelyard.app.fleet.submit import submit
 from steelyard.domain.fleet.model import Ending, Outcome, TaskSpec
 from steelyard.domain.fleet.requirements import Requirements
 from steelyard.domain.fleet.states import TaskState
-from steelyard.kernel.errors import PluginError, SteelyardError, UsageError
+from steelyard.kernel.errors import (
+    EXIT_UNREACHABLE,
+    FileError,
+    PluginError,
+    SteelyardError,
+    UsageError,
+)
+from steelyard.runtime.fleet.ledger_database import Database
 from steelyard.runtime.fleet.ledger_queries import TaskFilter
 from steelyard.runtime.fleet.ports import LostLeadershipError
 
@@ -211,8 +219,35 @@ async def test_the_next_coordinator_goes_on_and_knows_what_has_ended(tmp_path):
 async def test_a_second_coordinator_does_not_lead(tmp_path):
     async with coordinator(tmp_path, leader_ttl_s=0.5):
         second = coordinator(tmp_path, leader_ttl_s=0.5)
-        with pytest.raises(LostLeadershipError, match="Another coordinator leads"):
+        with pytest.raises(LostLeadershipError, match="Another coordinator leads") as caught:
             await second.start()
+        assert caught.value.exit_code == EXIT_UNREACHABLE
+
+
+async def test_one_whose_ledger_fails_says_why_until_it_leads_again(tmp_path, monkeypatch, caplog):
+    """Also when it can't even take the lease; and it says so once, however often it tries."""
+    monkeypatch.setattr(office, "AGAIN_S", 0.05)
+    write, writes = Database.write, []
+
+    def fail(*_):
+        writes.append(1)
+        raise FileError("Can't use the ledger: disk full")
+
+    async with coordinator(tmp_path) as fleet:
+        await fleet.submit([spec("a")])
+        monkeypatch.setattr(Database, "write", fail)
+        with pytest.raises(FileError, match="disk full"):
+            await fleet.submit([spec("b")])
+        await until(lambda: not fleet.leads and len(writes) > 5)
+        with pytest.raises(FileError, match="disk full"):
+            await fleet.submit([spec("c")])
+        monkeypatch.setattr(Database, "write", write)
+        await until(lambda: fleet.leads)
+        await fleet.submit([spec("d")])
+        await until(lambda: ended(fleet, "d"))
+        page = await fleet.tasks()
+        assert {task.spec.task_id for task in page.tasks} == {"a", "d"}
+    assert caplog.text.count("disk full") == 1
 
 
 async def test_one_that_stands_by_hands_on_and_takes_over(tmp_path):
