@@ -16,6 +16,7 @@ from k8s_schemas import VERSIONS, WrongManifestError, check, templates
 from steelyard.app.config import load_plan
 from steelyard.app.kubernetes.plain import BUS_PORT, address_of, run_secrets
 from steelyard.app.kubernetes.writing import write_manifests
+from steelyard.app.profile import run_profile
 from steelyard.cli.profile import run_profile_command
 from steelyard.kernel.errors import UsageError
 from steelyard.runtime.join import Join
@@ -275,6 +276,11 @@ def test_a_directory_that_cannot_be_written_is_said(plan_of, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="can't be written"):
         write_manifests(plan_of(k8s_output="file/below"))
+
+
+def test_such_a_plan_is_not_run_by_mistake(plan_of):
+    with pytest.raises(UsageError, match="written down, not run"):
+        run_profile(plan_of())
 
 
 def test_the_command_starts_nothing_and_says_what_to_do(tmp_path, monkeypatch, capsys):
