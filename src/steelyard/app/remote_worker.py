@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from steelyard.app.composition import standard_host
 from steelyard.builtin.service.worker import Worker
 from steelyard.domain.bench.clock_offset import ClockExchange
 from steelyard.domain.bench.headers import variables_in
@@ -31,7 +32,6 @@ from steelyard.kernel.errors import EndpointUnreachableError
 from steelyard.kernel.units import NS_PER_S
 from steelyard.runtime.bus_port import BusError, CommandFailedError, CommandTimeoutError
 from steelyard.runtime.dataset_mirror import DatasetMirror
-from steelyard.runtime.plugin_host import PluginHost
 from steelyard.runtime.remote_role import RemoteContext
 from steelyard.runtime.service import ServiceContext, on_configure, on_init, on_message
 
@@ -105,7 +105,7 @@ class RemoteWorker(Worker):
         plan = msgspec.convert(message.plan, Plan)
         self._needs_all = any(phase.fixed_schedule for phase in plan.phases)
         await self._take_secrets(plan)
-        self.context.given_host = PluginHost.standard(plan.options.get("plugin_dirs", ()))
+        self.context.given_host = standard_host(tuple(plan.options.get("plugin_dirs", ())))
         here = _moved(plan, self._scratch)
         await super()._build(ConfigureRun(msgspec.to_builtins(here)))
 
