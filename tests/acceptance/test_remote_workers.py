@@ -142,7 +142,7 @@ def _says_what_the_offset_means(run, bound_ns):
     assert first_token["error_bar_source"] in {"stamps", "calibration"}
     notes = " ".join(run.summary["run"]["notes"])
     assert "needs no offset" in notes
-    assert "bucket for bucket the sketch of all 400" in notes
+    assert "bucket for bucket that of the journal's 400" in notes
 
 
 def _all_within(folder, run):

@@ -13,11 +13,13 @@ import time
 from pathlib import Path
 
 import msgspec
+import numpy as np
 
 from steelyard.app.composition import standard_host
 from steelyard.builtin.service.worker import Worker
 from steelyard.domain.bench.clock_offset import ClockExchange
 from steelyard.domain.bench.headers import variables_in
+from steelyard.domain.bench.hosts import add_latencies
 from steelyard.domain.bench.join_messages import (
     AskSecrets,
     ClockAnswer,
@@ -26,8 +28,16 @@ from steelyard.domain.bench.join_messages import (
     ReadDataset,
     Secrets,
 )
-from steelyard.domain.bench.messages import ConfigureRun, DatasetProgress
+from steelyard.domain.bench.messages import (
+    ConfigureRun,
+    DatasetProgress,
+    HandOverRecords,
+    RecordBatch,
+    WorkerSketch,
+)
 from steelyard.domain.bench.plan import SCHEDULE_FILE, PhasePlan, Plan
+from steelyard.domain.bench.records import RECORD_DTYPE
+from steelyard.domain.bench.sketch import Sketch
 from steelyard.kernel.errors import EndpointUnreachableError
 from steelyard.kernel.units import NS_PER_S
 from steelyard.runtime.bus_port import BusError, CommandFailedError, CommandTimeoutError
@@ -61,6 +71,8 @@ class RemoteWorker(Worker):
         self._mirror = DatasetMirror(self._scratch / Path(SCHEDULE_FILE).parent, self._ask_data)
         self._has_data = asyncio.Event()
         self._needs_all = False
+        self._sketch = Sketch()
+        self._rows = 0
         self._answered_ns = time.monotonic_ns()
 
     # --- the clock ------------------------------------------------------------------------------
@@ -148,6 +160,29 @@ class RemoteWorker(Worker):
         await super()._dataset(here)
         if message.complete or not self._needs_all:
             self._has_data.set()
+
+    # --- records --------------------------------------------------------------------------------
+
+    def _ship(self, batch: RecordBatch) -> None:
+        """Count what leaves, a batch at a time: the report compares it with what arrived."""
+        rows = np.frombuffer(batch.data, RECORD_DTYPE)
+        self._rows += batch.rows
+        add_latencies(self._sketch, rows)
+        super()._ship(batch)
+
+    @on_message(HandOverRecords)
+    async def _hand_over(self, message: HandOverRecords) -> None:
+        """Hand over, as any worker, and then tell what was counted."""
+        told = self._handed_over
+        await super()._hand_over(message)
+        if not told:
+            sketch = self._sketch.encode()
+            await self.bus.send(
+                "records_manager",
+                WorkerSketch(worker=self._number, rows=self._rows, sketch=sketch),
+            )
+
+    # --- the beginning --------------------------------------------------------------------------
 
     def _say_ready(self) -> None:
         """Take leases only when there is something to send."""

@@ -190,13 +190,13 @@ def _filled(directory: Path, host: PluginHost, scratch: Path, check: Callable[[]
         ingest.take(batch)
         if story.joined:
             rows = np.frombuffer(batch.data, dtype=RECORD_DTYPE)
-            shares.fold(rows[totals.profiling(rows)])
+            shares.fold(rows, totals.profiling(rows))
     ingest.flush()
     summaries = metric_summaries(values, metrics, totals)
     if not any(bound.unbounded for bound in metrics.bounds.values()):
         # A calibration speaks of kernel stamps; user-space ones have no known error.
         summaries = calibrated(summaries, plan, story, totals)
-    hosts = host_rows(story, shares)
+    hosts, compared = host_rows(story, shares), shares.compared(story.sketches)
     names = _names(story, plan)
     columns = ExportColumns(names, http_trace=plan.http_trace, stepped=steps.straddled)
     store = RecordStore(scratch / "records.bin", reader, columns, totals.records)
@@ -212,8 +212,8 @@ def _filled(directory: Path, host: PluginHost, scratch: Path, check: Callable[[]
             "batches": ingest.batches,
             "records": totals.records,
         },
-        damage=tuple(reader.damage),
-        notes=(*endpoint_notes(plan), *host_notes(hosts, shares), *_notes(metrics, ingest)),
+        damage=(*reader.damage, *compared.wrong),
+        notes=(*endpoint_notes(plan), *host_notes(hosts, compared), *_notes(metrics, ingest)),
         clock_step_records=ingest.stepped,
     )
     view.summary = msgspec.structs.replace(summary, hosts=hosts)

@@ -6,7 +6,9 @@ import pytest
 from steelyard.domain.bench.calibration import Calibration, Ceilings
 from steelyard.domain.bench.clock_offset import ClockFacts
 from steelyard.domain.bench.hosts import (
+    Compared,
     WorkerShares,
+    add_latencies,
     host_notes,
     host_rows,
     leave_out_calibration,
@@ -52,7 +54,7 @@ def story() -> Story:
 def shares() -> WorkerShares:
     made = WorkerShares()
     for batch in (rows(1, 2.5), rows(0, 0.5), rows(1, 9.0, phase=1), rows(2, 0.25)):
-        made.fold(batch)
+        made.fold(batch, np.ones(batch.size, bool))
     return made
 
 
@@ -74,19 +76,40 @@ def test_a_worker_that_sent_nothing_has_a_line_too(story: Story) -> None:
     assert len(second.workers) == 2
 
 
-def test_sketches_of_workers_merge_into_the_sketch_of_all_bucket_for_bucket() -> None:
-    """In any order and split; a request that went missing would be told."""
+def test_what_workers_counted_themselves_is_held_to_what_arrived() -> None:
+    """Bucket for bucket, in any order and split, warm-up included; what is lost on the way shows.
+
+    Adding 40 batches of 50 to one sketch, or each worker's to its own and merging these, is one.
+    """
     random = np.random.default_rng(7)
-    made, whole = WorkerShares(), Sketch()
-    for number in range(40):
-        batch = rows(number % 4, 0.0, count=50)
+    arrived, whole = WorkerShares(), Sketch()
+    told = {worker: (500, Sketch()) for worker in range(4)}
+    batches = [rows(number % 4, 0.0, count=50, phase=number % 2) for number in range(40)]
+    for batch in batches:
         batch["end_ns"] = batch["start_ns"] + random.integers(1, 10**10, 50)
-        whole.add((batch["end_ns"] - batch["start_ns"]) / MS)
-        made.fold(batch)
-    assert made.merge_exactly()
-    assert made.samples == whole.count == 2000
-    made._all_ms.add(np.array([1.0]))
-    assert not made.merge_exactly()
+        for sketch in (whole, told[int(batch["worker_id"][0])][1]):
+            add_latencies(sketch, batch)
+    for number in random.permutation(40):
+        arrived.fold(batches[number], batches[number]["phase"] == 1)
+    compared = arrived.compared(told)
+    assert compared == (4, 2000, True, ())
+    assert arrived.requests(1) == 500
+    assert arrived.requests(0) == 0, "all of its records are of a warm-up"
+    merged = Sketch()
+    for _, sketch in told.values():
+        merged.merge(sketch)
+    assert merged == whole
+    told[2] = (501, told[2][1])
+    add_latencies(told[3][1], batches[3][:1])
+    again = arrived.compared(told)
+    assert not again.same
+    assert [text.split(",")[0] for text in again.wrong] == [
+        "Worker 2 had 501 records",
+        "The latencies of worker 3 are others than it had measured",
+    ]
+    assert arrived.compared({9: (1, Sketch())}).wrong == (
+        "Worker 9 had 1 records, the journal has 0",
+    )
 
 
 def test_what_compares_two_machines_clocks_has_their_bound_in_its_error(
@@ -120,15 +143,18 @@ def test_the_report_says_what_needs_no_offset_and_who_shares_a_clock(
     story: Story, shares: WorkerShares
 ) -> None:
     """A jump of a clock is told; a run on one machine says nothing of all this."""
-    notes = " ".join(host_notes(host_rows(story, shares), shares))
+    compared = Compared(3, 20, same=True, wrong=())
+    notes = " ".join(host_notes(host_rows(story, shares), compared))
     assert "3 workers joined from 2 machines" in notes
     assert "120 us" in notes
     assert "1 of 3 workers read the controller's own clock" in notes
-    assert "bucket for bucket the sketch of all 20" in notes
+    assert "bucket for bucket that of the journal's 20" in notes
+    wrong = Compared(3, 20, same=False, wrong=("x",))
+    assert "bucket" not in " ".join(host_notes(host_rows(story, shares), wrong))
     assert "parted" not in notes
     story.workers[1] = clock(120.0, jumps=2)
-    assert "2 times" in " ".join(host_notes(host_rows(story, shares), shares))
-    assert host_notes((), shares) == ()
+    assert "2 times" in " ".join(host_notes(host_rows(story, shares), compared))
+    assert host_notes((), compared) == ()
     assert host_rows(Story(), shares) == ()
 
 

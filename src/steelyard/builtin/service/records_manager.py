@@ -16,6 +16,7 @@ from steelyard.domain.bench.messages import (
     RecordBatchAck,
     RecordsFlushed,
     WorkerFacts,
+    WorkerSketch,
 )
 from steelyard.domain.bench.record_codec import SeenBatches
 from steelyard.domain.bench.records import RECORD_DTYPE
@@ -33,6 +34,7 @@ from steelyard.runtime.service import (
 
 STREAM_ID = "records"
 FACTS_EVENT = "bench.worker.facts"
+SKETCH_EVENT = "bench.worker.sketch"
 CLOSED_EVENT = "bench.records.closed"
 LIVE_INTERVAL_S = 0.5
 WORKER_TYPE = "worker"
@@ -131,6 +133,12 @@ class RecordsManager(Service):
         if self._closed:
             return
         self._open().event(FACTS_EVENT, msgspec.to_builtins(facts))
+
+    @on_message(WorkerSketch)
+    async def note_sketch(self, told: WorkerSketch) -> None:
+        """Journal what a worker elsewhere counted itself; the report holds it to the records."""
+        if not self._closed:
+            self._open().event(SKETCH_EVENT, msgspec.to_builtins(told))
 
     @on_message(FlushRecords)
     async def flush(self, _: FlushRecords) -> RecordsFlushed:

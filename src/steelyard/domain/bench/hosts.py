@@ -1,6 +1,7 @@
 """The machines of a run whose workers are not all on the controller's: what each did, and when."""
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -22,7 +23,7 @@ class _Share:
     """What one worker sent."""
 
     def __init__(self) -> None:
-        self.requests = 0
+        self.rows = self.requests = 0
         self.first: dict[int, tuple[int, int]] = {}  # by phase: start and its lateness, both ns
         self.latency_ms = Sketch()
 
@@ -32,17 +33,17 @@ class WorkerShares:
 
     def __init__(self) -> None:
         self._shares: dict[int, _Share] = {}
-        self._all_ms = Sketch()
 
-    def fold(self, rows: np.ndarray) -> None:
-        """Take in rows of `RECORD_DTYPE` of profiling phases."""
-        _add(self._all_ms, rows)
+    def fold(self, rows: np.ndarray, profiling: np.ndarray) -> None:
+        """Take in rows of `RECORD_DTYPE`, and which of them are of profiling phases."""
         for worker in np.unique(rows["worker_id"]):
             share = self._shares.setdefault(int(worker), _Share())
-            own = rows[rows["worker_id"] == worker]
-            share.requests += own.size
-            _add(share.latency_ms, own)
-            self._fold_starts(share, own[own["start_ns"] != MISSING])
+            own = rows["worker_id"] == worker
+            share.rows += int(own.sum())
+            add_latencies(share.latency_ms, rows[own])
+            measured = rows[own & profiling]
+            share.requests += measured.size
+            self._fold_starts(share, measured[measured["start_ns"] != MISSING])
 
     def _fold_starts(self, share: _Share, sent: np.ndarray) -> None:
         for phase in np.unique(sent["phase"]):
@@ -63,20 +64,36 @@ class WorkerShares:
             return None
         return max(late for _, late in self._shares[worker].first.values()) / NS_PER_MS
 
-    def merge_exactly(self) -> bool:
-        """Tell whether the sketches of the workers, merged, are the sketch of all records."""
-        merged = Sketch()
-        for share in self._shares.values():
-            merged.merge(share.latency_ms)
-        return merged == self._all_ms
+    def compared(self, told: Mapping[int, tuple[int, Sketch]]) -> "Compared":
+        """Hold what workers counted themselves to the records that arrived of them.
 
-    @property
-    def samples(self) -> int:
-        """How many latencies are in the sketch of all."""
-        return self._all_ms.count
+        Args:
+            told: by worker, how many records it had, and the sketch of their latencies in ms.
+        """
+        merged, arrived = Sketch(), Sketch()
+        wrong = []
+        for number, (rows, counted) in sorted(told.items()):
+            share = self._shares.get(number, _Share())
+            if rows != share.rows:
+                wrong.append(f"Worker {number} had {rows} records, the journal has {share.rows}")
+            elif counted != share.latency_ms:
+                wrong.append(f"The latencies of worker {number} are others than it had measured")
+            merged.merge(counted)
+            arrived.merge(share.latency_ms)
+        return Compared(len(told), arrived.count, merged == arrived and not wrong, tuple(wrong))
 
 
-def _add(sketch: Sketch, rows: np.ndarray) -> None:
+class Compared(NamedTuple):
+    """How what workers counted compares with the journal: how many of both, and what is wrong."""
+
+    workers: int
+    latencies: int
+    same: bool
+    wrong: tuple[str, ...]
+
+
+def add_latencies(sketch: Sketch, rows: np.ndarray) -> None:
+    """Add the time from send to end, in ms, of the rows of `RECORD_DTYPE` that have both."""
     values = elapsed_ms(rows, "start_ns", "end_ns")
     sketch.add(values[~np.isnan(values)])
 
@@ -164,7 +181,7 @@ def _widened(metric: MetricSummary, bound_ms: float) -> MetricSummary:
     )
 
 
-def host_notes(hosts: Sequence[HostRow], shares: WorkerShares) -> tuple[str, ...]:
+def host_notes(hosts: Sequence[HostRow], compared: Compared) -> tuple[str, ...]:
     """Return what a reader should know of times and numbers that come from several machines."""
     if not hosts:
         return ()
@@ -188,11 +205,12 @@ def host_notes(hosts: Sequence[HostRow], shares: WorkerShares) -> tuple[str, ...
             f"Clocks parted faster than any drift {jumps} times: one of them was set, or its "
             "machine slept; times across machines are worth less around that."
         )
-    exactly = "bucket for bucket" if shares.merge_exactly() else "NOT"
-    notes.append(
-        f"Latencies counted in a sketch per worker and merged are {exactly} the sketch of all "
-        f"{shares.samples}."
-    )
+    if compared.same and compared.workers:
+        notes.append(
+            f"{_counted(compared.workers, 'worker')} counted latencies where they were measured; "
+            "their sketches, merged, are bucket for bucket that of the journal's "
+            f"{compared.latencies}."
+        )
     return tuple(notes)
 
 

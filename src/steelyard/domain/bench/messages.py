@@ -226,6 +226,18 @@ class WorkerFacts(msgspec.Struct, frozen=True, kw_only=True):
     clock: ClockFacts | None = None
 
 
+class WorkerSketch(msgspec.Struct, frozen=True, kw_only=True):
+    """A worker on another machine to the records manager, last of all: what it counted itself.
+
+    `sketch` holds the latencies of its `rows` records (`Sketch.encode`): merged with the others' it
+    must be that of the journal.
+    """
+
+    worker: int
+    rows: int
+    sketch: bytes
+
+
 class HandOverRecords(msgspec.Struct, frozen=True):
     """Controller to a worker, as a command: cancel what is in flight, hand over every record."""
 

@@ -6,13 +6,16 @@ import msgspec
 
 from steelyard.domain.bench.calibration import Calibration
 from steelyard.domain.bench.clock_offset import ClockFacts
+from steelyard.domain.bench.messages import WorkerSketch
 from steelyard.domain.bench.plan import Plan
+from steelyard.domain.bench.sketch import Sketch
 from steelyard.kernel.events import Event
 
 RUN_STARTED = "bench.run.started"
 RUN_ENDED = "bench.run.ended"
 SERVICE_LOST = "bench.service.lost"
 WORKER_JOINED = "bench.worker.joined"
+WORKER_SKETCH = "bench.worker.sketch"
 WORKER_FACTS = "bench.worker.facts"
 PHASE_PREFIX = "bench.phase."
 
@@ -70,6 +73,8 @@ class Story:
         lost_reasons: why, by service id, where it is known.
         lost_hosts: on which machine, by service id, where that was another one.
         joined: workers that joined from other machines: service id and machine, by number.
+        sketches: what those counted themselves, by number, where they could tell: how many
+            records, and the sketch of their latencies.
         calibration: the host's when the run began, None without one.
         calibration_problem: why the host's calibration could not be read.
     """
@@ -91,6 +96,7 @@ class Story:
         self.lost_reasons: dict[str, str] = {}
         self.lost_hosts: dict[str, str] = {}
         self.joined: dict[int, dict[str, Any]] = {}
+        self.sketches: dict[int, tuple[int, Sketch]] = {}
         self.workers: dict[int, WorkerLoad] = {}
         self.calibration: Calibration | None = None
         self.calibration_problem = ""
@@ -115,6 +121,9 @@ class Story:
             self._lose(event.payload)
         elif event.type == WORKER_JOINED:
             self.joined[int(event.payload["worker"])] = event.payload
+        elif event.type == WORKER_SKETCH:
+            told = msgspec.convert(event.payload, WorkerSketch)
+            self.sketches[told.worker] = told.rows, Sketch.decode(told.sketch)
         elif event.type == WORKER_FACTS:
             self._load(event.payload)
         elif event.type.startswith(PHASE_PREFIX):
