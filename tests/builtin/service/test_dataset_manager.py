@@ -12,6 +12,7 @@ import pytest
 
 from steelyard.builtin.service.dataset_manager import FIRST_ENTRIES, DatasetManager
 from steelyard.domain.bench.conversation import Conversation, Turn
+from steelyard.domain.bench.join_messages import CHUNK_BYTES_MAX, ReadDataset
 from steelyard.domain.bench.messages import ConfigureRun, DatasetProgress
 from steelyard.domain.bench.plan import (
     SCHEDULE_FILE,
@@ -21,9 +22,9 @@ from steelyard.domain.bench.plan import (
     Plan,
     SchedulePlan,
 )
-from steelyard.runtime.bus import InlineHub
+from steelyard.runtime.bus import CommandFailedError, InlineHub
 from steelyard.runtime.clock import SystemClock
-from steelyard.runtime.dataset_store import DatasetStoreReader
+from steelyard.runtime.dataset_store import DATA_NAME, DatasetStoreReader
 from steelyard.runtime.plugin_host import PluginHost
 from steelyard.runtime.service import ServiceContext
 
@@ -235,3 +236,51 @@ async def test_delays_are_scaled_whatever_data_set_they_are_of(tmp_path: Path) -
         reader = DatasetStoreReader(Path(said[-1].path))
         assert [turn.delay_ms for turn in reader.read(0).turns] == [0, 10]
         reader.close()
+
+
+async def test_a_worker_elsewhere_is_given_the_bytes_of_the_store_and_no_others(tmp_path):
+    """Piece by piece, by name and offset; before there is a plan there is nothing to give."""
+    hub = InlineHub()
+    worker = hub.connect("worker_1", "worker")
+    manager = DatasetManager(
+        ServiceContext(
+            service_id="dataset_manager_1",
+            bus=hub.connect("dataset_manager_1", "dataset_manager"),
+            clock=SystemClock(),
+            given_host=PluginHost.standard(),
+        )
+    )
+    await manager.initialize()
+
+    async def read(name, offset=0):
+        question = ReadDataset(name=name, offset=offset)
+        return (await worker.command("dataset_manager", question, timeout_s=5)).data
+
+    assert await read(DATA_NAME) == b""
+    done = asyncio.Event()
+
+    async def listen(progress):
+        if progress.complete:
+            done.set()
+
+    worker.subscribe(DatasetProgress, listen)
+    plan = Plan(
+        run_id="r", models=("m",), endpoint=EndpointPlan(),
+        phases=(PhasePlan(name="profiling"),), artifact_dir=str(tmp_path),
+        dataset=DatasetPlan(entries=400),
+    )  # fmt: skip
+    await manager.run()
+    await manager.configure(ConfigureRun(msgspec.to_builtins(plan)))
+    async with asyncio.timeout(20):
+        await done.wait()
+    whole = (tmp_path / "dataset" / DATA_NAME).read_bytes()
+    assert len(whole) > CHUNK_BYTES_MAX
+    first = await read(DATA_NAME)
+    assert len(first) == CHUNK_BYTES_MAX
+    assert first + await read(DATA_NAME, CHUNK_BYTES_MAX) == whole[: 2 * CHUNK_BYTES_MAX]
+    assert await read(DATA_NAME, len(whole)) == b""
+    with pytest.raises(CommandFailedError, match="Only the files of the data set"):
+        await read("../journal/records.journal")
+    await manager.stop()
+    await manager.cleanup()
+    await hub.close()

@@ -8,7 +8,12 @@ import numpy as np
 import pytest
 
 from steelyard.builtin.service import records_manager
-from steelyard.builtin.service.records_manager import CLOSED_EVENT, FACTS_EVENT, RecordsManager
+from steelyard.builtin.service.records_manager import (
+    CLOSED_EVENT,
+    FACTS_EVENT,
+    SKETCH_EVENT,
+    RecordsManager,
+)
 from steelyard.domain.bench.messages import (
     ConfigureRun,
     FlushRecords,
@@ -17,8 +22,10 @@ from steelyard.domain.bench.messages import (
     RecordBatchAck,
     RecordsFlushed,
     WorkerFacts,
+    WorkerSketch,
 )
 from steelyard.domain.bench.records import empty_batch
+from steelyard.domain.bench.sketch import Sketch
 from steelyard.kernel.errors import JournalError, UsageError
 from steelyard.runtime.bus import InlineHub
 from steelyard.runtime.clock import SystemClock
@@ -145,6 +152,20 @@ async def test_a_stop_writes_the_totals_behind_the_last_batch(bench):
     assert list(reader.events())[-1].type == CLOSED_EVENT
     assert list(reader.events())[-1].payload == {"batches": 1, "rows": 4, "duplicates": 0}
     assert reader.damage == []
+
+
+async def test_what_a_worker_elsewhere_counted_itself_is_in_the_journal(bench):
+    """A report can hold the records to it, whenever it is made."""
+    sketch = Sketch()
+    sketch.add(np.array([5.0, 7.0]))
+    await bench.worker.send("records", WorkerSketch(worker=0, rows=2, sketch=sketch.encode()))
+    await bench.worker.send("records", make_batch(0))
+    await bench.acked(1)
+    await bench.flushed()
+    (event,) = [e for e in JournalReader(bench.directory).events() if e.type == SKETCH_EVENT]
+    told = msgspec.convert(event.payload, WorkerSketch)
+    assert (told.worker, told.rows) == (0, 2)
+    assert Sketch.decode(told.sketch) == sketch
 
 
 async def test_live_figures_are_published_while_records_come(bench, monkeypatch):
