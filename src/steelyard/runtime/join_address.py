@@ -3,8 +3,6 @@
 import socket
 from collections.abc import Iterator
 
-import psutil
-
 from steelyard.kernel.errors import UsageError
 
 _PORT_MAX = 65_535
@@ -73,6 +71,8 @@ def addresses_of(bound: str, advertise: str = "") -> tuple[str, ...]:
 
 def _own_addresses(families: tuple[socket.AddressFamily, ...]) -> Iterator[str]:
     """Yield this machine's addresses, those of the machine alone last."""
+    import psutil  # only a run that listens everywhere needs it
+
     found = [
         entry.address
         for entries in psutil.net_if_addrs().values()
