@@ -3,6 +3,7 @@
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 
+from steelyard.app.run_types import PLACEMENTS
 from steelyard.domain.bench.plan import Plan, RemotePlan
 from steelyard.kernel.errors import UsageError
 from steelyard.runtime.join import Join, Placement
@@ -24,17 +25,6 @@ class NobodyPlaces:
 
     async def stop(self) -> None:
         """End nothing: workers end by themselves when the run says so."""
-
-
-PLACEMENTS = {
-    "remote": "steelyard.app.placing:NobodyPlaces",
-    "ray": "steelyard.app.placing_engine:EnginePlacement",
-}
-"""Run type to `module:Class`, called with the plan and with what shows a person a line; loaded only
-when such a run begins.
-
-All these run types have workers that join over tcp with a `Join`.
-"""
 
 
 def placement_of(plan: Plan, note: Callable[[str], None]) -> Placement | None:

@@ -17,7 +17,7 @@ from steelyard.app.config.load_checks import BURST, ends, inherit
 from steelyard.app.config.model import BenchmarkConfig
 from steelyard.app.config.rate_series import points_of
 from steelyard.app.config.tree import Tree
-from steelyard.app.placing import PLACEMENTS
+from steelyard.app.run_types import PLACEMENTS
 from steelyard.domain.bench.plan import (
     FIXED_SCHEDULE,
     SCHEDULE_FILE,
