@@ -9,6 +9,7 @@ REGISTRY = """
 plugin: {name: faulty, version: 1.0.0, description: d, enabled: true}
 transport:
   faulty: {class: "faulty_plugins:Transport", description: d}
+  deaf: {class: "faulty_plugins:Deaf", description: d}
 dataset:
   faulty: {class: "faulty_plugins:Dataset", description: d}
 arrival:
@@ -24,6 +25,11 @@ class Transport(Http1Transport):
         raise ZeroDivisionError("at the start")
 
 
+class Deaf(Http1Transport):
+    async def open(self, connections):
+        raise ZeroDivisionError("at the start")
+
+
 class Dataset(SyntheticDataset):
     def __init__(self, *arguments):
         raise ZeroDivisionError("at the start")
@@ -33,6 +39,7 @@ class Unfit:
     pass
 """
 RAISED = "Plugin {} 'faulty' failed to start up: ZeroDivisionError: at the start"
+DEAF = "Plugin transport 'deaf' failed to open its connections: ZeroDivisionError: at the start"
 UNFIT = "The arrival 'unfit' can't be used: faulty_plugins:Unfit has no method offsets_ns"
 
 
@@ -47,10 +54,11 @@ def url():
     [
         ("process", ("--transport", "faulty"), RAISED.format("transport")),
         ("inline", ("--transport", "faulty"), RAISED.format("transport")),
+        ("process", ("--transport", "deaf"), DEAF),
         ("process", ("--dataset-type", "faulty"), RAISED.format("dataset")),
         ("process", ("--arrival-pattern", "unfit", "--request-rate", "9"), UNFIT),
     ],
-    ids=["transport", "transport-inline", "dataset", "arrival"],
+    ids=["transport", "transport-inline", "deaf", "dataset", "arrival"],
 )
 def test_a_plugin_that_can_not_start_in_a_role_ends_the_run_with_3(
     url, tmp_path, run_type, flags, said

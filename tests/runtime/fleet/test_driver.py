@@ -311,3 +311,21 @@ async def test_a_scheduler_that_holds_back_is_asked_again_though_nothing_happens
         await run.driver.use_scheduler(Patient(), "patient")
         await run.driver.tell(Submitted((spec("t"),)))
         await run.until(lambda: run.heard.count("task_completed") == 1)
+
+
+async def test_an_engine_that_does_not_stop_keeps_no_other_from_it(caplog):
+    class Stuck(InstantEngine):
+        async def stop(self):
+            raise ZeroDivisionError("at the end")
+
+    stopped = []
+
+    class Other(InstantEngine):
+        async def stop(self):
+            stopped.append(self)
+
+    async with Running(Stuck()) as run:
+        run.driver._engines["other"] = Other()
+        await run.driver.tell(Submitted((spec("t"),)))
+    assert len(stopped) == 1
+    assert "Engine 'instant' did not stop as it should: ZeroDivisionError" in caplog.text

@@ -65,6 +65,7 @@ class TaskRuns:
     def start(self) -> None:
         """Begin to write."""
         self._task = asyncio.create_task(self._write_all(), name="fleet-runs")
+        self._task.add_done_callback(_say_why)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -109,6 +110,12 @@ class TaskRuns:
         logs = {each.attempt: await self._reader.log_paths(task_id, each.attempt)
                 for each in attempts}  # fmt: skip
         await asyncio.to_thread(write_run, self._directory, task, attempts, logs)
+
+
+def _say_why(writing: asyncio.Task[None]) -> None:
+    """Say that no more runs are written, where that was not asked for."""
+    if not writing.cancelled() and (error := writing.exception()) is not None:
+        _log.critical("No more tasks become runs: %r", error, exc_info=error)
 
 
 class _Then:

@@ -140,7 +140,9 @@ class Worker(Service):
             gc.freeze()
             gc.disable()
         ahead = max(_connections_ahead(phase) for phase in plan.phases) // plan.workers
-        await self._transport.open(min(ahead, CONNECTIONS_AHEAD_MAX))
+        name = f"transport '{plan.endpoint.transport}'"
+        with self.context.host.border.crossing(name, "open its connections"):
+            await self._transport.open(min(ahead, CONNECTIONS_AHEAD_MAX))
         self._facts_since = (time.monotonic_ns(), time.process_time(), cpu_wait_s())
         self.spawn(self._tick(), "tick")
         self._say_ready()

@@ -8,6 +8,7 @@ import asyncio
 import logging
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -43,10 +44,10 @@ LOOK_AGAIN_S = 5.0
 """After which a scheduler is asked again that holds tasks back while workers are free."""
 PAST_MAX = 2_000
 """Attempts of before that a scheduler is told of when it comes into use, the last ones."""
-
 Listener = Callable[[Happened], Awaitable[None]]
 _STOPPED = "The coordinator has stopped"
 _log = logging.getLogger("steelyard.fleet")
+_all_of = partial(asyncio.gather, return_exceptions=True)
 
 
 class _Switch(msgspec.Struct):
@@ -383,18 +384,17 @@ class FleetDriver:
 
     async def _end(self) -> None:
         self._has_ended = True
-        for timer in (self._wake, self._look):
-            if timer is not None:
-                timer.cancel()
+        for timer in filter(None, (self._wake, self._look)):
+            timer.cancel()
         listener, *others = self._tasks
         for task in others:
             task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
+        await _all_of(*others)
         self._told.put_nowait(None)
-        await asyncio.gather(listener, return_exceptions=True)
-        for engine in self._engines.values():
-            await engine.stop()
+        await _all_of(listener)
+        stops = [engine.stop() for engine in self._engines.values()]
+        for name, error in zip(self._engines, await _all_of(*stops), strict=True):
+            if error is not None:
+                _log.error("Engine '%s' did not stop as it should: %r", name, error)
         while not self._inbox.empty():
-            answer = self._inbox.get_nowait().answer
-            if answer is not None and not answer.done():
-                answer.set_exception(self._why_ended())
+            _fail((self._inbox.get_nowait(),), self._why_ended())
