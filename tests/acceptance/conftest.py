@@ -113,15 +113,15 @@ def no_runs_left_behind():
 
 BESIDE_OTHERS = ("test_fleet_", "test_distributed_", "test_plugin_example", "test_full_disk")
 """Beginnings of files whose tests wait rather than measure."""
-ALONE = ("clock_step",)
-"""Words in names of tests that do to the machine what no other test should meet."""
+RAY = ("ray", "fleet_join", "chaos_node")
+"""Words in names of files that start Ray."""
 
 
 def pytest_collection_modifyitems(items):
     """Mark what may run beside others; a file keeps to one worker, and so do all that need Ray."""
     for item in items:
         file = item.path.stem
-        if not file.startswith(BESIDE_OTHERS) or any(word in item.nodeid for word in ALONE):
-            continue
-        item.add_marker(pytest.mark.beside_others)
-        item.add_marker(pytest.mark.xdist_group("ray" if "ray" in file else file))
+        if file.startswith(BESIDE_OTHERS):
+            item.add_marker(pytest.mark.beside_others)
+            group = "ray" if any(word in file for word in RAY) else file
+            item.add_marker(pytest.mark.xdist_group(group))

@@ -5,13 +5,14 @@ import os
 import signal
 import sys
 
+import msgspec
 import pytest
 from fleet_rig import FirstCome, MemoryLedger
 from local_rig import gone, processes_of
 
 from steelyard.domain.fleet.events import CancelAsked, Submitted
 from steelyard.domain.fleet.machine import Fleet
-from steelyard.domain.fleet.model import Backoff, Limits, TaskSpec
+from steelyard.domain.fleet.model import Backoff, Limits, Task, TaskSpec
 from steelyard.runtime.clock import SystemClock
 from steelyard.runtime.fleet.attempt_logs import attempts_of, log_path
 from steelyard.runtime.fleet.driver import FleetDriver
@@ -55,7 +56,7 @@ class LocalFleet:
         return [spec.task_id for spec in specs]
 
     def task(self, task_id):
-        return self.driver.fleet.book.tasks[task_id]
+        return msgspec.msgpack.decode(self.ledger.tasks[task_id], type=Task)
 
     def result(self, task_id):
         return self.task(task_id).outcome.result

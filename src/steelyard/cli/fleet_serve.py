@@ -203,7 +203,7 @@ def _settings(place: Place, engines: dict[str, dict[str, Any]], **given: Any) ->
         directory=directory, engines=engines,
         plugin_dirs=tuple(given["plugin_dirs"]), stand_by=given["stand_by"],
         track=given["track"] or None, otel_url=given["otel_url"] or None, keep=given["keep"],
-        **chosen,
+        log_events=True, **chosen,
     )  # fmt: skip
     return ServeSettings(
         fleet=fleet, host=place.host, port=place.port, certfile=place.certfile,

@@ -31,7 +31,7 @@ async def test_a_task_is_followed_from_line_to_line(tmp_path, said):
         return Outcome(ending=ending, error="no", result="a-secret")
 
     engine = InstantEngine(behave=behave)
-    async with coordinator(tmp_path, engine) as fleet:
+    async with coordinator(tmp_path, engine, log_events=True) as fleet:
         payload = {"argv": ["true"], "env": {"TOKEN": "a-secret"}}
         backoff = Backoff(first_s=0.01, jitter=0.0)
         await fleet.submit([spec("t", retries=1, payload=payload, backoff=backoff)])
@@ -43,6 +43,13 @@ async def test_a_task_is_followed_from_line_to_line(tmp_path, said):
         ("attempt_ended: succeeded", "t", 2), ("task_completed", "t", 2),
     ]  # fmt: skip
     assert "a-secret" not in str(said())
+
+
+async def test_the_log_of_a_program_is_its_own(tmp_path, said):
+    async with coordinator(tmp_path) as fleet:
+        await fleet.submit([spec("t")])
+        await fleet.ended(["t"])
+    assert said() == []
 
 
 def test_an_attempt_that_started_and_ended_beside_the_next_lease_keeps_its_number(said):

@@ -1,7 +1,7 @@
 """Who watches a coordinator: measures, log, traces. Each sees commits, none holds them up."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from steelyard import __version__
@@ -17,7 +17,7 @@ from steelyard.kernel.errors import UsageError
 from steelyard.plugins.hooks import HookTable
 from steelyard.runtime.fleet.driver import FleetDriver
 from steelyard.runtime.fleet.ledger_queries import LedgerQueries
-from steelyard.runtime.fleet.ports import Happened
+from steelyard.runtime.fleet.ports import Change, Happened
 
 TRACES_PATH = "/v1/traces"
 
@@ -26,7 +26,7 @@ class Observers:
     """Watches over all reigns of a coordinator.
 
     Args:
-        settings: say whether there are traces.
+        settings: say whether there are traces, and lines of the log.
         name: of the coordinator.
         clock: to measure with.
 
@@ -44,6 +44,11 @@ class Observers:
         self.rates = Rates(clock.wall_ns())
         self._clock = clock
         self._traces = _traces(settings, name)
+        self._watchers: list[Callable[[Change, float], None]] = [self.measures.saw]
+        if settings.log_events:
+            self._watchers.append(log_events)
+        if self._traces is not None:
+            self._watchers.append(self._traces.saw)
 
     def start(self, queries: LedgerQueries) -> None:
         """Begin; traces are read up by `queries`."""
@@ -61,10 +66,7 @@ class Observers:
 
     def ledger(self, place: str) -> WatchedLedger:
         """Open a ledger whose commits are seen; raises as `SqlLedger` does."""
-        watchers = [self.measures.saw, log_events]
-        if self._traces is not None:
-            watchers.append(self._traces.saw)
-        return WatchedLedger(place, self._clock, watchers)
+        return WatchedLedger(place, self._clock, self._watchers)
 
     def traced(self, engines: Mapping[str, Engine]) -> dict[str, Engine]:
         """Return engines whose attempts know where in a trace they stand, if there are traces."""

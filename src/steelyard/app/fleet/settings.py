@@ -34,6 +34,7 @@ class FleetSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         track: the store of the tracker that is to have a run of each task; None for no runs.
         otel_url: an OpenTelemetry collector, HOST:PORT or its full URL for traces; it gets a trace
             of each task that ends. None for no traces.
+        log_events: log what happens to tasks and workers; a program of one's own has hooks.
         stop_s: how long plugins may go on listening after the end.
         keep: how long what is over is kept.
     """
@@ -53,5 +54,6 @@ class FleetSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     journal: bool = True
     track: str | None = None
     otel_url: str | None = None
+    log_events: bool = False
     stop_s: float = STOP_S
     keep: Retention = Retention()
