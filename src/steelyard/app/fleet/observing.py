@@ -1,13 +1,13 @@
 """Who watches a coordinator: measures, log, traces. Each sees commits, none holds them up."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from steelyard import __version__
 from steelyard.app.fleet.event_log import log_events
 from steelyard.app.fleet.hooks import Announcer
-from steelyard.app.fleet.measures import Measures, WatchedLedger
+from steelyard.app.fleet.measures import Measures, WatchedLedger, Watcher
 from steelyard.app.fleet.metrics import RATED, FleetMetrics, Rates, of_book
 from steelyard.app.fleet.settings import FleetSettings
 from steelyard.app.fleet.traces import TaskTraces, traced
@@ -17,7 +17,7 @@ from steelyard.kernel.errors import UsageError
 from steelyard.plugins.hooks import HookTable
 from steelyard.runtime.fleet.driver import FleetDriver
 from steelyard.runtime.fleet.ledger_queries import LedgerQueries
-from steelyard.runtime.fleet.ports import Change, Happened
+from steelyard.runtime.fleet.ports import Happened
 
 TRACES_PATH = "/v1/traces"
 
@@ -44,7 +44,7 @@ class Observers:
         self.rates = Rates(clock.wall_ns())
         self._clock = clock
         self._traces = _traces(settings, name)
-        self._watchers: list[Callable[[Change, float], None]] = [self.measures.saw]
+        self._watchers: list[Watcher] = [self.measures.saw]
         if settings.log_events:
             self._watchers.append(log_events)
         if self._traces is not None:
