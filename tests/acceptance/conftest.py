@@ -113,15 +113,15 @@ def no_runs_left_behind():
 
 BESIDE_OTHERS = ("test_fleet_", "test_distributed_", "test_plugin_example", "test_full_disk")
 """Beginnings of files whose tests wait rather than measure."""
-RAY = ("ray", "fleet_join", "chaos_node")
-"""Words in names of files that start Ray."""
+ONE_AT_A_TIME = ("ray", "fleet_join", "chaos_node", "chaos_partition")
+"""Words in names of files that start Ray, or lay a cable into another network namespace."""
 
 
 def pytest_collection_modifyitems(items):
-    """Mark what may run beside others; a file keeps to one worker, and so do all that need Ray."""
+    """Mark what may run beside others; a file keeps to one worker, and some files do together."""
     for item in items:
         file = item.path.stem
         if file.startswith(BESIDE_OTHERS):
             item.add_marker(pytest.mark.beside_others)
-            group = "ray" if any(word in file for word in RAY) else file
+            group = "network" if any(word in file for word in ONE_AT_A_TIME) else file
             item.add_marker(pytest.mark.xdist_group(group))
