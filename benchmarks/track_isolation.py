@@ -5,10 +5,11 @@
 A script logs 50,000 points between steps of work, to the journal alone and with three mirrors (a
 fast one, one that takes 50 points in 0.1 s, one that refuses every connection), in turns. A pair of
 runs that follow each other gives one ratio, so that what a busy machine does to both drops out.
-What the script was delayed is told by its own work: the median step of 500 neighbours is how fast
-the processor was just then, and the wall time over such steps has the calls and every wait besides.
-A third run has a stranger beside it that computes as much as the mirrors and touches nothing of the
-script's: what two busy processors of this host take from each other, whoever keeps them busy.
+What can delay a script is a call that takes longer and a processor that is taken: the time in its
+calls, and the kernel's count of how long its thread waited for a processor, are shares of its wall
+time that no change of the processor's own pace touches. A third run has a stranger beside it that
+computes as much as the mirrors and touches nothing of the script's: what two busy processors of
+this host take from each other, whoever keeps them busy.
 Then the slow and the dead one are as fast as any, and `track sync` delivers the rest.
 """
 
@@ -33,7 +34,6 @@ from steelyard.app.track.syncing import sync
 POINTS = 50_000
 ROUNDS = 15
 STEP_WORK = 4_000
-NEIGHBOURS = 500
 FAST_MAX_S = 20.0
 LABELS = ("fast", "slow", "dead")
 
@@ -46,7 +46,7 @@ class Arm(msgspec.Struct):
 
     Attributes:
         wall_s, cpu_s: from the script's first step to its last.
-        over_work: the wall time, in multiples of the script's own work at its typical pace.
+        waited, in_calls: shares of the wall time: ready without a processor, and in `log_metric`.
         mirrors_cpu_s: what the mirrors had used when all of them had ended, or were left.
         fast_s: from the last step until the fast mirror had all; NaN where it had not.
         delivered: by label, when the script had ended.
@@ -54,7 +54,8 @@ class Arm(msgspec.Struct):
 
     wall_s: float
     cpu_s: float
-    over_work: float
+    waited: float
+    in_calls: float
     run_id: str
     mirrors_cpu_s: float = 0.0
     fast_s: float = float("nan")
@@ -63,20 +64,21 @@ class Arm(msgspec.Struct):
 
 def _script(directory: Path, points: int, backend: object) -> tuple[Experiment, Arm]:
     experiment = Experiment("script", backend=backend, directory=directory / "store").start()
-    clock = time.perf_counter
-    steps = [0.0] * points
-    begun, begun_cpu = clock(), time.process_time()
+    clock, in_calls = time.perf_counter, 0.0
+    begun, begun_cpu, waited = clock(), time.process_time(), _waited_s()
     for step in range(points):
-        before = clock()
         sum(range(STEP_WORK))
-        steps[step] = clock() - before
+        before = clock()
         experiment.log_metric("loss", 0.125, step)
+        in_calls += clock() - before
     wall, cpu = clock() - begun, time.process_time() - begun_cpu
-    work = sum(
-        statistics.median(near) * len(near)
-        for near in (steps[at : at + NEIGHBOURS] for at in range(0, points, NEIGHBOURS))
-    )
-    return experiment, Arm(wall, cpu, wall / work, experiment.run_id)
+    waited = _waited_s() - waited
+    return experiment, Arm(wall, cpu, waited / wall, in_calls / wall, experiment.run_id)
+
+
+def _waited_s() -> float:
+    """Return how long this thread was ready to run and had no processor."""
+    return int(Path("/proc/thread-self/schedstat").read_text().split()[1]) / 1e9
 
 
 def _until(condition: Callable[[], bool], within_s: float) -> float:
@@ -157,11 +159,7 @@ def _interval(ratios: list[float]) -> str:
 
 def _delays(rounds: list[tuple[Arm, Arm, Arm]]) -> list[list[str]]:
     rows = []
-    for what, field in (
-        ("wall time, over the script's own work", "over_work"),
-        ("wall time, s", "wall_s"),
-        ("CPU time, s", "cpu_s"),
-    ):
+    for what, field in (("wall time, s", "wall_s"), ("CPU time, s", "cpu_s")):
         seconds = [[float(getattr(arm, field)) for arm in arms] for arms in rounds]
         mirrored = [run[1] / run[0] for run in seconds]
         beside = [run[2] / run[0] for run in seconds]
@@ -173,19 +171,30 @@ def _delays(rounds: list[tuple[Arm, Arm, Arm]]) -> list[list[str]]:
     return rows
 
 
+def _shares(rounds: list[tuple[Arm, Arm, Arm]]) -> list[list[str]]:
+    rows, sums = [], [0.0, 0.0, 0.0]
+    for what, field in (("waiting for a processor", "waited"), ("in `log_metric`", "in_calls")):
+        arms = [sorted(float(getattr(arms[way], field)) for arms in rounds) for way in range(3)]
+        sums = [total + statistics.median(each) for total, each in zip(sums, arms, strict=True)]
+        rows.append([what, *(f"{statistics.median(a):.2%} (to {a[-1]:.2%})" for a in arms), ""])
+    delay = (sums[1] - sums[0]) / (1 - sums[1])
+    rows.append(["both", *(f"{total:.2%}" for total in sums), f"{delay:+.2%}"])
+    return rows
+
+
 def _tables(directory: Path, points: int, rounds: int) -> list[str]:
     arms = []
-    share = 0.5
+    busy = 0.5
     for number in range(rounds):
         # Which comes first changes too: a machine that gets busier favours none.
         todo = (
             partial(_alone, directory, points),
             partial(_mirrored, directory, points),
-            partial(_beside_stranger, directory, points, share),
+            partial(_beside_stranger, directory, points, busy),
         )
         order = [(number + place) % len(todo) for place in range(len(todo))]
         done = {which: todo[which]() for which in order}
-        share = min(1.0, done[1].mirrors_cpu_s / done[1].wall_s)
+        busy = min(1.0, done[1].mirrors_cpu_s / done[1].wall_s)
         arms.append((done[0], done[1], done[2]))
         print(f"round {number + 1} of {rounds}", file=sys.stderr, flush=True)
     mirrored = [each[1] for each in arms]
@@ -203,7 +212,10 @@ def _tables(directory: Path, points: int, rounds: int) -> list[str]:
             "whole and in order"]  # fmt: skip
     delay = [f"{points:,} points, {rounds} rounds", "journal alone", "more with mirrors",
              "95 % of the median", "more beside a stranger", "95 % of the median"]  # fmt: skip
+    share = ["share of the script's wall time, median (to the largest)", "journal alone",
+             "with mirrors", "beside a stranger", "delay by the mirrors (< 1 %)"]  # fmt: skip
     return [
+        table(share, _shares(arms)),
         table(delay, _delays(arms)),
         table(["three mirrors", "median", "largest"], mirrors),
         table(head, _caught_up(directory, mirrored[-1], points)),
