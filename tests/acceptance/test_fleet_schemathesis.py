@@ -39,9 +39,21 @@ def test_no_request_of_the_documents_shapes_meets_a_failure(service):
             # Where nothing is taken there is nothing to get wrong.
             with contextlib.suppress(Unsatisfiable):
                 _hold(service, operation, mode, there)
+    _print_summary()
     assert {code for _, code in seen if code >= 500} == set()
     assert sum(seen.values()) >= 200
     assert {label for label, _ in seen} == {operation.label for operation in operations}
+
+
+def _print_summary():
+    """`pytest -s` shows how often each operation gave which answer."""
+    by_label = {label: {} for label, _ in sorted(seen)}
+    for (label, code), times in sorted(seen.items()):
+        by_label[label][code] = times
+    for label, codes in by_label.items():
+        print(f"{label:38} " + ", ".join(f"{code}: {times}" for code, times in codes.items()))
+    failures = sum(times for (_, code), times in seen.items() if code >= 500)
+    print(f"{len(by_label)} operations, {sum(seen.values())} requests, {failures} answers of 5xx")
 
 
 def _there(service):
