@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import json
+import sys
 from collections import Counter
 
 import pytest
@@ -45,15 +46,19 @@ def test_no_request_of_the_documents_shapes_meets_a_failure(service):
     assert {label for label, _ in seen} == {operation.label for operation in operations}
 
 
+def _say(line):
+    sys.stdout.write(f"{line}\n")
+
+
 def _print_summary():
     """`pytest -s` shows how often each operation gave which answer."""
     by_label = {label: {} for label, _ in sorted(seen)}
     for (label, code), times in sorted(seen.items()):
         by_label[label][code] = times
     for label, codes in by_label.items():
-        print(f"{label:38} " + ", ".join(f"{code}: {times}" for code, times in codes.items()))
+        _say(f"{label:38} " + ", ".join(f"{code}: {times}" for code, times in codes.items()))
     failures = sum(times for (_, code), times in seen.items() if code >= 500)
-    print(f"{len(by_label)} operations, {sum(seen.values())} requests, {failures} answers of 5xx")
+    _say(f"{len(by_label)} operations, {sum(seen.values())} requests, {failures} answers of 5xx")
 
 
 def _there(service):
