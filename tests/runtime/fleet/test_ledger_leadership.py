@@ -72,6 +72,18 @@ def test_one_that_resigns_is_replaced_at_once(two):
     assert second.lead("second", wait_s=0).epoch == 2
 
 
+def test_one_that_resigned_changes_nothing_although_nobody_leads_yet(two):
+    first, _ = two
+    leadership = first.lead("first", ttl_s=3600)
+    leadership.resign()
+    before = LedgerQueries(first.database).leader()
+    with pytest.raises(LostLeadershipError, match="resigned"):
+        leadership.renew()
+    with pytest.raises(LostLeadershipError):
+        first.commit(Change())
+    assert LedgerQueries(first.database).leader() == before
+
+
 def test_one_that_was_replaced_takes_nothing_away_by_resigning(two):
     first, second = two
     old = first.lead("first", ttl_s=0.2)

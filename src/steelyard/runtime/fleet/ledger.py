@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Table, and_, delete, insert, select, tuple_, update
+from sqlalchemy import Connection, Table, delete, insert, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from steelyard.domain.fleet.model import Attempt, Task
@@ -207,7 +207,7 @@ def _commit(
     connection: Connection, leadership: Leadership, number: int, next_token: int, rows: _Rows
 ) -> None:
     """Write a change under its number; nothing to do where an earlier try was committed."""
-    mine = and_(LEADER.c.id == 1, LEADER.c.epoch == leadership.epoch)
+    mine = leadership.mine()
     step = update(LEADER).where(mine, LEADER.c.commits == number - 1)
     if connection.execute(step.values(commits=number, next_token=next_token)).rowcount != 1:
         there = connection.execute(select(LEADER.c.commits).where(mine)).scalar()

@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 
 import msgspec
-from sqlalchemy import Connection, Row, Update, select, text, update
+from sqlalchemy import ColumnElement, Connection, Row, Update, and_, select, text, update
 
 from steelyard.kernel.units import NS_PER_S
 from steelyard.runtime.fleet.ledger_database import Database
@@ -53,7 +53,7 @@ class Leadership:
         """Say that this coordinator lives.
 
         Raises:
-            LostLeadershipError: another leads.
+            LostLeadershipError: another leads, or this one resigned.
             LedgerGoneError: the database can't be reached.
         """
         self._database.write(
@@ -63,13 +63,14 @@ class Leadership:
         )
 
     def resign(self) -> None:
-        """Let the next candidate lead at once; one that does not lead any more has nothing to do.
+        """Let the next candidate lead at once; this one changes nothing from here on.
+
+        One that does not lead any more has nothing to do.
 
         Raises:
             FileError, LedgerGoneError: the ledger can't be written; the lease runs out by itself.
         """
-        mine = (LEADER.c.id == 1) & (LEADER.c.epoch == self.epoch)
-        free = update(LEADER).where(mine).values(owner="", home="", session="")
+        free = update(LEADER).where(self.mine()).values(owner="", home="", session="")
         self._database.write(lambda connection: connection.execute(free))
 
     def check(self, connection: Connection) -> None:
@@ -81,15 +82,21 @@ class Leadership:
         self._change(connection, update(LEADER).values(renewals=LEADER.c.renewals + 1))
 
     def _change(self, connection: Connection, statement: Update) -> None:
-        mine = (LEADER.c.id == 1) & (LEADER.c.epoch == self.epoch)
-        if connection.execute(statement.where(mine)).rowcount != 1:
+        if connection.execute(statement.where(self.mine())).rowcount != 1:
             raise self.lost()
+
+    def mine(self) -> ColumnElement[bool]:
+        """Return what tells this leader's row: not one that it resigned, free for the next."""
+        mine: ColumnElement[bool] = and_(
+            LEADER.c.id == 1, LEADER.c.epoch == self.epoch, LEADER.c.owner == self.owner
+        )
+        return mine
 
     def lost(self) -> LostLeadershipError:
         """Return the error that says so."""
         return LostLeadershipError(
             f"Coordinator {self.owner} no longer leads the fleet",
-            next_step="Another has taken over; this one changed nothing since.",
+            next_step="It resigned, or another has taken over; it changed nothing since.",
         )
 
 
