@@ -7,11 +7,14 @@ import pytest
 from fleet_host import coordinator, spec, until
 from fleet_rig import InstantEngine
 
+from steelyard.app.fleet import coordinator as coordinator_module
 from steelyard.app.fleet import tidying
 from steelyard.app.fleet.errors import UnknownTaskError
 from steelyard.cli.fleet_gc import Keep, gc_page
 from steelyard.domain.fleet.model import Ending, Outcome
 from steelyard.kernel.errors import FileError, UsageError
+from steelyard.kernel.units import NS_PER_S
+from steelyard.runtime.clock import SystemClock
 from steelyard.runtime.fleet import ledger_relay, output_sweep
 from steelyard.runtime.fleet.attempt_logs import attempt_directory
 from steelyard.runtime.fleet.ledger_relay import journal_parts
@@ -157,3 +160,52 @@ def test_the_page_says_what_could_not_be_removed():
     assert "Removed the outputs of 1,200 tasks, 5 bytes" in page
     assert "Could not remove 2 directories" in page
     assert "Would remove 3 ended tasks" in gc_page(found | {"dry_run": True, "left": 0})
+
+
+class SetClock(SystemClock):
+    """The system's clock, whose wall time somebody sets."""
+
+    ahead_ns = 0
+
+    def wall_ns(self):
+        return SystemClock.wall_ns() + self.ahead_ns
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = SetClock()
+    monkeypatch.setattr(coordinator_module, "SystemClock", lambda: clock)
+    return clock
+
+
+TEN_YEARS_NS = 3650 * 86_400 * NS_PER_S
+OFTEN = Retention(every_s=0.02)
+"""What is kept as long as by default, looked at all the time."""
+
+
+async def test_a_clock_that_is_set_while_a_coordinator_leads_makes_nothing_old(tmp_path, clock):
+    async with coordinator(tmp_path, InstantEngine(behave=some_end), keep=OFTEN) as fleet:
+        await with_tasks(fleet, "a", "b")
+        for ahead_ns in (TEN_YEARS_NS, 0, -TEN_YEARS_NS):
+            clock.ahead_ns = ahead_ns
+            await asyncio.sleep(0.1)
+            done = await fleet.tidy()
+            assert (done.tasks, done.outputs, done.journal_parts) == (0, 0, 0)
+        assert fleet.leads
+
+
+async def test_a_coordinator_that_begins_with_a_clock_far_ahead_removes_nothing_unasked(
+    tmp_path, clock, caplog
+):
+    """A host without a battery for its clock may start so; who asks for it has looked."""
+    async with coordinator(tmp_path, InstantEngine(behave=some_end), keep=OFTEN) as fleet:
+        await with_tasks(fleet, "a", "b")
+    clock.ahead_ns = TEN_YEARS_NS
+    async with coordinator(tmp_path, InstantEngine(behave=some_end), keep=OFTEN) as fleet:
+        await asyncio.sleep(0.3)
+        assert len((await fleet.tasks()).tasks) == 2
+        assert "nothing is removed for a day" in caplog.text
+        clock.ahead_ns = 0  # the network's time arrives
+        assert (await fleet.tidy()).tasks == 0
+        clock.ahead_ns = TEN_YEARS_NS
+        assert (await fleet.tidy()).tasks == 2

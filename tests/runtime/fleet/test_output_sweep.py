@@ -1,5 +1,8 @@
 """What attempts wrote is removed when its time has come, and nothing of what is not over."""
 
+import errno
+from pathlib import Path
+
 from steelyard.runtime.fleet import output_sweep
 from steelyard.runtime.fleet.attempt_logs import attempt_directory, task_directory
 from steelyard.runtime.fleet.output_sweep import RESTED_S, sweep
@@ -92,6 +95,22 @@ def test_an_attempt_that_begins_meanwhile_is_not_touched(tmp_path):
     ):  # fmt: skip
         pass
     assert [path.name for path in task_directory(tmp_path, "t").iterdir()] == ["1-99"]
+
+
+def test_a_file_that_can_not_be_looked_at_keeps_no_other_from_going(tmp_path, monkeypatch):
+    ended = {"odd": 10 * S, "t": 10 * S}
+    for name in ended:
+        wrote(tmp_path, name)
+    looked = Path.lstat
+
+    def lstat(path):
+        if task_directory(tmp_path, "odd") in path.parents:
+            raise OSError(errno.EIO, "Input/output error", str(path))
+        return looked(path)
+
+    monkeypatch.setattr(Path, "lstat", lstat)
+    found = swept(tmp_path, ended, before_ns=20 * S, bytes_max=10**9)
+    assert (found.tasks, left(tmp_path)) == (2, set())
 
 
 def test_a_dry_run_says_the_same_and_removes_nothing(tmp_path):

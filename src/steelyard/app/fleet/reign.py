@@ -22,6 +22,7 @@ from steelyard.runtime.fleet.driver import FleetDriver, Listener
 from steelyard.runtime.fleet.ledger import SqlLedger
 from steelyard.runtime.fleet.ledger_inbox import Inbox, drain
 from steelyard.runtime.fleet.ledger_leadership import Leadership, keep_leading
+from steelyard.runtime.fleet.ledger_queries import LedgerQueries
 from steelyard.runtime.fleet.ledger_relay import Relay
 
 STOPPING = "the coordinator stops"
@@ -114,6 +115,7 @@ async def begin(
         SteelyardError: an engine can't begin, or the ledger or the journal can't be used.
     """
     kept = await asyncio.to_thread(ledger.load)
+    last_ns = await asyncio.to_thread(LedgerQueries(ledger.database).last_event_ns)
     fleet = Fleet(settings.limits)
     engines: dict[str, Engine] = parts.engines()
     driver = FleetDriver(
@@ -129,7 +131,11 @@ async def begin(
     if settings.journal:
         jobs.append(_publish(settings, ledger, clock))
     place = Path(settings.directory)
-    tidier = Tidier(settings.keep, place, ledger, driver.tell, clock, journal=settings.journal)
+    tidier = Tidier(
+        settings.keep, place, ledger, driver.tell,
+        # Neither a clock that was set ahead since nor one that was set back since makes things old.
+        lambda: min(driver.now_ns(), clock.wall_ns()), last_ns=last_ns, journal=settings.journal,
+    )  # fmt: skip
     jobs.append(tidier.run())
     reign = Reign(driver, engines, tidier, jobs)
     await reign.begins(leadership.owner)

@@ -10,8 +10,8 @@ import msgspec
 
 from steelyard.domain.fleet.events import Event, WorkersOutlived
 from steelyard.domain.fleet.worker_rules import is_outlived
-from steelyard.kernel.clock import Clock
 from steelyard.kernel.errors import FileError
+from steelyard.kernel.units import NS_PER_S
 from steelyard.runtime.files import next_step_of, reason_of
 from steelyard.runtime.fleet.ledger import SqlLedger
 from steelyard.runtime.fleet.ledger_forgetting import forget, forget_events, forgettable, standing
@@ -24,6 +24,9 @@ REST_S = 0.05
 """Between two steps in the background: who submits, and who looks, goes first."""
 FIRST_S = 60.0
 """After which a coordinator looks for the first time."""
+GAP_S = 86_400.0
+"""A fleet of which nothing is known for so long has slept, or the clock of this host is wrong: what
+tidies up by itself waits as long, for the clock to be set."""
 _log = logging.getLogger("steelyard.fleet")
 
 
@@ -59,7 +62,8 @@ class Tidier:
         directory: of the fleet.
         ledger: that this coordinator leads on.
         tell: tells the machine, which forgets workers.
-        clock: says what is old.
+        now_ns: Unix time, the earliest there is reason to believe in.
+        last_ns: when something happened last before this coordinator began, 0 for never.
         journal: there is one; without it no event waits to be published.
     """
 
@@ -69,12 +73,14 @@ class Tidier:
         directory: Path,
         ledger: SqlLedger,
         tell: Callable[[Event], Awaitable[object]],
-        clock: Clock,
+        now_ns: Callable[[], int],
         *,
+        last_ns: int,
         journal: bool,
     ) -> None:
         self._keep, self._directory, self._ledger = keep, directory, ledger
-        self._tell, self._clock, self._journal = tell, clock, journal
+        self._tell, self._now_ns, self._journal = tell, now_ns, journal
+        self._last_ns = last_ns
         self._round: asyncio.Task[Tidied] | None = None
         self._account = Tidied()
 
@@ -85,7 +91,7 @@ class Tidier:
             LostLeadershipError: another coordinator leads.
             LedgerGoneError: the ledger can't be reached, and was waited for.
         """
-        wait_s = min(FIRST_S, self._keep.every_s)
+        wait_s = self._first_s()
         try:
             while True:
                 await asyncio.sleep(wait_s)
@@ -99,6 +105,17 @@ class Tidier:
                     _log.info("Removed what is over: %s", msgspec.to_builtins(found))
         finally:
             await self._stop_round()
+
+    def _first_s(self) -> float:
+        gap_s = (self._now_ns() - self._last_ns) / NS_PER_S
+        if self._last_ns and gap_s > GAP_S:
+            _log.warning(
+                "The last that happened in this fleet was %.1f days ago by this host's clock: in"
+                " case the clock is wrong, nothing is removed for a day, unless asked for",
+                gap_s / GAP_S,
+            )
+            return GAP_S
+        return min(FIRST_S, self._keep.every_s)
 
     async def ask(self, *, dry_run: bool, within_s: float | None = None) -> Tidied:
         """Have a round begin, or go on with the one that is under way; return what it came to.
@@ -140,7 +157,7 @@ class Tidier:
         return account
 
     async def _tidy_outputs(self, account: Tidied) -> None:
-        keep, now_ns = self._keep, self._clock.wall_ns()
+        keep, now_ns = self._keep, self._now_ns()
         steps = sweep(
             self._directory, partial(standing, self._ledger.database),
             before_ns=keep.before_ns(now_ns, keep.output_days), bytes_max=keep.output_bytes,
@@ -152,7 +169,7 @@ class Tidier:
             await asyncio.sleep(REST_S)
 
     async def _tidy_ledger(self, account: Tidied) -> None:
-        before_ns = self._keep.before_ns(self._clock.wall_ns(), self._keep.days)
+        before_ns = self._keep.before_ns(self._now_ns(), self._keep.days)
         if not before_ns:
             return
         known = await asyncio.to_thread(LedgerQueries(self._ledger.database).workers)
@@ -173,7 +190,7 @@ class Tidier:
 
     def _tidy_journal(self, account: Tidied) -> None:
         """Remove the oldest parts of the journal; the last is still written."""
-        before_ns = self._keep.before_ns(self._clock.wall_ns(), self._keep.days)
+        before_ns = self._keep.before_ns(self._now_ns(), self._keep.days)
         parts = [(path, path.stat()) for path in journal_parts(self._directory / "journal")]
         total = sum(stat.st_size for _, stat in parts)
         bytes_max = self._keep.journal_bytes or total

@@ -196,6 +196,11 @@ class LedgerQueries:
         """Return the number of the last event, 0 before the first: `events` goes on from it."""
         return int(self._all(select(func.coalesce(func.max(EVENTS.c.seq), 0)))[0][0])
 
+    def last_event_ns(self) -> int:
+        """Return when the last event was, in Unix time, 0 before the first."""
+        asked = select(EVENTS.c.at_ns).order_by(EVENTS.c.seq.desc()).limit(1)
+        return next((int(row.at_ns) for row in self._all(asked)), 0)
+
     def leader(self) -> Leader:
         """Return who leads, or led last and did not resign."""
         (row,) = self._all(select(LEADER.c.owner, LEADER.c.epoch))

@@ -168,6 +168,8 @@ def _size(path: Path) -> int:
         for name in (parent, *names):
             try:
                 total += Path(parent, name).lstat().st_blocks * 512
-            except FileNotFoundError:
+            except (
+                OSError
+            ):  # it went by now, or can't be looked at: whether it can go is told later
                 continue
     return total
