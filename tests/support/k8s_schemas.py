@@ -1,9 +1,11 @@
 """Checks manifests without an API server: Kubernetes' own schemas, and KubeRay's documented rules.
 
 Schemas of Kubernetes come with the package kubernetes-validate. None is published for KubeRay that
-could be installed: `RAY_JOB` states what its API reference says of the fields we use (ray.io/v1
-of KubeRay 1.7), and the rules are those by which its operator refuses a RayJob. A field that is not
-in there is refused, so a typing mistake is found; a field that KubeRay may drop one day is not.
+could be installed: `RAY_JOB` states, of the fields we use, what KubeRay's schema is generated from
+(ray-operator/apis/ray/v1/{rayjob,raycluster}_types.go at the revision that has networkPolicy and
+tlsOptions), and `_operator_takes` those rules of its operator (controllers/ray/utils/validation.go)
+that such a RayJob could break. A field that is not in there is refused, so a typing mistake is
+found; a field that KubeRay may drop one day is not.
 """
 
 import re
@@ -16,6 +18,9 @@ import yaml
 VERSIONS = ("1.29", "1.31", "1.34", "1.37")
 NAME_MAX = 47
 RAY_LEAST = (2, 52, 0)
+RESOURCES = {"num-cpus", "num-gpus", "memory", "resources"}
+OPERATORS_OWN = {"RAY_REDIS_ADDRESS", "REDIS_USERNAME", "RAY_enable_autoscaler_v2"}
+"""Variables of the head that ask for what a RayJob of ours has not."""
 
 
 class WrongManifestError(Exception):
@@ -38,7 +43,8 @@ _WORKERS = _object(
     groupName=_TEXT, replicas=_COUNT, minReplicas=_COUNT, maxReplicas=_COUNT,
     numOfHosts=_COUNT, **_GROUP,
 )  # fmt: skip
-_AUTH = _object(mode={"enum": ["token", "disabled"]}, secretName=_TEXT, enableK8sTokenAuth=_FLAG)
+_AUTH = _object(mode={"enum": ["token", "disabled"]}, secretName=_TEXT)
+"""Not enableK8sTokenAuth: a RayJob with it is refused."""
 _CLUSTER = _object(
     ("headGroupSpec", "rayVersion"),
     rayVersion=_TEXT, authOptions=_AUTH, enableInTreeAutoscaling=_FLAG, suspend=_FLAG,
@@ -49,7 +55,8 @@ _SPEC = _object(
     ("entrypoint", "rayClusterSpec"),
     entrypoint=_TEXT, submissionMode={"enum": ["K8sJobMode", "HTTPMode", "SidecarMode"]},
     backoffLimit=_COUNT, submitterConfig=_object(backoffLimit=_COUNT),
-    shutdownAfterJobFinishes=_FLAG, ttlSecondsAfterFinished=_COUNT, activeDeadlineSeconds=_COUNT,
+    shutdownAfterJobFinishes=_FLAG, ttlSecondsAfterFinished=_COUNT,
+    activeDeadlineSeconds={"type": "integer", "minimum": 1},
     submitterPodTemplate=_POD, rayClusterSpec=_CLUSTER, runtimeEnvYAML=_TEXT, suspend=_FLAG,
 )  # fmt: skip
 RAY_JOB = _object(
@@ -104,7 +111,10 @@ def _operator_takes(manifest: dict[str, Any]) -> None:
     name = manifest["metadata"]["name"]
     if len(name) > NAME_MAX or not re.fullmatch(r"[a-z]([-a-z0-9]*[a-z0-9])?", name):
         raise WrongManifestError(f"RayJob: {name} is no name for one")
-    cluster = manifest["spec"]["rayClusterSpec"]
+    spec = manifest["spec"]
+    if spec.get("ttlSecondsAfterFinished") and not spec.get("shutdownAfterJobFinishes"):
+        raise WrongManifestError("RayJob: a time to live, and no end of the cluster")
+    cluster = spec["rayClusterSpec"]
     ray = tuple(int(part) for part in cluster["rayVersion"].split("."))
     if cluster.get("authOptions", {}).get("mode") == "token" and ray < RAY_LEAST:
         raise WrongManifestError(f"RayJob: Ray {cluster['rayVersion']} has no tokens")
@@ -112,8 +122,13 @@ def _operator_takes(manifest: dict[str, Any]) -> None:
         parameters = group.get("rayStartParams", {})
         if "labels" in parameters:
             raise WrongManifestError("RayJob: labels stand beside rayStartParams")
-        if group.get("resources") and {"num-cpus", "num-gpus", "memory"} & set(parameters):
+        if group.get("resources") and RESOURCES & set(parameters):
             raise WrongManifestError("RayJob: resources are stated twice")
+        containers = group["template"]["spec"].get("containers")
+        if not containers:
+            raise WrongManifestError("RayJob: a group without a container")
+        if OPERATORS_OWN & {variable["name"] for variable in containers[0].get("env", ())}:
+            raise WrongManifestError("RayJob: a variable that the operator sets")
     for group in cluster["workerGroupSpecs"]:
         if group["minReplicas"] > group["maxReplicas"]:
             raise WrongManifestError("RayJob: more replicas at least than at most")

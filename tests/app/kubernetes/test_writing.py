@@ -22,7 +22,7 @@ from steelyard.kernel.errors import UsageError
 from steelyard.runtime.join import Join
 
 EVERYTHING = {
-    "workers": 3, "k8s_image": "registry.example/steelyard:1", "k8s_namespace": "bench",
+    "workers": 3, "k8s_image": "images.example/steelyard:1", "k8s_namespace": "bench",
     "k8s_node_selector": "pool=load", "k8s_label": "team=speech", "k8s_storage_class": "fast",
     "k8s_image_pull_secret": "pull", "header": "X-Token:${TOKEN}", "k8s_cpu": "500m",
 }  # fmt: skip
@@ -107,15 +107,21 @@ def test_what_kuberay_refuses_is_caught(everything):
     _, files, _ = everything
     (job,) = (each for each in files["kuberay.yaml"] if each["kind"] == "RayJob")
     cluster = ("spec", "rayClusterSpec")
-    group = (*cluster, "workerGroupSpecs", 0)
+    container = ("template", "spec", "containers", 0)
+    head, group = (*cluster, "headGroupSpec"), (*cluster, "workerGroupSpecs", 0)
     for path, value in (
         (("metadata", "name"), "x" * 48),
         (("metadata", "name"), "1st"),
         ((*cluster, "rayVersion"), "2.51.0"),
         ((*group, "rayStartParams", "labels"), "a=b"),
         ((*group, "minReplicas"), 9),
-        ((*cluster, "headGroupSpec", "rayStartParams", "num-cpus"), 0),
+        ((*head, "rayStartParams", "num-cpus"), 0),
         (("spec", "submissionMode"), "ByHand"),
+        (("spec", "shutdownAfterJobFinishes"), False),
+        (("spec", "activeDeadlineSeconds"), 0),
+        ((*cluster, "authOptions", "enableK8sTokenAuth"), True),
+        ((*group, "template", "spec", "containers"), []),
+        ((*head, *container, "env", 0, "name"), "RAY_REDIS_ADDRESS"),
     ):
         with pytest.raises(WrongManifestError):
             check(changed(job, path, value), VERSIONS[-1])
