@@ -13,8 +13,8 @@ from chaos_fleet import judge_tokens, report, said, sqlite_rows, task
 from fleet_host import until
 from partition import cable
 
+from steelyard.app.fleet.cluster_joining import join
 from steelyard.app.fleet.coordinator import Coordinator
-from steelyard.app.fleet.joining import join
 from steelyard.app.fleet.settings import FleetSettings
 from steelyard.builtin.engine.ray import RayEngine
 from steelyard.domain.fleet.model import Backoff, Ending, Limits, TaskSpec
@@ -48,7 +48,7 @@ class Heard(RayEngine):
 
 _JOIN = """
 import json, sys, time
-from steelyard.app.fleet.joining import join
+from steelyard.app.fleet.cluster_joining import join
 joined = join(**json.loads(sys.argv[1]))
 sys.stdin.read()
 joined.leave()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-from steelyard.app.fleet.joining import join
+from steelyard.app.fleet.cluster_joining import join
 
 HEAD = "127.0.0.2"
 

@@ -2,7 +2,7 @@
 
 import os
 
-from steelyard.app.joining import find_join, join_run
+from steelyard.app.run_joining import find_join, join_run
 from steelyard.kernel.errors import SteelyardError
 
 FUNCTION = "steelyard.app.placed_worker:take_place"

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from steelyard.app.bench_tracking.telling import Telling
     from steelyard.app.bench_tracking.tracking import Tracked
     from steelyard.app.otel_streaming import Streamed
-    from steelyard.app.remote_workers import RemoteWorkers
+    from steelyard.app.remote_setup import RemoteSetup
 
 CONTROLLER_STREAM = "controller"
 SYSTEM_CONTROLLER = "system_controller"
@@ -245,12 +245,12 @@ def _execute(
     return controller
 
 
-def _remote(plan: Plan, live: LiveView) -> "RemoteWorkers | None":
+def _remote(plan: Plan, live: LiveView) -> "RemoteSetup | None":
     if plan.remote is None:
         return None
-    from steelyard.app.remote_workers import RemoteWorkers  # few runs have them
+    from steelyard.app.remote_setup import RemoteSetup  # few runs have them
 
-    return RemoteWorkers(plan, live.note)
+    return RemoteSetup(plan, live.note)
 
 
 def _opening(plan: Plan) -> dict[str, object]:

@@ -60,7 +60,7 @@ def join(  # noqa: PLR0913  each is a flag or a group of them
         plugin_dir: Where further kinds of tasks are. May be repeated.
         security: What Ray's processes show each other.
     """
-    from steelyard.app.fleet.joining import join as join_cluster
+    from steelyard.app.fleet.cluster_joining import join as join_cluster
     from steelyard.runtime.fleet.ray_cluster import Tls
 
     given = security or Security()

@@ -38,7 +38,7 @@ def worker(
         scratch: Directory for the worker's files; a temporary one without it.
         wait: Seconds to wait for a run that has not begun; without it, it must be there.
     """
-    from steelyard.app.joining import find_join, join_run
+    from steelyard.app.run_joining import find_join, join_run
 
     ended = join_run(find_join(join_file, index, os.environ), scratch, wait)
     if ended.code and ended.directory is not None:

@@ -19,7 +19,7 @@ from steelyard.runtime.bus_wire import BusLimits, CurveKeys, Opener, open_socket
 from steelyard.runtime.host_facts import host_identity
 from steelyard.runtime.join import Join
 from steelyard.runtime.join_address import first_open
-from steelyard.runtime.remote_roles import DOOR_SUFFIX
+from steelyard.runtime.remote_seats import DOOR_SUFFIX
 
 CONNECT_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_S = 10.0

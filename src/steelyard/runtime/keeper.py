@@ -21,7 +21,7 @@ from steelyard.runtime.join import Join
 from steelyard.runtime.join_door import keys_of, knock, reachable_address
 from steelyard.runtime.process import ChildProcess, ExitStatus, fork_child, sample_process
 from steelyard.runtime.remote_role import RemoteAssignment, run_remote_role
-from steelyard.runtime.remote_roles import KEEPER_SUFFIX
+from steelyard.runtime.remote_seats import KEEPER_SUFFIX
 
 SAMPLE_S = 0.25
 TELL_TIMEOUT_S = 2.0

@@ -12,7 +12,7 @@ from steelyard.runtime.process import sample_process
 from steelyard.runtime.roles import ManagedService
 
 if TYPE_CHECKING:
-    from steelyard.runtime.remote_roles import RemoteRoles
+    from steelyard.runtime.remote_seats import RemoteSeats
 
 WATCH_S = 0.25
 
@@ -32,7 +32,7 @@ class RoleWatch:
     def __init__(
         self,
         services: Mapping[str, ManagedService],
-        remote: "RemoteRoles | None",
+        remote: "RemoteSeats | None",
         clock: Clock,
         declare_dead: Callable[[ManagedService, str], None],
     ) -> None:

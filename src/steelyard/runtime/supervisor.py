@@ -39,7 +39,7 @@ from steelyard.runtime.socket_dir import ipc_address, make_socket_dir, remove_so
 if TYPE_CHECKING:
     from steelyard.runtime.bus_zmq import ZmqBroker
     from steelyard.runtime.plugin_host import PluginHost
-    from steelyard.runtime.remote_roles import RemoteRoles, RemoteSpec
+    from steelyard.runtime.remote_seats import RemoteSeats, RemoteSpec
 
 REGISTER_TIMEOUT_S = 30.0
 STEP_TIMEOUT_S = 60.0
@@ -113,10 +113,10 @@ class Supervisor:
             raise SupervisorError("the bus is not up yet", next_step="await start() first.")
         return self._port
 
-    def _seats(self, spec: "RemoteSpec") -> "RemoteRoles":
-        from steelyard.runtime.remote_roles import RemoteRoles  # few runs have them
+    def _seats(self, spec: "RemoteSpec") -> "RemoteSeats":
+        from steelyard.runtime.remote_seats import RemoteSeats  # few runs have them
 
-        return RemoteRoles(
+        return RemoteSeats(
             spec,
             self.services,
             controller_id=self.controller_id,

@@ -14,10 +14,10 @@ from steelyard.domain.bench.join_messages import (
 from steelyard.domain.bench.timing import UNBOUNDED
 from steelyard.kernel.errors import UsageError
 from steelyard.runtime.board import Board, board_path
-from steelyard.runtime.remote_roles import (
+from steelyard.runtime.remote_seats import (
     MACHINE_LIMIT_NS,
     WORD_WAIT_NS,
-    RemoteRoles,
+    RemoteSeats,
     RemoteSpec,
 )
 from steelyard.runtime.roles import RoleSpec, late_error, services_of, vitals_of
@@ -79,7 +79,7 @@ class Run:
         self.board = Board(board_path(tmp_path), 2, create=True)
         spec = RemoteSpec(run_id="r", placement=self.placement, join_file=self.join_file,
                           secrets={"KEY": "sesame"})  # fmt: skip
-        self.roles = RemoteRoles(
+        self.roles = RemoteSeats(
             spec,
             {service.peer.service_id: service for service in self.services},
             controller_id="ctl",

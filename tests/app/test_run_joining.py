@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from steelyard.app.joining import COMPLETION_VARIABLE, find_join, join_run
+from steelyard.app.run_joining import COMPLETION_VARIABLE, find_join, join_run
 from steelyard.kernel.errors import EndpointUnreachableError, FileError, UsageError
 from steelyard.runtime.join import INDEX_VARIABLE, JOIN_VARIABLE, prepare
 

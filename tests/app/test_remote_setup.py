@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from steelyard.app.remote_workers import RemoteWorkers, secrets_of
+from steelyard.app.remote_setup import RemoteSetup, secrets_of
 from steelyard.domain.bench.join_messages import HostIdentity
 from steelyard.domain.bench.plan import EndpointPlan, PhasePlan, Plan, RemotePlan
 from steelyard.kernel.errors import UsageError
@@ -36,19 +36,19 @@ def plan(**changes):
 def test_what_a_worker_elsewhere_can_not_give_is_refused_by_name(changes, words):
     """Before anything is started, with what to do instead."""
     with pytest.raises(UsageError, match=words):
-        RemoteWorkers(plan(**changes), print)
+        RemoteSetup(plan(**changes), print)
 
 
 def test_a_join_made_before_the_run_must_fit_it(monkeypatch):
     """One for another number of workers, or without the controller's key, is told at once."""
     made = prepare("r", ["tcp://run:7000"], 2, "0")
     monkeypatch.setenv(JOIN_VARIABLE, made.encode())
-    remote = RemoteWorkers(PLAN, print)
+    remote = RemoteSetup(PLAN, print)
     assert (remote.worker_ids, remote.spec.controller_id) == (made.service_ids, made.controller_id)
     for wrong in (made.for_workers(), prepare("r", [], 3, "0")):
         monkeypatch.setenv(JOIN_VARIABLE, wrong.encode())
         with pytest.raises(UsageError, match="no join for this run") as caught:
-            RemoteWorkers(PLAN, print)
+            RemoteSetup(PLAN, print)
         assert wrong.client_secret not in str(caught.value)
 
 
@@ -62,7 +62,7 @@ def test_a_person_is_told_how_workers_join_and_who_came(monkeypatch):
     """With the command to copy, and nothing secret in it."""
     monkeypatch.delenv(JOIN_VARIABLE, raising=False)
     said = []
-    remote = RemoteWorkers(PLAN, said.append)
+    remote = RemoteSetup(PLAN, said.append)
     join = prepare("r", ["tcp://10.0.0.5:7000"], 2, "0")
     remote.spec.on_open(join)
     remote.spec.on_joined(1, "worker_b", HostIdentity(name="box1", host_id="box1-1"))

@@ -95,7 +95,7 @@ class RemoteSpec:
         return self.prepared.controller_id if self.prepared is not None else ""
 
 
-class RemoteRoles:
+class RemoteSeats:
     """The seats of a run; the supervisor asks it about services that have one.
 
     Args:

@@ -4,7 +4,7 @@ import platform
 
 import pytest
 
-from steelyard.app.fleet.joining import default_name
+from steelyard.app.fleet.cluster_joining import default_name
 
 
 @pytest.mark.parametrize(

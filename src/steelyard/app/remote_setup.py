@@ -14,13 +14,13 @@ from steelyard.domain.bench.story import WORKER_JOINED
 from steelyard.kernel.errors import UsageError
 from steelyard.runtime.join import JOIN_VARIABLE, Join
 from steelyard.runtime.journal import JournalWriter
-from steelyard.runtime.remote_roles import RemoteSpec
+from steelyard.runtime.remote_seats import RemoteSpec
 
 NOT_THERE = ("raw",)
 """Export levels whose files a worker writes beside the run's own: another machine has none."""
 
 
-class RemoteWorkers:
+class RemoteSetup:
     """The remote side of one run.
 
     Args:
