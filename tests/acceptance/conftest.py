@@ -113,17 +113,16 @@ def no_runs_left_behind():
 
 BESIDE_OTHERS = ("test_fleet_", "test_distributed_", "test_plugin_example", "test_full_disk")
 """Beginnings of files whose tests wait rather than measure."""
-ALONE = ("test_fleet_chaos_node",)
-"""A head of Ray whose node is cut off does not come up beside what the other chaos tests do."""
-ONE_AT_A_TIME = ("ray", "fleet_join")
-"""Words in names of files that start Ray."""
+ONE_AT_A_TIME = ("ray", "fleet_join", "chaos_node")
+"""Words in names of files that start Ray, on ports of their own."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before the groups are read
 def pytest_collection_modifyitems(items):
     """Mark what may run beside others; a file keeps to one worker, and some files do together."""
     for item in items:
         file = item.path.stem
-        if file.startswith(BESIDE_OTHERS) and file not in ALONE:
+        if file.startswith(BESIDE_OTHERS):
             item.add_marker(pytest.mark.beside_others)
             group = "ray" if any(word in file for word in ONE_AT_A_TIME) else file
             item.add_marker(pytest.mark.xdist_group(group))

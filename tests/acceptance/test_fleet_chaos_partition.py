@@ -76,7 +76,8 @@ def test_a_leader_that_is_cut_off_is_replaced_and_stands_by_when_it_is_back(
         wait_for(lambda: witness.completed() == TASKS + 1, 30, "the end of all")
         link.mend()
         mended_s = time.monotonic()
-        assert not psutil.wait_procs(held, timeout=20)[1], "the old leader ends what it runs"
+        # What was sent into the void is sent again at ever longer intervals: up to half a minute.
+        assert not psutil.wait_procs(held, timeout=45)[1], "the old leader ends what it runs"
         noticed_s = time.monotonic() - mended_s
         wait_for(lambda: not inside.leads(inside.key), what="one that stands by")
         report(

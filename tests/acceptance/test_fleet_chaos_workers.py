@@ -6,6 +6,7 @@ import os
 import random
 import signal
 from collections import Counter
+from pathlib import Path
 
 import psutil
 import pytest
@@ -59,6 +60,11 @@ def spec(name, seconds, place, **more):
     return TaskSpec(task_id=name, kind="command", payload=given["payload"], **more)
 
 
+def sleeps(pids):
+    """Tell whether one of these processes is the program `sleep`."""
+    return any(Path(f"/proc/{pid}/comm").read_text() == "sleep\n" for pid in pids if alive(pid))
+
+
 async def test_a_worker_that_goes_on_after_its_lease_is_not_believed(fleet, tmp_path):
     """Under it, one attempt comes to its end unheard, one is stopped too and would go on."""
     files, engine = tmp_path / "files", fleet.engine
@@ -67,6 +73,7 @@ async def test_a_worker_that_goes_on_after_its_lease_is_not_believed(fleet, tmp_
     await until(lambda: len(said(tmp_path / "begun")) == 2)
     await fleet.drain("local-1", on=False)
     worker, first = engine.pids["local-0"], said(tmp_path / "begun")["short"][0]
+    await until(lambda: sleeps(processes_of(files, "long")))  # its shell has no other child then
     program = processes_of(files, "long")
     stopped = [worker, keeper_of(files, "long"), *program]
     for pid in stopped:

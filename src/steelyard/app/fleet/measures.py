@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from steelyard.domain.fleet.model import Attempt, Task
+from steelyard.domain.fleet.model import Attempt, Ending, Task
 from steelyard.domain.fleet.states import TASK_HELD
 from steelyard.kernel.clock import Clock
 from steelyard.kernel.units import NS_PER_S
@@ -67,7 +67,8 @@ class Measures:
         self.scheduling_pass = Histogram(SHORT_BOUNDS_S)
         self.ledger_commit = Histogram(SHORT_BOUNDS_S)
         self.attempt_duration = Histogram(LONG_BOUNDS_S)
-        self.attempts: Counter[str] = Counter()
+        # From 0, so that a rate counts the first of each too.
+        self.attempts: Counter[str] = Counter({str(ending): 0 for ending in Ending})
         self._token = 0
 
     def begin(self, next_token: int) -> None:
