@@ -54,7 +54,7 @@ demo: $(CORE) ## Benchmark the simulated server: a table, a verdict, a report
 test: $(DEV) ## Run all tests, or ARGS
 ifeq ($(strip $(ARGS)),)
 	$(BIN)/python -m pytest -q -n 2 --ignore=tests/acceptance
-	$(BIN)/python -m pytest -q -n 2 --dist loadgroup -m beside_others tests/acceptance
+	$(BIN)/python -m pytest -q -n 2 -m beside_others tests/acceptance
 	$(BIN)/python -m pytest -q -m "not beside_others" tests/acceptance
 else
 	$(BIN)/python -m pytest -q $(ARGS)

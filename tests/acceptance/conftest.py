@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import pytest
 from acceptance_runs import end_all
+from xdist.scheduler import LoadScopeScheduling
 
 from steelyard.testing.components import require_component
 
@@ -113,16 +114,24 @@ def no_runs_left_behind():
 
 BESIDE_OTHERS = ("test_fleet_", "test_distributed_", "test_plugin_example", "test_full_disk")
 """Beginnings of files whose tests wait rather than measure."""
-ONE_AT_A_TIME = ("ray", "fleet_join", "chaos_node")
-"""Words in names of files that start Ray, on ports of their own."""
+RAY = ("ray", "fleet_join", "chaos_node")
+"""Words in names of files that start Ray: on ports of their own, so one file at a time."""
 
 
-@pytest.hookimpl(tryfirst=True)  # before the groups are read
-def pytest_collection_modifyitems(items):
-    """Mark what may run beside others; a file keeps to one worker, and some files do together."""
-    for item in items:
-        file = item.path.stem
-        if file.startswith(BESIDE_OTHERS):
-            item.add_marker(pytest.mark.beside_others)
-            group = "ray" if any(word in file for word in ONE_AT_A_TIME) else file
-            item.add_marker(pytest.mark.xdist_group(group))
+def pytest_itemcollected(item):
+    """Mark what may run beside others."""
+    if item.path.stem.startswith(BESIDE_OTHERS):
+        item.add_marker(pytest.mark.beside_others)
+
+
+class _ByFile(LoadScopeScheduling):
+    """Gives a file's tests to one worker, and those of all that start Ray to one."""
+
+    def _split_scope(self, nodeid):
+        file = nodeid.partition("::")[0].rpartition("/")[2]
+        return "ray" if any(word in file for word in RAY) else file
+
+
+def pytest_xdist_make_scheduler(config, log):
+    """Give files to workers whatever `--dist` says: groups are lost with pytest 9.2, unsaid."""
+    return _ByFile(config, log)
