@@ -6,10 +6,11 @@ import subprocess
 import sys
 import textwrap
 import time
+from pathlib import Path
 
 import pytest
 
-from steelyard.runtime.process import ExitStatus, sample_process
+from steelyard.runtime.process import ExitStatus, sample_process, yield_to_others
 
 pytestmark = pytest.mark.acceptance
 
@@ -180,3 +181,27 @@ def test_a_sample_tells_state_and_cpu_time_even_of_a_process_with_an_odd_name():
     assert int(result.stdout.rpartition("=")[2].rstrip(")\n")) >= 9
     assert sample_process(os.getpid()).state == "R"
     assert sample_process(2**22 + 1) is None
+
+
+AUTOGROUPS = Path("/proc/sys/kernel/sched_autogroup_enabled")
+
+
+def test_a_process_of_its_own_session_yields_with_its_whole_session():
+    """A nice value alone would count for nothing against the sessions of others."""
+    with subprocess.Popen(["/bin/sleep", "60"], start_new_session=True) as process:
+        yield_to_others(process.pid, 7)
+        assert os.getpriority(os.PRIO_PROCESS, process.pid) == 7
+        if AUTOGROUPS.exists() and AUTOGROUPS.read_text().strip() == "1":
+            assert Path(f"/proc/{process.pid}/autogroup").read_text().endswith("nice 7\n")
+        process.kill()
+    yield_to_others(process.pid, 7)  # it has ended: nothing to say
+
+
+def test_a_process_of_somebody_elses_session_leaves_that_alone():
+    group = Path("/proc/self/autogroup")
+    before = group.read_text() if group.exists() else ""
+    with subprocess.Popen(["/bin/sleep", "60"]) as process:
+        yield_to_others(process.pid, 7)
+        assert os.getpriority(os.PRIO_PROCESS, process.pid) == 7
+        process.kill()
+    assert (group.read_text() if group.exists() else "") == before

@@ -32,7 +32,7 @@ from steelyard.runtime.otel.results import OtelResults
 from steelyard.runtime.otel.timing_results import TimingResultsStrategy
 from steelyard.runtime.pipe_frames import Frames, frame_of
 from steelyard.runtime.plugin_host import PluginHost
-from steelyard.runtime.process import set_title
+from steelyard.runtime.process import set_title, yield_to_others
 from steelyard.runtime.results_metrics import MetricSet
 
 STRATEGIES: dict[str, Callable[[StrategyContext], ResultStrategy]] = {
@@ -138,7 +138,7 @@ def streaming_of(
 
 def serve() -> None:
     """Stream one run: the controller at standard input, the outcome at standard output."""
-    os.nice(NICE)
+    yield_to_others(os.getpid(), NICE)
     set_title("otel-stream")
     streamed = asyncio.run(_stream(sys.stdin.fileno()))
     sys.stdout.buffer.write(msgspec.json.encode(streamed))

@@ -147,6 +147,20 @@ def set_title(name: str) -> None:
     setproctitle.setproctitle(f"{TITLE_PREFIX} {name}")
 
 
+def yield_to_others(pid: int, nice: int) -> None:
+    """Have a process, and what it starts from now on, come after others; one that is gone may be.
+
+    Where the kernel groups sessions by themselves, a nice value counts within its session alone:
+    a process that leads a session of its own has its group wait too. Source: sched(7), "The
+    autogroup feature".
+    """
+    with contextlib.suppress(ProcessLookupError):
+        os.setpriority(os.PRIO_PROCESS, pid, nice)
+        if os.getsid(pid) == pid:
+            with contextlib.suppress(OSError):  # no such kernel, or it is not for us to say
+                Path(f"/proc/{pid}/autogroup").write_text(str(nice), encoding="ascii")
+
+
 def die_with_parent(parent_pid: int) -> None:
     """Ask the kernel for SIGTERM when the parent ends (prctl(2), PR_SET_PDEATHSIG).
 

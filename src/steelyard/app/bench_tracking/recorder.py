@@ -30,7 +30,7 @@ from steelyard.domain.track.references import filled
 from steelyard.kernel.errors import SteelyardError
 from steelyard.kernel.units import NS_PER_S
 from steelyard.runtime.pipe_frames import Frames, frame_of
-from steelyard.runtime.process import set_title
+from steelyard.runtime.process import set_title, yield_to_others
 from steelyard.runtime.track.bench_runs import status_of, summary_values
 
 LIVE_SOURCE = "bench:live"
@@ -134,7 +134,7 @@ def serve() -> None:
     answers = os.dup(sys.stdout.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     sys.argv[:] = ["steelyard profile"]  # how the run was called, as far as runs tell
-    os.nice(NICE)
+    yield_to_others(os.getpid(), NICE)
     set_title("tracking")
 
     def answer(message: ToController) -> None:

@@ -25,6 +25,7 @@ from steelyard.domain.track.routing import Rule
 from steelyard.domain.track.thinning import Sampling
 from steelyard.kernel.errors import SteelyardError
 from steelyard.runtime.clock import SystemClock
+from steelyard.runtime.process import yield_to_others
 from steelyard.runtime.track.blobs import BlobStore
 from steelyard.runtime.track.layout import STORE_VARIABLE, RunPlace, Store
 from steelyard.runtime.track.mirror import Mirror, MirrorFile, mirror_path, read_mirror
@@ -121,8 +122,7 @@ class Sidecar:
             )
         os.close(write_fd)
         # The script comes first: where cores are few, mirrors take what is left of them.
-        with contextlib.suppress(ProcessLookupError):  # it ended before we came to that
-            os.setpriority(os.PRIO_PROCESS, self._process.pid, NICE)
+        yield_to_others(self._process.pid, NICE)
 
     def has_ended(self, label: str) -> bool:
         """Tell whether nobody drives the mirror of this label any more."""

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from steelyard.runtime.pipe_frames import Frames
-from steelyard.runtime.process import set_title
+from steelyard.runtime.process import set_title, yield_to_others
 
 NICE = 10
 _HOPELESS_MS = 100
@@ -141,7 +141,7 @@ def _messages(fd: int) -> Iterator[Any]:
 
 def serve() -> None:
     """Export what comes out of standard input, the settings first, until that ends."""
-    os.nice(NICE)
+    yield_to_others(os.getpid(), NICE)
     set_title("otel")
     messages = _messages(sys.stdin.fileno())
     exporter = Exporter(msgspec.convert(next(messages), ExportSettings))

@@ -265,6 +265,10 @@ class Mirror:
             self._open()
         elif isinstance(action, Send):
             self._send(action.items)
+            if follow and not self._courier.pending and self._feed.end is None:
+                # What comes meanwhile goes together: a script that logs all the time would have a
+                # call, and a file written, for every few points.
+                self._pause(POLL_S)
         elif isinstance(action, Wait):
             self._pause((action.until_ns - self._clock.mono_ns()) / NS_PER_S)
         elif not read:
