@@ -30,7 +30,8 @@ from benchmarks.tables import page, parser, publish, table
 
 CONCURRENCY = 64
 FEW = 200
-ROUNDS = 3
+ROUNDS = 5
+PEER_ROUNDS = 3
 SUMMARY_ONLY, WITH_ROWS = "Steelyard, summary", "Steelyard, files of rows too"
 SERVER_BUSY_MAX = 0.7
 
@@ -111,9 +112,8 @@ def measure_tool(
     )
 
 
-def measure(case: Case, server: Server, aiperf: Aiperf | None, *, quick: bool) -> list[Cost]:
-    """Let the tools take turns; return each one's median round, by CPU in the run."""
-    rounds = 1 if quick else ROUNDS
+def measure(case: Case, server: Server, aiperf: Aiperf | None, *, quick: bool) -> list[list[Cost]]:
+    """Let the tools take turns; return each one's rounds, the first of all beside each other."""
     scale = 10 if quick else 1
     bare: list[Cost] = []
     lean: list[Cost] = []
@@ -123,12 +123,12 @@ def measure(case: Case, server: Server, aiperf: Aiperf | None, *, quick: bool) -
     def load(requests: int) -> Load:
         return Load(server.url, case.streaming, case.tokens, CONCURRENCY, requests)
 
-    for _ in range(rounds):
+    for number in range(1 if quick else ROUNDS):
         bare.append(measure_bare(load(0), server, 1.0 if quick else 4.0))
         requests = case.ours // scale
         lean.append(_measure_ours(SUMMARY_ONLY, server, requests, load, "--exporters", "json"))
         ours.append(_measure_ours(WITH_ROWS, server, requests, load))
-        if aiperf is not None:
+        if aiperf is not None and number < PEER_ROUNDS:
             theirs.append(
                 measure_tool(
                     "AIPerf", server, case.aiperf // scale,
@@ -136,7 +136,7 @@ def measure(case: Case, server: Server, aiperf: Aiperf | None, *, quick: bool) -
                     lambda path: float(aiperf.summary(path)["request_throughput"]["avg"]),
                 )
             )  # fmt: skip
-    return [_median(costs) for costs in (bare, lean, ours, theirs) if costs]
+    return [costs for costs in (bare, lean, ours, theirs) if costs]
 
 
 def _measure_ours(
@@ -160,8 +160,11 @@ def _median(costs: list[Cost]) -> Cost:
     return next(cost for cost in costs if cost.run_ms == middle)
 
 
-def describe(case: Case, costs: list[Cost]) -> str:
-    """Return a case's table of costs, and its ratios beside their targets."""
+def describe(case: Case, rounds: list[list[Cost]]) -> str:
+    """Return a case's table of costs, and its ratios beside their targets.
+
+    A ratio is of two runs that followed each other: a host that is slow for a while is so for both.
+    """
     head = (
         case.name, "requests", "requests/s", "CPU ms/request, whole", "in the run",
         "requests per CPU s", "server's CPU",
@@ -172,25 +175,32 @@ def describe(case: Case, costs: list[Cost]) -> str:
             f"{cost.whole_ms:.4f}", f"{cost.run_ms:.4f}", f"{cost.per_cpu_s:,.0f}",
             f"{cost.server_share:.0%}",
         )
-        for cost in costs
+        for cost in map(_median, rounds)
     ]  # fmt: skip
-    bare, lean, ours = costs[:3]
+    bare, lean, ours = rounds[:3]
+    of_bare, of_peer = f"<= {case.target_bare:g} x", f">= {case.target_aiperf:g} x"
     ratios = [
         ("CPU per request of the bare client's, in the run, summary",
-         f"{lean.run_ms / bare.run_ms:.2f} x", f"<= {case.target_bare:g} x"),
+         [a.run_ms / b.run_ms for a, b in zip(lean, bare, strict=True)], of_bare),
         ("CPU per request of the bare client's, in the run, files of rows too",
-         f"{ours.run_ms / bare.run_ms:.2f} x", ""),
+         [a.run_ms / b.run_ms for a, b in zip(ours, bare, strict=True)], ""),
         ("CPU per request of the bare client's, whole, files of rows too",
-         f"{ours.whole_ms / bare.whole_ms:.2f} x", ""),
+         [a.whole_ms / b.whole_ms for a, b in zip(ours, bare, strict=True)], ""),
     ]  # fmt: skip
-    for peer in costs[3:]:
+    for peer in rounds[3:]:
+        pairs = list(zip(ours, peer, strict=False))  # the peer takes part in the first rounds
         ratios += [
-            (f"requests per CPU s of {peer.tool}'s, in the run",
-             f"{peer.run_ms / ours.run_ms:.1f} x", f">= {case.target_aiperf:g} x"),
-            (f"requests per CPU s of {peer.tool}'s, whole",
-             f"{ours.per_cpu_s / peer.per_cpu_s:.1f} x", ""),
+            (f"requests per CPU s of {peer[0].tool}'s, in the run",
+             [b.run_ms / a.run_ms for a, b in pairs], ""),
+            (f"requests per CPU s of {peer[0].tool}'s, whole",
+             [a.per_cpu_s / b.per_cpu_s for a, b in pairs], of_peer),
         ]  # fmt: skip
-    return table(head, rows) + "\n\n" + table(("Steelyard, in multiples", "", "target"), ratios)
+    multiples = [
+        (what, f"{statistics.median(each):.3g} x", f"{min(each):.3g} to {max(each):.3g}", target)
+        for what, each in ratios
+    ]
+    heads = ("Steelyard, in multiples", "median of rounds", "least to largest", "target")
+    return table(head, rows) + "\n\n" + table(heads, multiples)
 
 
 def main() -> None:
@@ -204,11 +214,12 @@ def main() -> None:
         program = build_server(Path(scratch))
         for case in CASES:
             with serving(program) as server:
-                costs = measure(case, server, aiperf, quick=arguments.quick)
-            blocks.append(describe(case, costs))
-            if costs[0].server_share > SERVER_BUSY_MAX:
+                rounds = measure(case, server, aiperf, quick=arguments.quick)
+            blocks.append(describe(case, rounds))
+            busy = _median(rounds[0]).server_share
+            if busy > SERVER_BUSY_MAX:
                 blocks.append(
-                    f"The server was {costs[0].server_share:.0%} busy at the bare client's pace: "
+                    f"The server was {busy:.0%} busy at the bare client's pace: "
                     "above 70 % it may bound what is measured."
                 )
     text = page(
