@@ -191,13 +191,13 @@ def describe(case: Case, rounds: list[list[Cost]]) -> str:
         pairs = list(zip(ours, peer, strict=False))  # the peer takes part in the first rounds
         ratios += [
             (f"requests per CPU s of {peer[0].tool}'s, in the run",
-             [b.run_ms / a.run_ms for a, b in pairs], ""),
+             [b.run_ms / a.run_ms for a, b in pairs], of_peer),
             (f"requests per CPU s of {peer[0].tool}'s, whole",
-             [a.per_cpu_s / b.per_cpu_s for a, b in pairs], of_peer),
+             [a.per_cpu_s / b.per_cpu_s for a, b in pairs], ""),
         ]  # fmt: skip
     multiples = [
         (what, f"{statistics.median(each):.3g} x", f"{min(each):.3g} to {max(each):.3g}", target)
-        for what, each in ratios
+        for what, each, target in ratios
     ]
     heads = ("Steelyard, in multiples", "median of rounds", "least to largest", "target")
     return table(head, rows) + "\n\n" + table(heads, multiples)
