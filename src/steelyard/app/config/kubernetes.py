@@ -31,10 +31,13 @@ def _like(pattern: str, what: str) -> AfterValidator:
 Name = Annotated[str, _like(f"({_NAME})?", "a name of lower-case letters, digits, dots, dashes")]
 Quantity = Annotated[str, _like(_QUANTITY, "a quantity of Kubernetes, such as 500m or 2Gi")]
 MaybeQuantity = Annotated[str, _like(f"({_QUANTITY})?", "a quantity such as 2Gi, or nothing")]
-Labels = dict[
-    Annotated[str, _like(f"({_NAME}/)?{_LABEL}", "a label's key, such as example.org/pool")],
-    Annotated[str, _like(f"({_LABEL})?", "a label's value: letters, digits, dots, dashes")],
-]
+LabelKey = Annotated[str, _like(f"({_NAME}/)?{_LABEL}", "a label's key, such as example.org/pool")]
+LabelValue = Annotated[str, _like(f"({_LABEL})?", "a label's value: letters, digits, dots, dashes")]
+Labels = Annotated[dict[LabelKey, LabelValue], BeforeValidator(parse_tags)]
+
+
+def _flag(name: str, metavar: str = "", unit: str = "") -> Flag:
+    return Flag((name,), Groups.KUBERNETES, metavar=metavar, unit=unit)
 
 
 class KubernetesConfig(Section):
@@ -43,7 +46,7 @@ class KubernetesConfig(Section):
     image: Annotated[
         str,
         _like(r"\S+", "the name of an image"),
-        Flag(("--k8s-image",), Groups.KUBERNETES, metavar="IMAGE"),
+        _flag("--k8s-image", "IMAGE"),
         Field(
             description="Image of all containers, with this version of Steelyard in it; none is "
             "published, `make docker` builds one.",
@@ -52,12 +55,12 @@ class KubernetesConfig(Section):
     namespace: Annotated[
         str,
         _like(_NAMESPACE, "a name of lower-case letters, digits and dashes"),
-        Flag(("--k8s-namespace",), Groups.KUBERNETES, metavar="NAME"),
+        _flag("--k8s-namespace", "NAME"),
         Field(description="Namespace that everything goes into."),
     ] = "default"
     output: Annotated[
         str | None,
-        Flag(("--k8s-output",), Groups.KUBERNETES, metavar="DIR"),
+        _flag("--k8s-output", "DIR"),
         Field(
             description="Where the manifests are written; `kubernetes` in the artifact directory "
             "without it."
@@ -65,29 +68,27 @@ class KubernetesConfig(Section):
     ] = None
     node_selector: Annotated[
         Labels,
-        BeforeValidator(parse_tags),
-        Flag(("--k8s-node-selector",), Groups.KUBERNETES, metavar="KEY=VALUE"),
+        _flag("--k8s-node-selector", "KEY=VALUE"),
         Field(description="Labels that the nodes must have."),
     ] = Field(default_factory=dict)
     labels: Annotated[
         Labels,
-        BeforeValidator(parse_tags),
-        Flag(("--k8s-label",), Groups.KUBERNETES, metavar="KEY=VALUE"),
+        _flag("--k8s-label", "KEY=VALUE"),
         Field(description="Labels of every object."),
     ] = Field(default_factory=dict)
     cpu: Annotated[
         Quantity,
-        Flag(("--k8s-cpu",), Groups.KUBERNETES, metavar="QUANTITY"),
+        _flag("--k8s-cpu", "QUANTITY"),
         Field(description="Cores that each worker asks for; it is never held back to them."),
     ] = "1"
     memory: Annotated[
         Quantity,
-        Flag(("--k8s-memory",), Groups.KUBERNETES, metavar="QUANTITY"),
+        _flag("--k8s-memory", "QUANTITY"),
         Field(description="Memory that each worker asks for, and its limit."),
     ] = "2Gi"
     storage: Annotated[
         MaybeQuantity,
-        Flag(("--k8s-storage",), Groups.KUBERNETES, metavar="QUANTITY"),
+        _flag("--k8s-storage", "QUANTITY"),
         Field(
             description="Size of the volume claim that keeps the artifacts; an empty one makes "
             "no claim, and they are lost with the pod."
@@ -95,18 +96,18 @@ class KubernetesConfig(Section):
     ] = "1Gi"
     storage_class: Annotated[
         Name,
-        Flag(("--k8s-storage-class",), Groups.KUBERNETES, metavar="NAME"),
+        _flag("--k8s-storage-class", "NAME"),
         Field(description="Storage class of that claim; the cluster's default without it."),
     ] = ""
     image_pull_secret: Annotated[
         Name,
-        Flag(("--k8s-image-pull-secret",), Groups.KUBERNETES, metavar="NAME"),
+        _flag("--k8s-image-pull-secret", "NAME"),
         Field(description="Secret by which the image is pulled."),
     ] = ""
     ttl_s: Annotated[
         int,
         NotBool,
-        Flag(("--k8s-ttl",), Groups.KUBERNETES, unit="s"),
+        _flag("--k8s-ttl", unit="s"),
         Field(ge=0, le=_TTL_MAX_S, description="How long finished jobs are kept."),
     ] = 3600
     ray_version: Annotated[
