@@ -6,7 +6,6 @@ needs `rayVersion`, and a group without an autoscaler states its least and most 
 
 import msgspec
 
-from steelyard.app.kubernetes.carrying import CONFIG_DIR, PLAN_FILE
 from steelyard.app.kubernetes.pods import (
     CONTROLLER,
     WORKER,
@@ -17,7 +16,10 @@ from steelyard.app.kubernetes.pods import (
     container,
     metadata,
     network_policy,
+    plain_variables,
     pod,
+    profile_words,
+    resources,
     selector,
     variables,
 )
@@ -25,14 +27,13 @@ from steelyard.runtime.fleet.ray_cluster import NODE_VARIABLE, NodeSettings, fai
 
 GROUP = "workers"
 DASHBOARD_PORT = 8265
-NODES_WITHIN_S = 900
-"""How long images may be pulled and nodes be found before the run gives up."""
 
 _OBJECTS, _OBJECTS_BYTES = "object-store-memory", "100000000"
 """Nothing is kept there; Ray's own choice would be a third of the memory."""
 
 _NODE_DIR = "/tmp/steelyard"  # noqa: S108  of a container
 _GROUP_VARIABLE = "RAY_NODE_TYPE_NAME"
+_NO_USAGE_SENT = {"RAY_USAGE_STATS_ENABLED": "0"}
 _PORTS = {"gcs-server": 6379, "dashboard": DASHBOARD_PORT, "client": 10001}
 _OPERATOR = {"app.kubernetes.io/component": "kuberay-operator"}
 
@@ -54,16 +55,14 @@ def _policy(site: Site) -> Manifest:
 
 def _ray_job(site: Site) -> Manifest:
     submitter = container(site, "ray-job-submitter", config=False)
-    submitter["resources"] = {
-        "requests": {"cpu": "100m", "memory": "512Mi"}, "limits": {"memory": "512Mi"},
-    }  # fmt: skip
+    submitter["resources"] = resources("100m", "512Mi")
+    words = profile_words("ray", "--engine-option", f"group={GROUP}")
     return {
         "apiVersion": "ray.io/v1",
         "kind": "RayJob",
         "metadata": metadata(site),
         "spec": {
-            "entrypoint": f"steelyard profile --config {CONFIG_DIR}/{PLAN_FILE} --run-type ray "
-            f"--engine-option group={GROUP} --join-timeout {NODES_WITHIN_S}",
+            "entrypoint": " ".join(("steelyard", *words)),
             "submissionMode": "K8sJobMode",
             # A run that failed is looked at, not run again.
             "backoffLimit": 0,
@@ -83,8 +82,7 @@ def _ray_job(site: Site) -> Manifest:
 
 
 def _head(site: Site) -> Manifest:
-    more = {"RAY_USAGE_STATS_ENABLED": "0", **failure_detection()}
-    env = [{"name": name, "value": value} for name, value in more.items()]
+    env = plain_variables({**_NO_USAGE_SENT, **failure_detection()})
     env += variables(site, site.carried.variables)
     head = container(site, "ray-head", env=env, artifacts=True)
     head["ports"] = [
@@ -103,12 +101,12 @@ def _head(site: Site) -> Manifest:
 
 def _workers(site: Site) -> Manifest:
     settings = NodeSettings(directory=_NODE_DIR, slots=1, detect=False)
-    env = [
-        {"name": "RAY_USAGE_STATS_ENABLED", "value": "0"},
-        {"name": _GROUP_VARIABLE, "value": GROUP},
-        {"name": NODE_VARIABLE, "value": msgspec.json.encode(settings).decode()},
-    ]
-    worker = container(site, "ray-worker", env=env)
+    env = {
+        **_NO_USAGE_SENT,
+        _GROUP_VARIABLE: GROUP,
+        NODE_VARIABLE: msgspec.json.encode(settings).decode(),
+    }
+    worker = container(site, "ray-worker", env=plain_variables(env))
     return {
         "groupName": GROUP,
         "replicas": site.workers,

@@ -8,9 +8,9 @@ place, and takes no other worker with it (`backoffLimitPerIndex`, Kubernetes 1.2
 import base64
 
 from steelyard import __version__
-from steelyard.app.kubernetes.carrying import CONFIG_DIR, PLAN_FILE
 from steelyard.app.kubernetes.pods import (
     CONTROLLER,
+    JOIN_WITHIN_S,
     WORKER,
     Manifest,
     Site,
@@ -20,6 +20,7 @@ from steelyard.app.kubernetes.pods import (
     metadata,
     network_policy,
     pod,
+    profile_words,
     secret_variable,
     selector,
     variables,
@@ -27,9 +28,6 @@ from steelyard.app.kubernetes.pods import (
 from steelyard.runtime.join import JOIN_VARIABLE, prepare
 
 BUS_PORT = 7461
-JOIN_WITHIN_S = 900
-"""How long images may be pulled and nodes be found before the run gives up."""
-
 _KEY = "join"
 
 
@@ -106,10 +104,8 @@ def _service(site: Site) -> Manifest:
 
 
 def _controller(site: Site) -> Manifest:
-    args = (
-        "profile", "--config", f"{CONFIG_DIR}/{PLAN_FILE}", "--run-type", "remote",
-        "--listen", f"0.0.0.0:{BUS_PORT}", "--join-file", "/tmp/worker.join",  # noqa: S108  of a container
-        "--join-timeout", str(JOIN_WITHIN_S),
+    args = profile_words(
+        "remote", "--listen", f"0.0.0.0:{BUS_PORT}", "--join-file", "/tmp/worker.join",  # noqa: S108  of a container
     )  # fmt: skip
     env = [
         secret_variable(JOIN_VARIABLE, join_secret(site.name, CONTROLLER), _KEY),

@@ -5,10 +5,11 @@ Field names and their meaning are those of the Kubernetes API reference, v1.
 
 import base64
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from steelyard.app.kubernetes.carrying import ARTIFACTS_DIR, CONFIG_DIR, Carried
+from steelyard.app.kubernetes.carrying import ARTIFACTS_DIR, CONFIG_DIR, PLAN_FILE, Carried
 from steelyard.domain.bench.plan import KubernetesPlan
 
 HOME = "/home/steelyard"
@@ -16,6 +17,9 @@ USER_ID = 10_001
 """The user of the image, see the Dockerfile."""
 
 CONTROLLER, WORKER = "controller", "worker"
+JOIN_WITHIN_S = 900
+"""How long images may be pulled and nodes be found before the run gives up."""
+
 _TMP_LIMIT = "2Gi"
 
 Manifest = dict[str, Any]
@@ -168,12 +172,8 @@ def container(
     if args:
         made["args"] = list(args)
     made["workingDir"] = HOME
-    made["env"] = [{"name": "HOME", "value": HOME}, *(env or [])]
-    cpu, memory = site.options.cpu, site.options.memory
-    # No limit of the processor: one that is held back measures itself.
-    made["resources"] = {
-        "requests": {"cpu": cpu, "memory": memory}, "limits": {"memory": memory},
-    }  # fmt: skip
+    made["env"] = [*plain_variables({"HOME": HOME}), *(env or [])]
+    made["resources"] = resources(site.options.cpu, site.options.memory)
     made["securityContext"] = {
         "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True,
         "capabilities": {"drop": ["ALL"]},
@@ -188,6 +188,27 @@ def container(
         mounts.append({"name": "artifacts", "mountPath": ARTIFACTS_DIR})
     made["volumeMounts"] = mounts
     return made
+
+
+def resources(cpu: str, memory: str) -> Manifest:
+    """Return what a container asks for.
+
+    It has no limit of the processor: one that is held back measures itself.
+    """
+    return {"requests": {"cpu": cpu, "memory": memory}, "limits": {"memory": memory}}
+
+
+def profile_words(run_type: str, *more: str) -> tuple[str, ...]:
+    """Return the words behind `steelyard` that run the carried plan as a run of this type."""
+    return (
+        "profile", "--config", f"{CONFIG_DIR}/{PLAN_FILE}", "--run-type", run_type, *more,
+        "--join-timeout", str(JOIN_WITHIN_S),
+    )  # fmt: skip
+
+
+def plain_variables(values: Mapping[str, str]) -> list[Manifest]:
+    """Return environment variables that anybody may read."""
+    return [{"name": name, "value": value} for name, value in values.items()]
 
 
 def variables(site: Site, names: tuple[str, ...]) -> list[Manifest]:

@@ -11,7 +11,15 @@ from steelyard import __version__
 from steelyard.app.kubernetes.carrying import ARTIFACTS_DIR, carry, to_yaml
 from steelyard.app.kubernetes.kuberay import kuberay_manifests
 from steelyard.app.kubernetes.plain import plain_manifests
-from steelyard.app.kubernetes.pods import CONTROLLER, Manifest, Site, container, metadata, pod
+from steelyard.app.kubernetes.pods import (
+    CONTROLLER,
+    Manifest,
+    Site,
+    container,
+    metadata,
+    pod,
+    resources,
+)
 from steelyard.app.profile import fit_workers
 from steelyard.domain.bench.plan import Plan
 from steelyard.kernel.errors import UsageError
@@ -93,9 +101,7 @@ def reader(site: Site) -> Manifest:
     """Return a pod that does nothing for an hour, so that the artifacts can be copied out of it."""
     box = container(site, "reader", artifacts=True, config=False)
     box |= {"command": ["sleep", str(_READER_S)]}
-    box["resources"] = {
-        "requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"memory": "64Mi"},
-    }  # fmt: skip
+    box["resources"] = resources("10m", "64Mi")
     box["volumeMounts"] = [
         {**mount, "readOnly": True} if mount["name"] == "artifacts" else mount
         for mount in box["volumeMounts"]
