@@ -6,9 +6,10 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ import msgspec
 import uvloop
 
 from steelyard.domain.bench.messages import ConfigureRun
-from steelyard.kernel.errors import SteelyardError, UsageError
+from steelyard.kernel.errors import EXIT_OK, SteelyardError, UsageError
 from steelyard.kernel.ids import make_service_id
 from steelyard.runtime.bus import InlineHub
 from steelyard.runtime.bus_port import describe_error
@@ -116,30 +117,46 @@ def load_service_class(target: str) -> type[Service]:
 
 def run_role(assignment: RoleAssignment, host: "PluginHost | None", child: ChildEnd) -> int:
     """Run a forked role to its end and return the exit code; the whole life of a child."""
-    handler = configure_role_logging(
-        assignment.peer.service_id,
-        log_path(assignment.run_dir),
-        assignment.log_level,
-        child.terminal_fd,
+    life = partial(_live_as_role, assignment, host)
+    error, terminated = run_life(
+        life, child, assignment.peer.service_id, assignment.run_dir, assignment.log_level
     )
+    if terminated:
+        if _parent_is_gone(assignment.controller_pid):
+            # The controller can't tidy up; every role tries, one succeeds.
+            remove_socket_dir(assignment.socket_dir)
+        end_as_told()
+    return EXIT_OK if error is None else EXIT_CHILD_FAILED
+
+
+def run_life(
+    life: Callable[[], Coroutine[Any, Any, bool]],
+    child: ChildEnd,
+    service_id: str,
+    directory: Path,
+    log_level: str,
+) -> tuple[BaseException | None, bool]:
+    """Run `life` in a loop of this child's, logging below `directory`; return how it ended.
+
+    That is what it raised, which its parent was told, and whether a SIGTERM ended it; not both.
+    """
+    handler = configure_role_logging(service_id, log_path(directory), log_level, child.terminal_fd)
     if handler is not None:
         point_output_at(handler.fileno())
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        error, terminated = runner.run(outcome_of(_live_as_role(assignment, host)))
-    if terminated and _parent_is_gone(assignment.controller_pid):
-        # The controller can't tidy up; every role tries, one succeeds.
-        remove_socket_dir(assignment.socket_dir)
+        error, terminated = runner.run(_outcome_of(life()))
     if error is not None:
         child.last_words(describe_error(error))
         # The service has said its failure already; this is for what failed before or around it.
         level = logging.INFO if isinstance(error, SteelyardError) else logging.ERROR
         logging.getLogger("steelyard.role").log(level, "ended: %s", error, exc_info=error)
-        return EXIT_CHILD_FAILED
-    if terminated:
-        # End by the signal that was sent, so that the parent sees what happened.
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        os.kill(os.getpid(), signal.SIGTERM)
-    return 0
+    return error, terminated
+
+
+def end_as_told() -> None:
+    """End by the signal that was sent, so that the parent sees what happened."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _parent_is_gone(parent_pid: int) -> bool:
@@ -151,7 +168,7 @@ def _parent_is_gone(parent_pid: int) -> bool:
     return False
 
 
-async def outcome_of(life: Coroutine[Any, Any, bool]) -> tuple[BaseException | None, bool]:
+async def _outcome_of(life: Coroutine[Any, Any, bool]) -> tuple[BaseException | None, bool]:
     """Return what `life` raised, and its result: a service's code may raise anything."""
     task = asyncio.ensure_future(life)
     await asyncio.wait((task,))
@@ -166,20 +183,26 @@ async def _live_as_role(assignment: RoleAssignment, host: "PluginHost | None") -
     cls = load_service_class(assignment.target)
     peer = assignment.peer
     client = _zmq_client(ipc_address(assignment.socket_dir), peer.service_id, peer.service_type)
+    context = ServiceContext(
+        service_id=peer.service_id,
+        bus=client.port,
+        clock=SystemClock(),
+        index=peer.index,
+        options=assignment.options,
+        peers=assignment.peers,
+        run_dir=assignment.run_dir,
+        controller_id=assignment.controller_id,
+        given_host=host,
+    )
+    return await serve_until_told(cls, context, client)
+
+
+async def serve_until_told(
+    cls: type[Service], context: ServiceContext, client: "ZmqClient"
+) -> bool:
+    """Serve on a connection and close it; True when a SIGTERM ended it."""
     try:
-        service = cls.build(
-            ServiceContext(
-                service_id=peer.service_id,
-                bus=client.port,
-                clock=SystemClock(),
-                index=peer.index,
-                options=assignment.options,
-                peers=assignment.peers,
-                run_dir=assignment.run_dir,
-                controller_id=assignment.controller_id,
-                given_host=host,
-            )
-        )
+        service = cls.build(context)
         with ended_by_signals(service, (signal.SIGTERM,)) as received:
             await service.serve()
         return bool(received)
