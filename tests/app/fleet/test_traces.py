@@ -152,41 +152,38 @@ async def test_a_pipelines_trace_goes_on_into_the_attempt(tmp_path, collector):
     assert attributes_of(attempt)["steelyard.engine"] == "local"
 
 
+class Noting(InstantEngine):
+    """Notes the span that each attempt is told to be part of."""
+
+    def __init__(self):
+        super().__init__()
+        self.handed = []
+
+    async def submit(self, lease, spec):
+        self.handed.append(spec.traceparent)
+        await super().submit(lease, spec)
+
+
 async def test_a_trace_that_nobody_wants_kept_is_not_sent_and_goes_on(tmp_path, collector):
-    engine = InstantEngine()
-    handed = []
-    submit = engine.submit
-
-    async def noted(lease, task):
-        handed.append(task.traceparent)
-        await submit(lease, task)
-
-    engine.submit = noted
+    engine = Noting()
     async with coordinator(tmp_path, engine, otel_url=collector.base) as fleet:
         await fleet.submit([spec("t", traceparent=f"00-{TRACE}-{SPAN}-00")])
         await ended(fleet, "t")
     assert collector.spans() == []
-    assert handed[0].startswith(f"00-{TRACE}-")
-    assert handed[0].endswith("-00")
+    (handed,) = engine.handed
+    assert handed.startswith(f"00-{TRACE}-")
+    assert handed.endswith("-00")
 
 
 async def test_without_a_collector_attempts_get_what_the_sender_said(tmp_path):
-    engine = InstantEngine()
-    handed = []
-    submit = engine.submit
-
-    async def noted(lease, task):
-        handed.append(task.traceparent)
-        await submit(lease, task)
-
-    engine.submit = noted
+    engine = Noting()
     async with coordinator(tmp_path, engine) as fleet:
         (wrong,) = await fleet.submit([spec("bad", traceparent="00-abc")])
         assert "traceparent" in wrong.refusal
         await fleet.submit([spec("t", traceparent=HEADER), spec("u")])
         await ended(fleet, "t", "u")
         assert fleet.metrics().traces == {}
-    assert sorted(handed) == ["", HEADER]
+    assert sorted(engine.handed) == ["", HEADER]
 
 
 @pytest.mark.parametrize("kind", ["dead", "slow"])
