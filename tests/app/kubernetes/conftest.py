@@ -5,32 +5,17 @@ from pathlib import Path
 import pytest
 from k8s_schemas import documents
 
-from steelyard.app.config import load_plan
 from steelyard.app.kubernetes.writing import write_manifests
-from steelyard.runtime.plugin_host import PluginHost
 
 URL = "http://llm.models.svc:8000"
 
 
-@pytest.fixture(scope="session")
-def host():
-    return PluginHost.standard()
-
-
 @pytest.fixture
-def plan_of(host, tmp_path, monkeypatch):
-    """Return a function that makes a plan of flags and environment."""
-    monkeypatch.chdir(tmp_path)
+def plan_of(plan_of):
+    """Return a function that makes a plan of environment and flags, for a cluster."""
 
-    def make(environ=None, config=None, **flags):
-        return load_plan(
-            config_path=config,
-            flags={"run_type": "k8s", "url": URL, "model": "m", **flags},
-            environ=environ or {},
-            now_wall_ns=1_800_000_000_000_000_000,
-            entropy=b"\x01\x02\x03",
-            host=host,
-        )
+    def make(environ=None, **flags):
+        return plan_of(None, environ, **{"run_type": "k8s", "url": URL, "model": "m", **flags})
 
     return make
 
