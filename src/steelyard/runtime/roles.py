@@ -13,9 +13,14 @@ from steelyard.domain.bench.messages import ServiceLost
 from steelyard.kernel.errors import EXIT_BUG, EXIT_UNREACHABLE, SteelyardError, exit_code_of
 from steelyard.kernel.ids import make_service_id
 from steelyard.kernel.lifecycle import ServiceState
+from steelyard.runtime.bus_port import CommandFailedError
 from steelyard.runtime.process import ChildProcess
 from steelyard.runtime.service import Peer
 from steelyard.runtime.vitals import HEARTBEAT_LIMIT_NS, REMOTE_LIMIT_NS, Vitals
+
+NAMED_MAX = 3
+"""Roles that an error names for one reason; of more it says how many."""
+_WHO = "\0"
 
 _log = logging.getLogger(__name__)
 
@@ -162,7 +167,11 @@ def early_ends_of(services: Iterable[ManagedService]) -> SupervisorError | None:
     dead = [service for service in services if service.death and service.spec.required]
     if not dead:
         return None
-    reasons = "; ".join(f"{s.peer.service_id}: {s.death.reason}" for s in dead if s.death)
+    named: dict[str, list[str]] = {}
+    for service in dead:
+        reason = service.death.reason if service.death else ""
+        named.setdefault(reason, []).append(service.peer.service_id)
+    reasons = "; ".join(f"{_listed(names)}: {reason}" for reason, names in named.items())
     return SupervisorError(f"roles ended while starting: {reasons}", [s.exit_code for s in dead])
 
 
@@ -174,14 +183,36 @@ def refusal_of(
     `answers` are those of a gather with `return_exceptions`, in the order of `asked`.
     """
     refusals = []
-    for service, answer in zip(asked, answers, strict=True):
+    named: dict[str, list[str]] = {}
+    for service, given in zip(asked, answers, strict=True):
+        name, answer = service.peer.service_id, _with_its_cause(service, given)
         if not isinstance(answer, BaseException):
             continue
         if service.spec.required or not isinstance(answer, SteelyardError):
             refusals.append(answer)
+            text = str(answer).rstrip(".").replace(f"{name} is gone: ", "")
+            named.setdefault(text.replace(repr(name), _WHO), []).append(name)
         else:
-            _log.warning("%s is not required, going on: %s", service.peer.service_id, answer)
+            _log.warning("%s is not required, going on: %s", name, answer)
     if not refusals:
         return None
-    text = "; ".join(str(refusal).rstrip(".") for refusal in refusals)
+    text = "; ".join(
+        text.replace(_WHO, _listed([repr(name) for name in names])) for text, names in named.items()
+    )
     return SupervisorError(text, map(exit_code_of, refusals))
+
+
+def _with_its_cause(service: ManagedService, answer: object) -> object:
+    """Have a failed command say why its role failed, not how that ended it: cut short, or gone."""
+    if not isinstance(answer, CommandFailedError) or not service.error:
+        return answer
+    name = service.peer.service_id
+    return CommandFailedError(name, answer.message, service.error, service.exit_code)
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Return names in a row; of many the first, and how many more there are."""
+    more = len(names) - NAMED_MAX
+    if more > 0:
+        return f"{', '.join(names[:NAMED_MAX])} and {more} more"
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
