@@ -1,9 +1,10 @@
-"""What the journal's tests are made of."""
+"""What the tests of the journal and of supervised processes are made of."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
+from zoo_run import Controller
 
 from steelyard.domain.bench.messages import RecordBatch
 from steelyard.domain.bench.records import empty_batch
@@ -61,3 +62,22 @@ class JournalKit:
 @pytest.fixture(scope="session")
 def kit() -> JournalKit:
     return JournalKit()
+
+
+@pytest.fixture
+def controller(tmp_path, tmp_path_factory):
+    started = []
+
+    def start(mode, *roles, **rest):
+        run_dir = tmp_path / f"run{len(started)}"
+        run_dir.mkdir()
+        rest.setdefault("tmpdir", tmp_path_factory.mktemp("s"))
+        started.append(Controller(mode, run_dir, *roles, **rest))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.process.kill()
+        one.process.wait(5)
+        for stream in (one.process.stdin, one.process.stdout, one.process.stderr):
+            stream.close()

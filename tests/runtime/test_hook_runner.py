@@ -6,8 +6,10 @@ import time
 from unittest.mock import AsyncMock
 
 import pytest
+import uvloop
 
 from steelyard.plugins.hooks import Event, HookTable
+from steelyard.runtime.callback_errors import watch_callbacks
 from steelyard.runtime.hook_runner import HookResult, HookRunner
 from steelyard.runtime.plugin_border import PluginBorder
 
@@ -124,6 +126,24 @@ async def test_a_handler_that_exits_does_not_end_the_process(runner):
     listen(runner, "leaver", leave)
     (result,) = await runner.fire("tick", 1)
     assert "SystemExit" in result.error
+
+
+def test_what_a_handler_leaves_on_the_loop_fails_the_plugin_and_not_the_loop(runner):
+    others = []
+
+    async def leave(n):
+        asyncio.get_running_loop().call_later(0.001, int, "no number")
+
+    async def main():
+        watch_callbacks(lambda error: others.append(error) or True)
+        assert (await runner.fire("tick", 1))[0].error == ""
+        await asyncio.sleep(0.02)
+
+    listen(runner, "bad", leave)
+    uvloop.run(main())
+    assert others == []
+    error = runner.table.counts["bad"].last_error
+    assert error.startswith("tick: a callback that it left behind raised ValueError: invalid")
 
 
 async def test_a_users_event_passes_keywords(runner):

@@ -1,116 +1,18 @@
 """Supervision of real processes: killed, stopped, stuck, failing and orphaned roles."""
 
-import json
 import os
-import select
+import re
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
+from zoo_run import BOTH, role
 
 from steelyard.runtime.process import sample_process
 
-ZOO = Path(__file__).parent / "zoo"
 pytestmark = pytest.mark.acceptance
-BOTH = pytest.mark.parametrize("mode", ["process", "inline"])
-
-
-def role(name, count=1, **rest):
-    words = "".join("_" + c.lower() if c.isupper() else c for c in name).lstrip("_")
-    return {"service_type": words, "target": f"zoo_roles:{name}", "count": count, **rest}
-
-
-class Controller:
-    """A running `zoo_controller.py`."""
-
-    def __init__(self, mode, run_dir, *roles, timeout_s=20.0, tmpdir=None):
-        self.run_dir = run_dir
-        self.tmpdir = tmpdir or run_dir / "t"
-        self.tmpdir.mkdir(exist_ok=True)
-        arguments = [mode, str(run_dir), json.dumps(roles), str(timeout_s)]
-        self.process = subprocess.Popen(
-            [sys.executable, str(ZOO / "zoo_controller.py"), *arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env={**os.environ, "TMPDIR": str(self.tmpdir)},
-        )
-        self.buffer = b""
-        self.services = {}
-
-    def order(self, **what):
-        self.process.stdin.write(json.dumps(what).encode() + b"\n")
-        self.process.stdin.flush()
-
-    def event(self, name, timeout_s=15.0):
-        """Return the next event, which must be called `name`."""
-        event = self.event_any(timeout_s)
-        assert event["event"] == name, event
-        return event
-
-    def event_any(self, timeout_s=15.0):
-        """Return the next event."""
-        deadline = time.monotonic() + timeout_s
-        while b"\n" not in self.buffer:
-            left = deadline - time.monotonic()
-            assert left > 0, f"no event in {timeout_s} s"
-            if select.select([self.process.stdout], [], [], left)[0]:
-                more = os.read(self.process.stdout.fileno(), 65536)
-                assert more, self.process.stderr.read().decode()
-                self.buffer += more
-        line, _, self.buffer = self.buffer.partition(b"\n")
-        return json.loads(line)
-
-    def ready(self):
-        event = self.event("ready")
-        self.services = event["services"]
-        return event
-
-    def do(self, **what):
-        self.order(**what)
-        return self.event("done")["result"]
-
-    def one(self, service_type):
-        """Return id and pid of the first service of a type."""
-        return next(
-            (sid, pid) for sid, (kind, pid) in self.services.items() if kind == service_type
-        )
-
-    def notes(self, service_id):
-        path = self.run_dir / f"{service_id}.notes"
-        return path.read_text().split("\n")[:-1] if path.exists() else []
-
-    def log(self):
-        return (self.run_dir / "logs/steelyard.log").read_text()
-
-    def finish(self):
-        """End it; return what it wrote to the terminal."""
-        self.process.stdin.close()
-        self.event("end")
-        assert self.process.wait(10) == 0
-        return self.process.stderr.read().decode()
-
-
-@pytest.fixture
-def controller(tmp_path, tmp_path_factory):
-    started = []
-
-    def start(mode, *roles, **rest):
-        run_dir = tmp_path / f"run{len(started)}"
-        run_dir.mkdir()
-        rest.setdefault("tmpdir", tmp_path_factory.mktemp("s"))
-        started.append(Controller(mode, run_dir, *roles, **rest))
-        return started[-1]
-
-    yield start
-    for one in started:
-        one.process.kill()
-        one.process.wait(5)
-        for stream in (one.process.stdin, one.process.stdout, one.process.stderr):
-            stream.close()
 
 
 def gone_within(pids, seconds):
@@ -226,6 +128,23 @@ def test_a_role_that_fails_while_starting_up_is_named_with_its_error(controller,
     assert "roles ended while starting: fails_init_" in error
     assert "RuntimeError: no dataset here" in error
     run.event("end")
+
+
+@BOTH
+def test_what_keeps_many_roles_from_starting_is_said_once(controller, mode):
+    run = controller(mode, role("FailsStart", 5))
+    run.ready()
+    run.do(do="configure")
+    run.order(do="start")
+    events = [run.event_any() for _ in range(6)]
+    (error,) = [event["error"] for event in events if event["event"] == "error"]
+    assert error.count("ValueError: port 80 is taken") == 1
+    assert re.fullmatch(
+        r"'fails_start_\w+', 'fails_start_\w+', 'fails_start_\w+' and 2 more failed on "
+        r"StartService: ValueError: port 80 is taken \(zoo_roles\.py:\d+ in _start\)\.",
+        error,
+    )
+    run.finish()
 
 
 def test_a_role_whose_module_is_missing_leaves_its_error_behind(controller):

@@ -33,8 +33,9 @@ from steelyard.domain.bench.messages import (
     StopRun,
 )
 from steelyard.domain.bench.plan import Plan
-from steelyard.kernel.errors import SteelyardError
-from steelyard.runtime.bus_port import BusPort
+from steelyard.kernel.errors import SteelyardError, exit_code_of
+from steelyard.runtime.bus_port import BusPort, describe_error
+from steelyard.runtime.callback_errors import watch_callbacks
 from steelyard.runtime.journal import JournalWriter
 from steelyard.runtime.phase_hooks import PhaseHooks
 from steelyard.runtime.supervisor import ServiceDeath, Supervisor
@@ -88,6 +89,7 @@ class RunController:
         self._interrupts = 0
         self._presses_left: int | None = None
         self._given_up = asyncio.Event()
+        self._broken = False
         self._reason = ""
         self.status = "completed"
         self.failure: SteelyardError | None = None
@@ -103,6 +105,7 @@ class RunController:
     async def run(self, supervisor: Supervisor) -> None:
         """Live through the run. `status`, `failure` and `report` say how it ended."""
         self._supervisor = supervisor
+        watch_callbacks(self._callback_failed)
         loop = asyncio.get_running_loop()
         myself = asyncio.current_task()
         if self._signals() and myself is not None:
@@ -197,6 +200,20 @@ class RunController:
             needed.add("worker_manager")
         if death.service_type in needed:
             self._end_early(None)
+
+    def _callback_failed(self, error: Exception) -> bool:
+        """End the run because of an exception in a callback of this process that is no role's."""
+        if self._broken:
+            return False
+        self._broken = True
+        text = f"the controller failed: {describe_error(error)}"
+        _log.error("%s", text, exc_info=error)
+        self._live.note(text)
+        self._reason = self._reason or text
+        failure = SteelyardError(text)
+        failure.exit_code = exit_code_of(error)
+        self._end_early(failure)
+        return True
 
     def _end_early(self, failure: SteelyardError | None) -> None:
         if failure is not None and self.failure is None:

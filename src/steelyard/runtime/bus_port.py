@@ -5,6 +5,7 @@ import itertools
 import logging
 from collections import deque
 from collections.abc import Callable, Coroutine
+from contextvars import Context, copy_context
 from dataclasses import dataclass, field, fields
 from functools import partial
 from typing import Any, Protocol
@@ -159,6 +160,7 @@ class BusPort:
         self.registry = registry
         self.on_handler_error: ErrorHandler = _log_handler_error
         self._link: Link | None = None
+        self._context: Context | None = None
         self._handlers: dict[type[msgspec.Struct], list[Handler]] = {}
         self._lanes: dict[str, _Lane] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -172,6 +174,10 @@ class BusPort:
         self._link = link
         for message_type in self._handlers:
             link.watch_type(message_type.__name__)
+
+    def handle_here(self) -> None:
+        """Run handlers in copies of the caller's context from now on, whoever delivers to them."""
+        self._context = copy_context()
 
     @property
     def full(self) -> bool:
@@ -293,7 +299,9 @@ class BusPort:
 
     def _run_lane(self, lane: _Lane) -> None:
         lane.busy = True
-        task = asyncio.get_running_loop().create_task(self._work_off(lane))
+        # Services of one loop deliver to each other: else the sender's context came along.
+        context = self._context.copy() if self._context is not None else None
+        task = asyncio.get_running_loop().create_task(self._work_off(lane), context=context)
         self._tasks.add(task)
         task.add_done_callback(partial(self._lane_ended, lane))
 

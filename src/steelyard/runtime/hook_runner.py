@@ -4,12 +4,14 @@ import asyncio
 import inspect
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from steelyard.kernel.errors import SteelyardError
 from steelyard.plugins.hooks import Handler, HookTable
+from steelyard.runtime.callback_errors import answering
 from steelyard.runtime.plugin_border import PluginBorder
 
 CALL_TIMEOUT_S = 5.0
@@ -84,11 +86,18 @@ class HookRunner:
         return HookResult(handler.plugin, task.result())
 
     async def _call(self, handler: Handler, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        with self.border.crossing(handler.plugin, f"handle {handler.event}"):
+        # What a handler leaves on the loop is still the plugin's.
+        later = partial(self._failed_later, handler)
+        with answering(later), self.border.crossing(handler.plugin, f"handle {handler.event}"):
             if inspect.iscoroutinefunction(handler.call):
                 return await handler.call(*args, **kwargs)
             value = await _on_thread(self.border, handler, args, kwargs)
             return await value if inspect.isawaitable(value) else value
+
+    def _failed_later(self, handler: Handler, error: Exception) -> bool:
+        text = f"a callback that it left behind raised {type(error).__name__}: {error}"
+        self._failed(handler, text)
+        return False
 
     def _failed(self, handler: Handler, error: str, *, timeout: bool = False) -> HookResult:
         quarantined = self.table.failed(handler, error, timeout=timeout)

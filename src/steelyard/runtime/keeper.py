@@ -15,7 +15,9 @@ import uvloop
 from steelyard.domain.bench.join_messages import EndRole, RoleEnded, RoleSample
 from steelyard.kernel.errors import EXIT_VERDICT, SteelyardError
 from steelyard.runtime.board import Board, board_path
+from steelyard.runtime.bus_port import describe_error
 from steelyard.runtime.bus_zmq import ZmqClient
+from steelyard.runtime.callback_errors import watch_callbacks
 from steelyard.runtime.host_facts import clock_id
 from steelyard.runtime.join import Join
 from steelyard.runtime.join_door import keys_of, knock, reachable_address
@@ -77,10 +79,16 @@ class _Keeper:
         self._child = child
         self._board = board
         self._status: ExitStatus | None = None
+        self._failure: Exception | None = None
         self._over = asyncio.Event()
 
     async def run(self) -> ExitStatus:
-        """Return how the worker ended, when the run was told."""
+        """Return how the worker ended, when the run was told.
+
+        Raises:
+            Exception: what a callback of ours raised; the worker is ended and the run told then.
+        """
+        watch_callbacks(self._callback_failed)
         name = self._join.service_id + KEEPER_SUFFIX
         client = ZmqClient(self._address, name, "keeper", keys=keys_of(self._join))
         client.port.subscribe(EndRole, self._end_role)
@@ -95,14 +103,23 @@ class _Keeper:
                     await asyncio.wait_for(self._over.wait(), SAMPLE_S)
                 except TimeoutError:
                     continue
-            return await self._tell_end(client)
+            status = await self._tell_end(client)
         finally:
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.remove_signal_handler(number)
             await client.close()
+        if self._failure is not None:
+            raise self._failure
+        return status
 
     async def _end_role(self, _: EndRole) -> None:
         self._child.send(signal.SIGKILL)
+
+    def _callback_failed(self, error: Exception) -> bool:
+        is_first = self._failure is None
+        self._failure = self._failure or error
+        self._over.set()
+        return is_first
 
     def _ended(self, status: ExitStatus) -> None:
         self._status = status
@@ -122,11 +139,14 @@ class _Keeper:
 
     async def _tell_end(self, client: ZmqClient) -> ExitStatus:
         status = self._status or self._child.kill()
+        reason = str(status)
+        if self._failure is not None:
+            reason = f"its keeper failed: {describe_error(self._failure)}"
         index = self._join.index
         word = RoleEnded(
             service_id=self._join.service_id,
             code=status.code,
-            reason=str(status),
+            reason=reason,
             leases=self._board.leases(index),
             last_lease=self._board.last_lease(index),
         )

@@ -23,6 +23,7 @@ from steelyard.runtime.bus_messages import (
     StopService,
 )
 from steelyard.runtime.bus_port import BusPort, describe_error
+from steelyard.runtime.callback_errors import answering, watch_callbacks
 from steelyard.runtime.service_log import LazyLogger
 
 if TYPE_CHECKING:
@@ -125,9 +126,9 @@ class Service:
     """Subclass it, set `service_type`, and mark methods with the `on_*` decorators.
 
     Hooks of base classes run before those of subclasses, in the order they are written; on stop
-    and cleanup the other way round. A hook, a message handler or a task that raises makes the
-    whole service fail: it cleans up, ends, and the controller is told the error. A handler that
-    raises on a *command* only fails that command.
+    and cleanup the other way round. A hook, a message handler, a task or a callback on the loop
+    (see `callback_errors`) that raises makes the whole service fail: it cleans up, ends, and the
+    controller is told the error. A handler that raises on a *command* only fails that command.
     """
 
     service_type: ClassVar[str] = "service"
@@ -158,6 +159,7 @@ class Service:
         """
         self._advance(Step.INITIALIZE)
         self.bus.on_handler_error = self._handler_failed
+        self.bus.handle_here()
         self.bus.subscribe(ConfigureRun, self.configure)
         self.bus.subscribe(StartService, self._start_commanded)
         self.bus.subscribe(StopService, self._stop_commanded)
@@ -216,6 +218,13 @@ class Service:
         Raises:
             BaseException: what made the service fail, after it has cleaned up.
         """
+        watch_callbacks(self._callback_failed)
+        with answering(self._callback_failed):
+            await self._live_through(plan)
+        if self.failure is not None:
+            raise self.failure
+
+    async def _live_through(self, plan: ConfigureRun | None) -> None:
         life = asyncio.ensure_future(self._begin(plan))
         ending = asyncio.ensure_future(self._ending.wait())
         await asyncio.wait((life, ending), return_when=asyncio.FIRST_COMPLETED)
@@ -226,8 +235,6 @@ class Service:
             self.fail(error)
         await ending
         await self._end()
-        if self.failure is not None:
-            raise self.failure
 
     def request_stop(self) -> None:
         """Make `serve` stop and clean up; callable from any coroutine or callback of the loop."""
@@ -339,6 +346,11 @@ class Service:
     def _handler_failed(self, error: BaseException, message: msgspec.Struct) -> None:
         self.log.info(lambda: f"the handler of {type(message).__name__} raised")
         self.fail(error)
+
+    def _callback_failed(self, error: Exception) -> bool:
+        is_first = self.failure is None and self.state is not ServiceState.CLOSED
+        self.fail(error)
+        return is_first
 
     def _task_ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)

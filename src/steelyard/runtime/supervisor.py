@@ -250,6 +250,7 @@ class Supervisor:
             await self._remote.open(broker)
 
     def _listen(self, port: BusPort) -> None:
+        port.handle_here()
         port.subscribe(RegisterService, self._registered)
         port.subscribe(ServiceStatus, self._status)
 
