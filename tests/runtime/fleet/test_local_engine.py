@@ -119,9 +119,11 @@ async def test_an_attempt_whose_own_process_is_killed_is_lost_and_leaves_nothing
         (daemon,), (survivor,) = await rig.pids(lease), await rig.pids(other)
         attempt = processes_of(tmp_path, "t1")
         assert daemon in attempt
+        worker = rig.engine.pids["local"]
         kill(keeper_of(tmp_path, "t1"))
         outcome = await rig.outcome(lease)
         assert outcome.ending is Ending.LOST
+        assert (rig.engine.pids["local"], alive(worker)) == (worker, True)
         assert outcome.error == "the attempt's own process ended: killed by SIGKILL"
         assert not gone(attempt)
         assert alive(survivor)

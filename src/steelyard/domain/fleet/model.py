@@ -44,7 +44,7 @@ class TaskSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         deadline_ns: when it should have ended, 0 for never.
         depends_on: tasks that must be completed first.
         retries: further tries after its own work failed.
-        losses_max: attempts that may be lost with their workers before it is a dead letter.
+        losses_max: attempts that may be lost, or refused, before it is a dead letter.
         timeout_s: how long one attempt may run.
         endpoint: what it works against; several failures of one endpoint hold its tasks back.
         idempotency_key: a second task of this user with it is the first one.
@@ -75,15 +75,24 @@ class TaskSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class Ending(StrEnum):
-    """How an attempt ended."""
+    """How an attempt ended.
+
+    One that is lost came to no end that anybody saw: its worker died or vanished, its own process
+    died under a worker that lives, or it never began. What of these is in its outcome's error.
+    """
 
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     TIMED_OUT = "timed out"
     UNREACHABLE = "endpoint unreachable"
     REFUSED = "refused by the worker"
-    LOST = "lost with its worker"
+    LOST = "lost"
     CANCELLED = "cancelled"
+
+    @classmethod
+    def _missing_(cls, value: object) -> "Ending | None":
+        """Read what earlier ledgers called a lost attempt, whatever it was lost by."""
+        return cls.LOST if value == "lost with its worker" else None
 
 
 OWN_FAILURES = frozenset({Ending.FAILED, Ending.TIMED_OUT, Ending.UNREACHABLE})
