@@ -105,6 +105,13 @@ def llama_server(tmp_path_factory):
         model.unlink(missing_ok=True)  # 253 MB, and pytest keeps the folders of three sessions
 
 
+@pytest.fixture(scope="module")
+def client(service):
+    """A client of the fleet that a file has as its `service`."""
+    with service.client() as client:
+        yield client
+
+
 @pytest.fixture(autouse=True)
 def no_runs_left_behind():
     """A failed test leaves no process to the next one."""
@@ -134,4 +141,5 @@ class _ByFile(LoadScopeScheduling):
 
 def pytest_xdist_make_scheduler(config, log):
     """Give files to workers whatever `--dist` says: groups are lost with pytest 9.2, unsaid."""
+    config.option.loadscopereorder = False  # those of the most tests are not the longest
     return _ByFile(config, log)

@@ -5,7 +5,7 @@ import subprocess
 import time
 
 import pytest
-from fleet_service import STEELYARD, FleetService
+from fleet_service import STEELYARD, FleetService, command
 from websockets.exceptions import InvalidHandshake, InvalidStatus
 from websockets.sync.client import connect
 
@@ -16,21 +16,9 @@ ENDS = {"task_completed", "task_failed", "task_cancelled"}
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory):
-    service = FleetService(
-        tmp_path_factory.mktemp("events"), "--slots", "2", "--drain-s", "0", "--allow-origin", BOARD
-    )
-    yield service
-    service.stop()
-
-
-@pytest.fixture(scope="module")
-def client(service):
-    with service.client() as client:
-        yield client
-
-
-def command(*argv, **more):
-    return {"kind": "command", "payload": {"argv": list(argv)}, **more}
+    flags = ("--slots", "2", "--drain-s", "0", "--allow-origin", BOARD)
+    with FleetService(tmp_path_factory.mktemp("events"), *flags) as service:
+        yield service
 
 
 def socket_url(service, query="after=0"):

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 from acceptance_runs import mock_server
-from fleet_service import STEELYARD, FleetService, wait_for
+from fleet_service import STEELYARD, FleetService, command, wait_for
 from otlp_traces import TraceCollector, attributes_of
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -28,22 +28,12 @@ def place(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def service(place, collector):
-    service = FleetService(
-        place, "--slots", "2", "--drain-s", "0", "--log-format", "json", "--otel-url",
-        collector.base, "--track", "runs", environ={"MY_API_TOKEN": SECRET},
+    flags = (
+        "--slots", "2", "--drain-s", "0", "--log-format", "json", "--otel-url", collector.base,
+        "--track", "runs",
     )  # fmt: skip
-    yield service
-    service.stop()
-
-
-@pytest.fixture(scope="module")
-def client(service):
-    with service.client() as client:
-        yield client
-
-
-def command(*argv, **more):
-    return {"kind": "command", "payload": {"argv": list(argv)}, **more}
+    with FleetService(place, *flags, environ={"MY_API_TOKEN": SECRET}) as service:
+        yield service
 
 
 def post(service, task, **headers):
@@ -205,8 +195,8 @@ def track(place, *words):
 
 def test_a_store_that_is_broken_delays_no_task(tmp_path):
     (tmp_path / "runs").write_text("a file, and no directory")
-    service = FleetService(tmp_path, "--slots", "2", "--drain-s", "0", "--track", "runs")
-    try:
+    flags = ("--slots", "2", "--drain-s", "0", "--track", "runs")
+    with FleetService(tmp_path, *flags) as service:
         with service.client() as client:
             tasks = client.submit([command("true") for _ in range(5)])
             ended = client.wait(*(task["task_id"] for task in tasks), timeout_s=20)
@@ -215,5 +205,3 @@ def test_a_store_that_is_broken_delays_no_task(tmp_path):
                 lambda: sample(families(service), "runs", "runs_total", result="unwritten") == 5
             )
         assert "has no run" in service.log()
-    finally:
-        service.stop()

@@ -11,7 +11,7 @@ import time
 from urllib.parse import urlsplit
 
 import pytest
-from fleet_service import STEELYARD, FleetService, wait_for
+from fleet_service import STEELYARD, FleetService, command, wait_for
 
 from steelyard.kernel.errors import SteelyardError
 from steelyard.runtime.fleet.service_http import ServiceRefusedError, ServiceUnreachableError
@@ -23,19 +23,8 @@ SUITE = "def test_a():\n    assert True\n\ndef test_b():\n    print('in b')\n"
 @pytest.fixture(scope="module")
 def service(tmp_path_factory):
     flags = ("--slots", "4", "--drain-s", "1", "--body-max-mb", "0.2", "--rate", "1000")
-    service = FleetService(tmp_path_factory.mktemp("fleet"), *flags)
-    yield service
-    service.stop()
-
-
-@pytest.fixture
-def client(service):
-    with service.client() as client:
-        yield client
-
-
-def command(*argv, **more):
-    return {"kind": "command", "payload": {"argv": list(argv)}, **more}
+    with FleetService(tmp_path_factory.mktemp("fleet"), *flags) as service:
+        yield service
 
 
 @pytest.fixture

@@ -15,6 +15,13 @@ from steelyard.fleet import Client
 
 STEELYARD = (sys.executable, "-m", "steelyard")
 START_S = 60.0
+
+
+def command(*argv, **more):
+    """Return a task of kind `command`, as a client submits it."""
+    return {"kind": "command", "payload": {"argv": list(argv)}, **more}
+
+
 _ASK = """
 import sys, urllib.request
 method, url, key, body = sys.argv[1:]
@@ -45,6 +52,12 @@ class FleetService:
         self.url = line.split()[-1]
         kept = json.loads((self.directory / "client.json").read_text())
         self.key, self.ca_file = kept["key"], kept["ca_file"]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
 
     def log(self):
         return self._log.read_text()
