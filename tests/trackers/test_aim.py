@@ -1,6 +1,5 @@
 """Aim keeps what it was given; read back through its query of a rebuilt index, and its SQLite."""
 
-import hashlib
 import math
 import shutil
 import sqlite3
@@ -11,10 +10,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from backend_trials import artifact, try_a_file_in_the_way
 from own_process import OwnProcess
 
 from steelyard.builtin.backend.aim import AimBackend, run_hash
-from steelyard.domain.track.events import Artifact, Metric, Params, RunEnded, Tags
+from steelyard.domain.track.events import Metric, Params, RunEnded, Tags
 from steelyard.testing.contracts.backend import (
     BackendContract,
     BackendSubject,
@@ -83,13 +83,6 @@ class TestAim(BackendContract):
 
 def make(directory):
     return OwnProcess(AimBackend, str(directory))
-
-
-def artifact(directory, name, data):
-    digest = hashlib.sha256(data).hexdigest()
-    path = directory / digest
-    path.write_bytes(data)
-    return Artifact(name=name, sha256=digest, size=len(data), path=str(path), wall_ns=1)
 
 
 @pytest.fixture
@@ -214,17 +207,4 @@ for found in repo.query_metrics("run.experiment == 'kit'").iter_runs():
 
 
 def test_a_directory_that_can_not_be_written_is_an_error_each_time(kept):
-    """The same place works, with the same backend, once it can be written."""
-    place = kept / "file"
-    place.write_text("in the way")
-    backend = make(place)
-    for _ in range(2):
-        with pytest.raises(RuntimeError, match="Error"):
-            backend.open(facts())
-    with pytest.raises(RuntimeError, match="not open"):
-        backend.log(points(1))
-    place.unlink()
-    backend.open(facts())
-    backend.log(points(2))
-    backend.close(None)
-    assert read(place).metrics == expected(points(2))
+    try_a_file_in_the_way(make, read, kept / "file")

@@ -6,7 +6,6 @@ for servers is tried against the same; what a real one makes of it stays unverif
 
 import argparse
 import getpass
-import hashlib
 import json
 import os
 import socket
@@ -18,13 +17,14 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from backend_trials import artifact, try_a_file_in_the_way
 from clearml_server import clearml_server
 from own_process import OwnProcess
 
 from steelyard.builtin.backend.clearml.mapping import name_of, services, text_of
 from steelyard.builtin.backend.clearml.offline import ClearmlOfflineBackend
 from steelyard.builtin.backend.clearml.server import ClearmlBackend
-from steelyard.domain.track.events import Artifact, Failure, Metric, Params, RunEnded, Tags
+from steelyard.domain.track.events import Failure, Metric, Params, RunEnded, Tags
 from steelyard.testing.contracts.backend import (
     BackendContract,
     BackendSubject,
@@ -91,13 +91,6 @@ class TestClearmlOffline(BackendContract):
 
 def make(directory):
     return OwnProcess(ClearmlOfflineBackend, str(directory))
-
-
-def artifact(directory, name, data):
-    digest = hashlib.sha256(data).hexdigest()
-    path = directory / digest
-    path.write_bytes(data)
-    return Artifact(name=name, sha256=digest, size=len(data), path=str(path), wall_ns=1)
 
 
 def test_what_was_sent_before_a_kill_is_there_and_once(tmp_path):
@@ -184,18 +177,7 @@ def test_nothing_of_the_machine_or_the_process_is_in_a_session(tmp_path, monkeyp
 
 
 def test_a_directory_that_can_not_be_written_is_an_error_each_time(tmp_path):
-    (tmp_path / "file").write_text("in the way")
-    backend = make(tmp_path / "file")
-    for _ in range(2):
-        with pytest.raises(RuntimeError, match="Error"):
-            backend.open(facts())
-    with pytest.raises(RuntimeError, match="not open"):
-        backend.log(points(1))
-    (tmp_path / "file").unlink()
-    backend.open(facts())
-    backend.log(points(2))
-    backend.close(RunEnded(status="finished"))
-    assert read(tmp_path / "file").metrics == expected(points(2))
+    try_a_file_in_the_way(make, read, tmp_path / "file")
 
 
 IMPORT = "import sys; from clearml import Task; Task.import_offline_session(sys.argv[1])"

@@ -5,10 +5,11 @@ import math
 import sqlite3
 
 import pytest
+from backend_trials import artifact, try_a_file_in_the_way
 from own_process import OwnProcess
 
 from steelyard.builtin.backend.trackio import TrackioBackend, artifact_name
-from steelyard.domain.track.events import Artifact, Metric, Params, RunEnded
+from steelyard.domain.track.events import Metric, Params, RunEnded
 from steelyard.testing.contracts.backend import (
     BackendContract,
     BackendSubject,
@@ -60,15 +61,6 @@ class TestTrackio(BackendContract):
     @pytest.fixture
     def subject(self):
         return BackendSubject(TrackioBackend, make, read)
-
-
-def artifact(directory, name, data):
-    import hashlib
-
-    digest = hashlib.sha256(data).hexdigest()
-    (directory / digest).write_bytes(data)
-    path = str(directory / digest)
-    return Artifact(name=name, sha256=digest, size=len(data), path=path, wall_ns=1)
 
 
 def test_what_was_sent_before_a_kill_is_there_and_once(tmp_path):
@@ -149,19 +141,7 @@ def test_an_earlier_content_logged_again_is_the_last_one(tmp_path):
 
 
 def test_a_directory_that_can_not_be_written_is_an_error_each_time(tmp_path):
-    """Nothing is half open afterwards, and the same place works once it can be written."""
-    (tmp_path / "file").write_text("in the way")
-    backend = make(tmp_path / "file")
-    for _ in range(2):
-        with pytest.raises(RuntimeError, match="Error"):
-            backend.open(facts())
-    with pytest.raises(RuntimeError, match="not open"):
-        backend.log(points(1))
-    (tmp_path / "file").unlink()
-    backend.open(facts())
-    backend.log(points(2))
-    backend.close(None)
-    assert read(tmp_path / "file").metrics == expected(points(2))
+    try_a_file_in_the_way(make, read, tmp_path / "file")
 
 
 def test_one_process_has_one_directory(tmp_path):
