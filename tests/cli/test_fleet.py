@@ -57,6 +57,20 @@ def test_a_first_session(service, tmp_path):
     assert (document["state"], len(document["attempts"])) == ("failed", 1)
 
 
+def test_a_list_has_all_of_a_task_but_what_is_large(service):
+    """No empty payload and no empty result stand for those that are left out."""
+    (task,) = submitted(
+        service, "--wait", "--project", "listed", "--kind", "callable", "math:sqrt", "4"
+    )
+    with service.client() as client:
+        ((whole,), _) = client.tasks(project="listed", whole=True)
+        assert whole == client.task(task)
+    assert (whole["spec"].pop("payload")["args"], whole["outcome"].pop("result")) == ([4], 2.0)
+    assert json.loads(service.run("list", "--project", "listed", "--json").stdout) == {
+        "items": [whole], "next": "",
+    }  # fmt: skip
+
+
 def test_why_names_what_is_lacking_and_who_decided(service):
     (task,) = submitted(service, "--gpus", "3", "--kind", "callable", "math:sqrt", "4")
     assert "GPU" in service.run("why", task).stdout

@@ -80,6 +80,8 @@ def list_tasks(  # noqa: PLR0913  each is a flag
 ) -> None:
     """List tasks, the latest first.
 
+    With --json they have no payload and no result: `steelyard fleet show` prints these.
+
     Args:
         state: Only those. May be repeated.
         user: Only this user's.
