@@ -95,7 +95,7 @@ async def test_why_names_the_scheduler_that_holds_a_task_back(settings):
     engine = InstantEngine(workers=1, slots=2, behave=lambda lease, spec: None)
     async with Coordinator(under, host=host(), engines={"idle": engine}) as fleet:
         await fleet.submit([spec("a", user="ann"), spec("b", user="ann")])
-        await until(lambda: fleet._office.driver._desk.is_holding_back)
+        await until(lambda: fleet._office.driver._chooser.desk.is_holding_back)
         first, reason, again = await fleet.why("b")
         held = "It is ready, and a worker is free, but scheduler fair_share holds it back."
         assert (first, reason) == (held, "User ann is at the quota: 1 leases at once.")

@@ -1,6 +1,7 @@
 """The loop of a fleet does what its machine wants, in its order, and saves first."""
 
 import asyncio
+import threading
 
 import pytest
 from fleet_rig import FirstCome, InstantEngine, MemoryLedger
@@ -10,6 +11,7 @@ from steelyard.domain.fleet.machine import Fleet
 from steelyard.domain.fleet.model import Backoff, Ending, Outcome, TaskSpec
 from steelyard.kernel.errors import PluginError, SteelyardError
 from steelyard.runtime.clock import SystemClock
+from steelyard.runtime.fleet import chooser
 from steelyard.runtime.fleet import driver as driver_module
 from steelyard.runtime.fleet.driver import FleetDriver
 from steelyard.runtime.fleet.ports import LostLeadershipError, Remembered
@@ -306,7 +308,7 @@ async def test_a_scheduler_that_holds_back_is_asked_again_though_nothing_happens
             self.asked += 1
             return super().propose(free, workers, now_ns) if self.asked > 8 else ()
 
-    monkeypatch.setattr(driver_module, "LOOK_AGAIN_S", 0.02)
+    monkeypatch.setattr(chooser, "LOOK_AGAIN_S", 0.02)
     async with Running() as run:
         await run.driver.use_scheduler(Patient(), "patient")
         await run.driver.tell(Submitted((spec("t"),)))
@@ -329,3 +331,67 @@ async def test_an_engine_that_does_not_stop_keeps_no_other_from_it(caplog):
         await run.driver.tell(Submitted((spec("t"),)))
     assert len(stopped) == 1
     assert "Engine 'instant' did not stop as it should: ZeroDivisionError" in caplog.text
+
+
+async def test_who_asked_is_answered_though_the_loop_ends_in_the_middle_of_a_commit():
+    """As when another coordinator has taken over: nobody waits for ever."""
+    begun, go = threading.Event(), threading.Event()
+
+    class Slow(MemoryLedger):
+        def commit(self, change):
+            if change.tasks:
+                begun.set()
+                go.wait(20)
+            super().commit(change)
+
+    async with Running(ledger=Slow()) as run:
+        asked = asyncio.create_task(run.driver.tell(Submitted((spec("t"),))))
+        await run.until(begun.is_set)
+        run.task.cancel()
+        async with asyncio.timeout(10):
+            with pytest.raises(SteelyardError, match="has stopped"):
+                await asked
+        go.set()
+
+
+async def test_an_engine_that_can_not_end_an_attempt_is_no_end_of_the_coordinator(caplog):
+    class Deaf(InstantEngine):
+        async def cancel(self, lease):
+            raise ZeroDivisionError("no such thing")
+
+    async with Running(Deaf(behave=lambda lease, spec: None)) as run:
+        await run.driver.tell(Submitted((spec("t"),)))
+        await run.until(lambda: run.engine.submitted)
+        await run.driver.tell(CancelAsked("t"))
+        await run.until(lambda: "Plugin engine 'instant' failed to end an attempt" in caplog.text)
+        run.engine.behave = InstantEngine().behave
+        await run.driver.tell(Submitted((spec("u"),)))
+        await run.until(lambda: "task_completed" in run.heard)
+
+
+async def test_an_engine_that_can_not_begin_ends_the_loop_by_its_name():
+    class Broken(InstantEngine):
+        async def start(self):
+            raise PermissionError("engine.lock")
+
+    async with Running(Broken()) as run:
+        await asyncio.wait({run.task}, timeout=10)
+        with pytest.raises(PluginError, match="engine 'instant' failed to start: Permission"):
+            run.task.result()
+
+
+async def test_a_worker_of_before_is_given_nothing_until_an_engine_has_brought_it():
+    """It would be refused: a loss of the task's, and failures that hold the worker back."""
+    ledger = MemoryLedger()
+    async with Running(InstantEngine(workers=1, slots=8), ledger) as run:
+        await run.until(lambda: run.driver.fleet.book.workers)
+
+    class Late(InstantEngine):
+        async def start(self):
+            await asyncio.sleep(0.2)
+            return await super().start()
+
+    async with Running(Late(workers=1, slots=8), ledger) as run:
+        await run.driver.tell(Submitted(tuple(spec(f"t{n}") for n in range(8))))
+        await run.until(lambda: run.heard.count("task_completed") == 8)
+    assert {a.outcome.ending for a in ledger.attempts} == {Ending.SUCCEEDED}

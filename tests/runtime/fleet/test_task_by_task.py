@@ -1,6 +1,7 @@
 """A plugin that places one task at a time can't do harm to a queue."""
 
 import asyncio
+import threading
 import time
 
 import pytest
@@ -10,6 +11,7 @@ from steelyard.domain.fleet.machine import Fleet
 from steelyard.domain.fleet.model import TaskSpec
 from steelyard.domain.fleet.requirements import Capabilities, Gpu, Requirements
 from steelyard.domain.fleet.scheduling.desk import Desk
+from steelyard.kernel.errors import PluginError
 from steelyard.runtime.fleet import task_by_task
 from steelyard.runtime.fleet.task_by_task import TaskByTaskScheduler
 
@@ -121,18 +123,59 @@ def test_a_pass_is_bounded_and_the_next_goes_on_behind_it(monkeypatch):
     assert placer.asked == ["t0", "t1", "t2", "t3", "t4", "t0"]
 
 
-def test_a_plugin_that_hangs_holds_a_pass_up_for_so_long_and_no_longer(monkeypatch):
-    monkeypatch.setattr(task_by_task, "PASS_TIMEOUT_S", 0.1)
+def test_a_coroutine_that_does_not_end_is_cancelled_and_its_task_waits(monkeypatch):
+    monkeypatch.setattr(task_by_task, "ASK_WITHIN_S", 0.1)
+    ended = []
 
-    class Hangs(Placer):
+    class Hangs(AsyncPlacer):
         async def schedule_task(self, task_id, task_data, available_workers, worker_load):
-            await asyncio.sleep(0.6)
-            return "cpu"
+            if task_id == "t0":
+                try:
+                    await asyncio.sleep(60)
+                finally:
+                    ended.append(task_id)
+            return await super().schedule_task(task_id, task_data, available_workers, worker_load)
 
-    scheduler, desk, _ = stage(Hangs(first), plain(1))
+    scheduler, desk, _ = stage(Hangs(first), plain(2))
     begun = time.monotonic()
     assert desk.turn(2)[1] == []
-    assert desk.turn(2)[1] == []
-    assert time.monotonic() - begun < 0.5
-    assert "took longer than 0.1 s" in scheduler.metrics()["last_error"]
+    assert ended == ["t0"]
+    # The next pass goes on behind it.
+    assert [d.proposal.task_id for d in desk.turn(2)[1]] == ["t1"]
+    assert time.monotonic() - begun < 2
+    assert "place t0: TimeoutError" in scheduler.metrics()["last_error"]
     scheduler.close()
+
+
+def test_a_coroutine_that_holds_up_its_loop_is_named_and_waited_for_no_more(monkeypatch):
+    monkeypatch.setattr(task_by_task, "PASS_TIMEOUT_S", 0.1)
+    let_go = threading.Event()
+
+    class Blocks(Placer):
+        async def schedule_task(self, task_id, task_data, available_workers, worker_load):
+            let_go.wait(20)
+            return "cpu"
+
+    scheduler, desk, _ = stage(Blocks(first), plain(1))
+    begun = time.monotonic()
+    for _ in range(2):
+        with pytest.raises(PluginError, match="holds up its loop for more than 0.1 s"):
+            desk.turn(2)
+    assert time.monotonic() - begun < 2
+    let_go.set()
+    scheduler.close()
+
+
+def test_a_slow_plugin_is_asked_about_fewer_tasks_in_a_pass(monkeypatch):
+    monkeypatch.setattr(task_by_task, "ASK_WITHIN_S", 0.05)
+
+    def slow(task_data, available_workers, worker_load):
+        time.sleep(0.04)
+
+    placer = Placer(slow)
+    _, desk, _ = stage(placer, plain(6))
+    begun = time.monotonic()
+    for _ in range(3):
+        desk.turn(2)
+    assert time.monotonic() - begun < 0.6
+    assert placer.asked[:6] == [f"t{n}" for n in range(6)]

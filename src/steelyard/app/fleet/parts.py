@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from steelyard.app.fleet.schedulers import class_name, make_scheduler
+from steelyard.app.fleet.schedulers import class_name, coordinators_scheduler
 from steelyard.app.fleet.settings import FleetSettings
 from steelyard.domain.fleet.ports import Engine, Scheduler, TaskKind
 from steelyard.kernel.errors import SteelyardError, did_you_mean
@@ -52,7 +52,7 @@ class Parts:
             PluginError: there is none of that name, or it can't be used.
             ConfigError: its options are wrong.
         """
-        return make_scheduler(self.host, name, options)
+        return coordinators_scheduler(self.host, name, options)
 
     def schedulers(self, active: str, options: dict[str, Any]) -> tuple[SchedulerInfo, ...]:
         """Return all that can be chosen."""

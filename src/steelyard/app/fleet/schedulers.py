@@ -6,11 +6,14 @@ from typing import Any
 from steelyard.domain.fleet.ports import Scheduler
 from steelyard.kernel.errors import PluginError
 from steelyard.plugins.spec import PluginSpec
+from steelyard.runtime.fleet.guarded_scheduler import GuardedScheduler
 from steelyard.runtime.fleet.task_by_task import TaskByTaskScheduler
 from steelyard.runtime.plugin_host import PluginHost
 
 KIND = "scheduler"
 _STYLE = "distributed_testing"
+_OURS = "steelyard.builtin."
+"""Where schedulers are that need no guard: their passes are a few milliseconds."""
 
 
 def class_name(spec: PluginSpec) -> str:
@@ -62,3 +65,19 @@ def make_scheduler(
                 f"The scheduler {spec.name} has no such strategy", got=strategy, expected=known
             )
     return TaskByTaskScheduler(placer, host.border)
+
+
+def coordinators_scheduler(host: PluginHost, name: str, options: Mapping[str, Any]) -> Scheduler:
+    """Return a new scheduler for a coordinator: a stranger's can't hold it up, or end it.
+
+    Raises:
+        PluginError, ConfigError: as `make_scheduler`.
+    """
+    spec, made = find_scheduler(host, name), make_scheduler(host, name, options)
+    if type(made).__module__.startswith(_OURS):
+        return made
+    configured = getattr(getattr(made, "placer", None), "config", options)
+    tasks_max = configured.get("max_tasks_per_worker")
+    return GuardedScheduler(
+        made, spec.name, host.border, tasks_max=tasks_max if isinstance(tasks_max, int) else 0
+    )

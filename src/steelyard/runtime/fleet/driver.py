@@ -6,7 +6,6 @@ coordinator that dies at any moment has done nothing that its ledger does not kn
 
 import asyncio
 import logging
-import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -30,18 +29,16 @@ from steelyard.domain.fleet.events import (
 from steelyard.domain.fleet.machine import Fleet
 from steelyard.domain.fleet.model import Ending, Lease, Outcome, Task
 from steelyard.domain.fleet.ports import Engine, Scheduler
-from steelyard.domain.fleet.scheduling.desk import Desk
 from steelyard.kernel.clock import Clock
 from steelyard.kernel.errors import SteelyardError
 from steelyard.kernel.units import NS_PER_S
+from steelyard.runtime.fleet.chooser import Chooser
 from steelyard.runtime.fleet.ports import Decision, Happened, Ledger, Remembered
-from steelyard.runtime.fleet.turn import change_of, decisions_of, event_of, happened_of
+from steelyard.runtime.fleet.turn import change_of, event_of, happened_of
 from steelyard.runtime.plugin_border import Crossing, PluginBorder
 
 BATCH_MAX = 1_000
 """Events that share a commit, at most."""
-LOOK_AGAIN_S = 5.0
-"""After which a scheduler is asked again that holds tasks back while workers are free."""
 PAST_MAX = 2_000
 """Attempts of before that a scheduler is told of when it comes into use, the last ones."""
 Listener = Callable[[Happened], Awaitable[None]]
@@ -74,11 +71,12 @@ class FleetDriver:
     Args:
         fleet: the machine; `restore` has it go on.
         ledger: remembers.
-        scheduler: chooses; `scheduler_name` is what its decisions are logged under.
+        scheduler: chooses; `scheduler_name` is what its decisions are logged under. A guarded one
+            is closed when the loop ends or another goes on.
         engines: by name; each brings workers or is joined by them.
         listener: is told of everything that plugins can hear of, in order.
         clock: for the time of the machine, which never steps back.
-        passed: told how many seconds each pass of the scheduler took.
+        passed: told how many seconds each turn of the scheduler took.
 
     Attributes:
         ready: set once every engine has begun and its workers are registered.
@@ -97,20 +95,21 @@ class FleetDriver:
         passed: Callable[[float], None] | None = None,
     ) -> None:
         self.fleet = fleet
-        self.scheduler_name = scheduler_name
         self._ledger = ledger
-        self._scheduler = scheduler
-        self._desk = Desk(fleet, scheduler)
         self._engines = dict(engines)
         self._engine_of: dict[str, str] = {}
+        self._chooser = Chooser(
+            fleet, scheduler, scheduler_name, now_ns=self.now_ns, passed=passed,
+            # A worker of before that no engine has brought yet would only refuse what it is given.
+            is_there=self._engine_of.__contains__, again=self._schedule_again,
+        )  # fmt: skip
         self._border = PluginBorder()
-        self._listener, self._passed = listener, passed
+        self._listener = listener
         self._clock = clock
         self._offset_ns = clock.wall_ns() - clock.mono_ns()
         self._inbox: asyncio.Queue[_Ask] = asyncio.Queue()
         self._told: asyncio.Queue[Happened | None] = asyncio.Queue()
         self._wake: asyncio.TimerHandle | None = None
-        self._look: asyncio.TimerHandle | None = None
         self._tasks: list[asyncio.Task[Any]] = []
         self._reschedule = True
         self._starting = set(self._engines)
@@ -123,6 +122,11 @@ class FleetDriver:
     def now_ns(self) -> int:
         """Return the machine's time: Unix time at the start, monotonic from then on."""
         return self._clock.mono_ns() + self._offset_ns
+
+    @property
+    def scheduler_name(self) -> str:
+        """Of the scheduler that chooses now."""
+        return self._chooser.name
 
     # For those who have something to tell
 
@@ -170,15 +174,7 @@ class FleetDriver:
 
     def why_held(self, task: Task) -> tuple[str, ...]:
         """Return why a ready task waits though a worker is free: who says so, and until when."""
-        said = self._desk.why_held(task, self.now_ns())
-        scheduler = f"scheduler {self.scheduler_name}" if self.scheduler_name else "the scheduler"
-        again = "whenever a task ends or a worker comes"
-        if self._look is not None:
-            left_s = max(self._look.when() - asyncio.get_running_loop().time(), 0.0)
-            again += f", and in {math.ceil(left_s)} s at the latest"
-        holds = "holds it back" if said else "has not chosen it yet"
-        first = f"It is ready, and a worker is free, but {scheduler} {holds}."
-        return (first, *said, f"The scheduler is asked again {again}.")
+        return self._chooser.why_held(task)
 
     # The loop
 
@@ -191,7 +187,7 @@ class FleetDriver:
         past = await asyncio.to_thread(self._ledger.recent, PAST_MAX)
         now_ns = self.now_ns()
         self.fleet.restore(kept.tasks, kept.workers, kept.next_token, now_ns)
-        self._desk.use(self._scheduler, past, now_ns)
+        self._chooser.use(past=past)
 
     async def run(self) -> None:
         """Run until cancelled.
@@ -226,11 +222,18 @@ class FleetDriver:
         while len(asks) < BATCH_MAX and not self._inbox.empty():
             asks.append(self._inbox.get_nowait())
         try:
-            await self._recall(asks)
-            await self._switch(asks)
+            await self._take(asks)
         except SteelyardError as error:
             _fail(asks, error)
             raise
+        finally:
+            # The loop may end in the middle, by a bug or as it is cancelled: nobody waits for ever.
+            _fail(asks, self._why_ended())
+        self.fleet.forget()
+
+    async def _take(self, asks: Sequence[_Ask]) -> None:
+        await self._recall(asks)
+        await self._switch(asks)
         actions: list[Action] = []
         answers: list[tuple[_Ask, tuple[Refused, ...]]] = []
         happened: list[Happened] = []
@@ -246,21 +249,16 @@ class FleetDriver:
         decisions: list[Decision] = []
         if self._reschedule or any(isinstance(action, Reschedule) for action in actions):
             self._reschedule = False
-            wanted = self._schedule(decisions)
+            wanted, decisions = await self._chooser.turn()
             happened += happened_of(wanted, self.now_ns())
             actions += wanted
-        try:
-            await self._commit(actions, decisions, happened)
-        except SteelyardError as error:
-            _fail(asks, error)
-            raise
+        await self._commit(actions, decisions, happened)
         for ask, refused in answers:
             if ask.answer is not None and not ask.answer.done():
                 ask.answer.set_result(refused)
         for item in happened:
             self._told.put_nowait(item)
         await self._do(actions)
-        self.fleet.forget()
 
     async def _switch(self, asks: Sequence[_Ask]) -> None:
         """Go on with another scheduler, between two commits: it hears of each end once."""
@@ -268,8 +266,7 @@ class FleetDriver:
         if not wanted:
             return
         past = await asyncio.to_thread(self._ledger.recent, PAST_MAX)
-        self._scheduler, self.scheduler_name = wanted[-1].scheduler, wanted[-1].name
-        self._desk.use(self._scheduler, past, self.now_ns())
+        self._chooser.use(wanted[-1].scheduler, wanted[-1].name, past)
         self._reschedule = True
 
     async def _recall(self, asks: Sequence[_Ask]) -> None:
@@ -285,24 +282,10 @@ class FleetDriver:
 
     def _handle(self, event: Event) -> list[Action]:
         actions = self.fleet.handle(event, self.now_ns())
-        self._desk.watch(actions)
+        self._chooser.desk.watch(actions)
         return actions
 
-    def _schedule(self, decisions: list[Decision]) -> list[Action]:
-        """Have the scheduler propose; note what became of it."""
-        now_ns = self.now_ns()
-        actions, decided = self._desk.turn(now_ns)
-        if self._passed is not None:
-            self._passed((self.now_ns() - now_ns) / NS_PER_S)
-        if self._desk.is_holding_back and self._look is None:
-            loop = asyncio.get_running_loop()
-            self._look = loop.call_later(LOOK_AGAIN_S, self._look_again)
-        decisions += decisions_of(decided, self.scheduler_name, now_ns)
-        return actions
-
-    def _look_again(self) -> None:
-        """Ask the scheduler again: what it holds back may have waited long enough."""
-        self._look = None
+    def _schedule_again(self) -> None:
         self._reschedule = True
         self.tell_later(Ticked())
 
@@ -320,10 +303,7 @@ class FleetDriver:
             if isinstance(action, Dispatch):
                 await self._dispatch(action.lease)
             elif isinstance(action, Revoke):
-                engine = self._engine(action.lease.worker_id)
-                if engine is not None:  # a worker of before, whose engine it did not come back to
-                    with self._crossing(action.lease.worker_id, "end an attempt"):
-                        await engine.cancel(action.lease)
+                await self._revoke(action.lease)
             elif isinstance(action, ForgetWorker):
                 self._engine_of.pop(action.worker_id, None)
             elif isinstance(action, WakeAt):
@@ -345,6 +325,17 @@ class FleetDriver:
         outcome = Outcome(ending=Ending.REFUSED, error=error)
         self.tell_later(AttemptEnded(lease.task_id, lease.token, outcome))
 
+    async def _revoke(self, lease: Lease) -> None:
+        """Have an attempt ended; should that fail, what it says later is refused all the same."""
+        engine = self._engine(lease.worker_id)
+        if engine is None:
+            return  # a worker of before, whose engine it did not come back to
+        try:
+            with self._crossing(lease.worker_id, "end an attempt"):
+                await engine.cancel(lease)
+        except SteelyardError as error:
+            _log.error("%s", error)
+
     def _engine(self, worker_id: str) -> Engine | None:
         return self._engines.get(self._engine_of.get(worker_id, ""))
 
@@ -362,7 +353,9 @@ class FleetDriver:
 
     async def _watch(self, name: str, engine: Engine) -> None:
         """Take an engine's workers, then its events, as long as it has any."""
-        for worker_id, capabilities, slots in await engine.start():
+        with self._border.crossing(f"engine '{name}'", "start"):
+            brought = list(await engine.start())
+        for worker_id, capabilities, slots in brought:
             self._engine_of[worker_id] = name
             self.tell_later(WorkerRegistered(worker_id, capabilities, slots))
         self._starting.discard(name)
@@ -384,12 +377,13 @@ class FleetDriver:
 
     async def _end(self) -> None:
         self._has_ended = True
-        for timer in filter(None, (self._wake, self._look)):
-            timer.cancel()
+        if self._wake is not None:
+            self._wake.cancel()
         listener, *others = self._tasks
         for task in others:
             task.cancel()
         await _all_of(*others)
+        self._chooser.close()
         self._told.put_nowait(None)
         await _all_of(listener)
         stops = [engine.stop() for engine in self._engines.values()]

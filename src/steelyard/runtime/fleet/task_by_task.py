@@ -3,10 +3,12 @@
 import asyncio
 import inspect
 import logging
+import time
 import weakref
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from functools import partial
 from typing import Any, Protocol
 
 import msgspec
@@ -15,12 +17,16 @@ from steelyard.domain.fleet.model import Attempt, Proposal, Task, Worker, task_d
 from steelyard.domain.fleet.ports import Free
 from steelyard.domain.fleet.requirements import unmet
 from steelyard.kernel.errors import PluginError, SteelyardError
+from steelyard.runtime.fleet.own_thread import OwnThread
 from steelyard.runtime.plugin_border import PluginBorder
 from steelyard.runtime.plugin_lifecycle import run_now
 
 ASKED_MAX = 1_000
 """Tasks that one pass asks about; the next pass goes on behind them."""
-PASS_TIMEOUT_S = 10.0
+ASK_WITHIN_S = 1.0
+"""How long one pass goes on asking, and waits for a coroutine; the next one goes on behind it."""
+PASS_TIMEOUT_S = 1.5
+"""How long a pass of coroutines is waited for, should one of them hold up the loop they run on."""
 _log = logging.getLogger("steelyard.fleet.scheduler")
 
 
@@ -52,8 +58,8 @@ class TaskByTaskScheduler:
 
     Hard requirements, room and slots are kept here: a worker that does not fit is not offered, and
     an answer that was not offered is refused and counted. A plugin that raises leaves its task
-    waiting. Coroutines run on a loop of their own, in a thread: the coordinator's waits for a pass
-    for `PASS_TIMEOUT_S` at most.
+    waiting. A slow one is asked about fewer tasks in a pass, and a coroutine that takes longer than
+    a pass is cancelled. Coroutines run on a loop of their own, in a thread of its own.
 
     Args:
         placer: the plugin, made and configured.
@@ -65,7 +71,7 @@ class TaskByTaskScheduler:
         self._border = border or PluginBorder()
         self._queue: dict[str, Task] = {}
         self._is_async = inspect.iscoroutinefunction(placer.schedule_task)
-        self._thread: ThreadPoolExecutor | None = None
+        self._thread: OwnThread | None = None
         self._runner = asyncio.Runner()  # makes its loop when it first runs something
         self._end: weakref.finalize[..., TaskByTaskScheduler] | None = None
         self._under_way: Future[list[Proposal]] | None = None
@@ -116,21 +122,36 @@ class TaskByTaskScheduler:
     def propose(
         self, free: Sequence[Free], workers: Mapping[str, Worker], now_ns: int
     ) -> list[Proposal]:
-        """Return a lease for each task that the plugin has a place for."""
+        """Return a lease for each task that the plugin has a place for.
+
+        Raises:
+            PluginError: its coroutine holds up the loop that it runs on.
+        """
         if not free or not self._queue:
             return []
         if not self._is_async:
             return run_now(self._pass(free))
-        if self._under_way is not None and not self._under_way.done():
-            return []
-        self._under_way = self._thread_of_its_own().submit(self._runner.run, self._pass(free))
+        job = self._under_way
+        if job is None or job.done():
+            job = self._thread_of_its_own().submit(partial(self._run, free))
+            self._under_way = job
+        else:
+            raise self._held_up()
         try:
-            return self._under_way.result(PASS_TIMEOUT_S)
+            return job.result(PASS_TIMEOUT_S)
         except TimeoutError:
-            self._failed(
-                PluginError(f"Scheduler {self.placer.name} took longer than {PASS_TIMEOUT_S:g} s")
-            )
-            return []
+            raise self._held_up() from None
+
+    def _run(self, free: Sequence[Free]) -> list[Proposal]:
+        return self._runner.run(self._pass(free))
+
+    def _held_up(self) -> PluginError:
+        error = PluginError(
+            f"Scheduler {self.placer.name} holds up its loop for more than {PASS_TIMEOUT_S:g} s",
+            next_step="Await what takes long, or have schedule_task be no coroutine function.",
+        )
+        self._failed(error)
+        return error
 
     def why_held(
         self, task: Task, free: Sequence[Free], workers: Mapping[str, Worker], now_ns: int
@@ -159,10 +180,11 @@ class TaskByTaskScheduler:
         if self._end is not None:
             self._end()
 
-    def _thread_of_its_own(self) -> ThreadPoolExecutor:
+    def _thread_of_its_own(self) -> OwnThread:
         if self._thread is None:
-            self._thread = ThreadPoolExecutor(1, thread_name_prefix="fleet-scheduler")
+            self._thread = OwnThread(f"fleet-scheduler {self.placer.name}")
             self._end = weakref.finalize(self, _end, self._thread, self._runner)
+            self._end.atexit = False  # the process ends, and with it the thread
         return self._thread
 
     # A pass
@@ -173,6 +195,8 @@ class TaskByTaskScheduler:
         hopeless: set[bytes] = set()
         found: list[Proposal] = []
         asked: deque[str] = deque()
+        until_s = time.monotonic() + ASK_WITHIN_S
+        is_cut_short = False
         for task in self._tasks():
             needs = msgspec.msgpack.encode(task.spec.requirements)
             if needs in hopeless:
@@ -183,28 +207,28 @@ class TaskByTaskScheduler:
                 if not any(place.left for place in places):
                     break
                 continue
-            if len(asked) >= ASKED_MAX:
+            is_cut_short = len(asked) >= ASKED_MAX or time.monotonic() >= until_s
+            if is_cut_short:
                 break
             asked.append(task.spec.task_id)
-            chosen = await self._ask(task, fitting)
+            chosen = await self._ask(task, fitting, until_s)
             if chosen is not None:
                 fitting[chosen].take(task)
                 found.append(self._proposal(task, chosen, len(fitting)))
-        self._rotate(asked, {each.task_id for each in found})
+        if is_cut_short:
+            self._rotate(asked, {each.task_id for each in found})
         return found
 
     def _tasks(self) -> Iterator[Task]:
         return iter(list(self._queue.values()))
 
     def _rotate(self, asked: deque[str], placed: set[str]) -> None:
-        """Ask about others first next time, when there are more than one pass asks about."""
-        if len(asked) < ASKED_MAX:
-            return
+        """Ask about others first next time: there are more than one pass asks about."""
         for name in asked:
             if name not in placed and name in self._queue:
                 self._queue[name] = self._queue.pop(name)
 
-    async def _ask(self, task: Task, fitting: Mapping[str, "_Place"]) -> str | None:
+    async def _ask(self, task: Task, fitting: Mapping[str, "_Place"], until_s: float) -> str | None:
         self._counts["asked"] += 1
         available = {name: place.facts for name, place in fitting.items()}
         load = {name: place.held for name, place in fitting.items()}
@@ -213,7 +237,7 @@ class TaskByTaskScheduler:
             with self._border.crossing(self.placer.name, f"place {name}"):
                 answer = self.placer.schedule_task(name, dict(task_data(task)), available, load)
                 if inspect.isawaitable(answer):
-                    answer = await answer
+                    answer = await self._awaited(answer, until_s)
         except SteelyardError as error:
             self._failed(error)
             return None
@@ -228,6 +252,12 @@ class TaskByTaskScheduler:
             return None
         return answer
 
+    async def _awaited(self, answer: Awaitable[Any], until_s: float) -> Any:
+        if not self._is_async:
+            return await answer  # one that really waits is an error of `run_now`: there is no loop
+        async with asyncio.timeout(max(until_s - time.monotonic(), 0.0)):
+            return await answer
+
     def _proposal(self, task: Task, worker_id: str, offered: int) -> Proposal:
         many = f"of {offered} that fit" if offered > 1 else "the only one that fits"
         reason = f"Scheduler {self.placer.name} chose worker {worker_id}, {many}."
@@ -241,12 +271,9 @@ class TaskByTaskScheduler:
         _log.error("%s", error)
 
 
-def _end(thread: ThreadPoolExecutor, runner: asyncio.Runner) -> None:
-    try:
-        thread.submit(runner.close)
-        thread.shutdown(wait=False)
-    except RuntimeError:  # the process ends, and with it the thread has
-        runner.close()
+def _end(thread: OwnThread, runner: asyncio.Runner) -> None:
+    thread.submit(runner.close)
+    thread.close()
 
 
 class _Place:

@@ -1,6 +1,6 @@
 """Between a fleet's machine and its scheduler: tells the one of the other, change by change."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Generator, Iterable
 
 import msgspec
 
@@ -25,6 +25,12 @@ class Decided(msgspec.Struct, frozen=True):
     refused: str = ""
 
 
+Turn = tuple[list[Action], list[Decided]]
+"""What the machine wants after a turn, and what was decided in it."""
+Asking = Generator[list[Free], tuple[Iterable[Proposal], int], Turn]
+"""A turn that waits for proposals: yields the free workers, is sent what is proposed and when."""
+
+
 class Desk:
     """Asks a scheduler for leases whenever something changed.
 
@@ -34,15 +40,23 @@ class Desk:
     Args:
         fleet: the machine.
         scheduler: of whom it is told everything that stands.
+        is_there: tells of a worker whether it can be reached; others are not offered, though the
+            machine may not know yet that they are gone.
 
     Attributes:
         is_holding_back: tasks wait though workers are free: time alone may change what a scheduler
             proposes, so it is to be asked again after a while.
     """
 
-    def __init__(self, fleet: Fleet, scheduler: Scheduler) -> None:
+    def __init__(
+        self,
+        fleet: Fleet,
+        scheduler: Scheduler,
+        is_there: Callable[[str], bool] = lambda _: True,
+    ) -> None:
         self._fleet = fleet
         self._scheduler = scheduler
+        self._is_there = is_there
         self._known: set[str] = set()
         self.is_holding_back = False
         self.use(scheduler)
@@ -78,14 +92,31 @@ class Desk:
                 attempt = action.attempt
                 self._scheduler.ended(self._fleet.book.tasks[attempt.task_id], attempt)
 
-    def turn(self, now_ns: int) -> tuple[list[Action], list[Decided]]:
+    def turn(self, now_ns: int) -> Turn:
         """Have the scheduler propose; return what the machine wants then, and what was decided."""
+        asking = self.asking(now_ns)
+        free = next(asking)
+        while True:
+            proposed = self._scheduler.propose(free, self._fleet.book.workers, now_ns)
+            try:
+                free = asking.send((proposed, now_ns))
+            except StopIteration as done:
+                turn: Turn = done.value
+                return turn
+
+    def asking(self, now_ns: int) -> Asking:
+        """Do as `turn`, for whoever has the scheduler propose elsewhere and waits for that.
+
+        Until it is sent what was proposed for the workers that it yielded, nothing is to happen to
+        the machine.
+        """
         actions: list[Action] = []
         decided: list[Decided] = []
         for _ in range(ROUNDS_MAX):
             self.tell()
             free = self.free(now_ns)
-            proposals = tuple(self._scheduler.propose(free, self._fleet.book.workers, now_ns))
+            proposed, now_ns = yield free
+            proposals = tuple(proposed)
             self.is_holding_back = bool(free and self._known)
             if not proposals:
                 break
@@ -117,6 +148,7 @@ class Desk:
             for worker in book.workers.values()
             if worker.takes_more
             and worker.free_slots
+            and self._is_there(worker.worker_id)
             and book.breaker(worker.worker_id).allows(now_ns)
         ]
 
