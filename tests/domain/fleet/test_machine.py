@@ -285,3 +285,20 @@ def test_a_wait_by_a_clock_that_was_ahead_gets_no_longer(rig):
     assert ev.WakeAt(later_ns + seconds(5.0)) in actions
     assert list(other.book.ready) == ["ready"]
     assert rig.task("ready").ready_ns == later_ns, "what is patient with it begins anew"
+
+
+def test_a_task_that_may_run_for_ever_is_no_end_of_the_fleet(rig):
+    rig.tell(ev.Submitted((spec(timeout_s=float("inf")),)))
+    rig.lease()
+    rig.tell(ev.AttemptStarted("t", rig.task().token))
+    assert rig.task().state == "running"
+
+
+def test_of_a_long_error_the_beginning_is_kept(rig):
+    rig.tell(ev.Submitted((spec(retries=1),)))
+    rig.lease()
+    long = Outcome(ending=Ending.FAILED, error="why " * 1_000_000)
+    rig.tell(ev.AttemptEnded("t", rig.task().token, long))
+    (kept,) = rig.task().failures
+    assert kept.startswith("attempt 1: why why")
+    assert max(len(kept), len(rig.task().outcome.error), len(rig.task().reason)) < 5_000

@@ -8,6 +8,8 @@ States and steps are the tables of `states`.
 from collections.abc import Iterable
 from typing import assert_never
 
+import msgspec
+
 from steelyard.domain.fleet import task_rules, worker_rules
 from steelyard.domain.fleet.book import Book
 from steelyard.domain.fleet.events import (
@@ -31,7 +33,7 @@ from steelyard.domain.fleet.events import (
     WorkerRegistered,
     WorkersOutlived,
 )
-from steelyard.domain.fleet.model import Limits, Task, Worker, seconds
+from steelyard.domain.fleet.model import ERROR_MAX, Limits, Task, Worker, seconds
 from steelyard.domain.fleet.states import TASK_HELD, TaskState, WorkerState
 
 
@@ -110,7 +112,7 @@ class Fleet:
             case AttemptStarted():
                 task_rules.started(book, event, now_ns)
             case AttemptEnded():
-                task_rules.attempt_ended(book, event, now_ns)
+                task_rules.attempt_ended(book, _in_brief(event), now_ns)
             case Ticked():
                 pass  # time went by above, as with every event
             case _:
@@ -171,3 +173,12 @@ def _bring_to(task: Task, now_ns: int) -> None:
     """Bound what a task waits for by a clock that was ahead of this one's: no wait gets longer."""
     task.not_before_ns = min(task.not_before_ns, now_ns + seconds(task.spec.backoff.max_s))
     task.ready_ns = min(task.ready_ns, now_ns)
+
+
+def _in_brief(event: AttemptEnded) -> AttemptEnded:
+    """Bound what an attempt says of its failure: it is kept, and told, several times."""
+    outcome = event.outcome
+    if len(outcome.error) <= ERROR_MAX:
+        return event
+    brief = msgspec.structs.replace(outcome, error=f"{outcome.error[: ERROR_MAX - 1]}…")
+    return AttemptEnded(event.task_id, event.token, brief)

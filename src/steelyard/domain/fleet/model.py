@@ -16,6 +16,10 @@ from steelyard.kernel.units import NS_PER_S
 
 FAILURES_KEPT = 10
 """Reasons of earlier attempts that a task remembers, the latest ones."""
+ERROR_MAX = 4_000
+"""Characters that are kept of why an attempt came to nothing; its logs have all of it."""
+LONGEST_S = 7e9
+"""The longest time that counts, 221 years: from now on, that is within 64 bits of nanoseconds."""
 
 
 class Backoff(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -246,7 +250,12 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def seconds(value_s: float) -> int:
-    """Return seconds as nanoseconds."""
+    """Return seconds as nanoseconds; more than `LONGEST_S`, or what is no number, as that.
+
+    With it a time is one that a ledger can keep, whatever a task's author asked for.
+    """
+    if not abs(value_s) <= LONGEST_S:
+        value_s = -LONGEST_S if value_s < 0 else LONGEST_S
     return int(value_s * NS_PER_S)
 
 

@@ -28,7 +28,8 @@ def wait_ns(backoff: Backoff, tries: int, name: str) -> int:
         whole_s = min(backoff.first_s * backoff.factor**steps, backoff.max_s)
     digest = blake2b(f"{name}/{tries}".encode(), digest_size=8).digest()
     share = int.from_bytes(digest, "big") / 2**64
-    return seconds(whole_s * (1 - backoff.jitter * share))
+    jitter = min(max(backoff.jitter, 0.0), 1.0)  # of more, a wait would be less than none
+    return max(seconds(whole_s * (1 - jitter * share)), 0)
 
 
 class Breaker(msgspec.Struct):
