@@ -347,3 +347,28 @@ def test_every_message_of_the_benchmark_may_travel():
     assert all(cls.__struct_config__.frozen for cls in defined)
     names = itertools.chain(cls.__name__ for cls in defined)
     assert len(set(names)) == len(defined)
+
+
+async def test_a_command_that_comes_while_a_service_closes_is_refused_and_not_begun(net):
+    """Else its answer would come when the way is closed, as an exception of a callback."""
+    asker, closing = await net.connect("a1", "a"), await net.connect("b1", "b")
+    begun = []
+
+    async def handler(message):
+        begun.append(message.number)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0.1)
+
+    closing.subscribe(Ping, handler)
+    first = asyncio.ensure_future(asker.command("b1", Ping(1), timeout_s=5))
+    await until(lambda: begun)
+    end = asyncio.ensure_future(closing.close())
+    await asyncio.sleep(0.02)
+    with pytest.raises(CommandFailedError, match="the service is stopping"):
+        await asker.command("b1", Ping(2), timeout_s=5)
+    assert (begun, end.done()) == ([1], False)
+    with pytest.raises(CommandFailedError, match="the service is stopping"):
+        await first
+    await end

@@ -161,6 +161,7 @@ class BusPort:
         self.on_handler_error: ErrorHandler = _log_handler_error
         self._link: Link | None = None
         self._context: Context | None = None
+        self._closing = False
         self._handlers: dict[type[msgspec.Struct], list[Handler]] = {}
         self._lanes: dict[str, _Lane] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -243,6 +244,9 @@ class BusPort:
             return
         if isinstance(parcel.message, Heartbeat):
             return
+        if self._closing:
+            self._refuse(parcel, "the service is stopping")
+            return
         if self._queued >= OVERFULL * self._inbox_max:
             self._lose(parcel)
             return
@@ -262,7 +266,8 @@ class BusPort:
                 future.set_result(answer)
 
     async def close(self) -> None:
-        """Cancel the handlers under way and drop what is queued."""
+        """Cancel the handlers under way and drop what is queued; nothing is begun any more."""
+        self._closing = True
         tasks = tuple(self._tasks)
         for lane in self._lanes.values():
             self._queued -= len(lane.queue)
@@ -284,11 +289,14 @@ class BusPort:
         self.counters.dropped_full += 1
         name = type(parcel.message).__name__
         _log.warning("dropped a %s: the inbox of %s is full", name, self.service_id)
+        self._refuse(parcel, f"the inbox of {self.service_id} is full")
+
+    def _refuse(self, parcel: Parcel, why: str) -> None:
         if parcel.request_id:
-            answer = CommandFailure(f"the inbox of {self.service_id} is full")
-            self._way().post(
-                Parcel(answer, self.service_id, parcel.source, reply_to=parcel.request_id)
-            )
+            self._respond(parcel, CommandFailure(why))
+
+    def _respond(self, parcel: Parcel, answer: msgspec.Struct) -> None:
+        self._way().post(Parcel(answer, self.service_id, parcel.source, reply_to=parcel.request_id))
 
     def _settle(self, parcel: Parcel) -> None:
         waiting = self._pending.get(parcel.reply_to)
@@ -359,7 +367,7 @@ class BusPort:
             else:
                 answer = CommandFailure(describe_error(error), exit_code_of(error))
                 _log.warning("%s: %s", self.service_id, describe_error(error), exc_info=error)
-        self._way().post(Parcel(answer, self.service_id, parcel.source, reply_to=parcel.request_id))
+        self._respond(parcel, answer)
 
 
 def describe_error(error: BaseException) -> str:
