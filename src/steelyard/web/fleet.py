@@ -9,7 +9,8 @@ from fastapi import Request, Response
 from steelyard import __version__
 from steelyard.app.fleet.errors import UnknownWorkerError
 from steelyard.app.fleet.metrics import FleetMetrics, prometheus
-from steelyard.domain.fleet.access import Permission
+from steelyard.app.fleet.parts import SchedulerInfo
+from steelyard.domain.fleet.access import AccessKey, Permission
 from steelyard.web.answers import json_of
 from steelyard.web.models import DrainIn, KeyIn, KeyMade, SchedulerIn, TidyIn, body_of
 from steelyard.web.parts import Given, Key
@@ -44,20 +45,28 @@ async def drain(worker_id: str, request: Request, given: Given, key: Key) -> Res
 
 
 @routes.get("/schedulers", **allows(Permission.SCHEDULERS_READ, answer=listed("SchedulerInfo")))
-async def schedulers(given: Given) -> Response:
+async def schedulers(given: Given, key: Key) -> Response:
     """List the schedulers there are; one is active."""
-    return json_of({"items": given.coordinator.schedulers()})
+    return json_of({"items": _schedulers(given, key)})
 
 
 @routes.post(
     "/schedulers",
     **allows(Permission.SCHEDULERS_SET, body="SchedulerIn", answer=listed("SchedulerInfo")),
 )
-async def use_scheduler(request: Request, given: Given) -> Response:
+async def use_scheduler(request: Request, given: Given, key: Key) -> Response:
     """Have another scheduler go on, at once."""
     body = await body_of(request, SchedulerIn)
     await given.coordinator.use_scheduler(body.name, body.options)
-    return json_of({"items": given.coordinator.schedulers()})
+    return json_of({"items": _schedulers(given, key)})
+
+
+def _schedulers(given: Given, key: Key) -> tuple[SchedulerInfo, ...]:
+    """Return the schedulers; options may name users and projects, so not to keys for some."""
+    found = given.coordinator.schedulers()
+    if not key.projects:
+        return found
+    return tuple(msgspec.structs.replace(each, options={}) for each in found)
 
 
 @routes.post("/gc", **allows(Permission.FLEET_TIDY, body="TidyIn", answer="Tidied"))
@@ -68,29 +77,52 @@ async def tidy(request: Request, given: Given) -> Response:
 
 
 @routes.get("/keys", **allows(Permission.KEYS_MANAGE, answer=listed("AccessKey")))
-async def keys(given: Given) -> Response:
-    """List all keys, revoked ones too; never their secrets."""
-    return json_of({"items": await asyncio.to_thread(given.keys.all_keys)})
+async def keys(given: Given, key: Key) -> Response:
+    """List keys, revoked ones too; never their secrets. A key for some projects sees theirs."""
+    found = await asyncio.to_thread(given.keys.all_keys)
+    return json_of({"items": [each for each in found if key.covers_projects(each)]})
 
 
 @routes.post("/keys", **allows(Permission.KEYS_MANAGE, body="KeyIn", answer="KeyMade", status=201))
-async def create_key(request: Request, given: Given) -> Response:
-    """Make a key; its token is in this answer and nowhere else."""
+async def create_key(request: Request, given: Given, key: Key) -> Response:
+    """Make a key; its token is in this answer and nowhere else. None may more than who makes it."""
     body = await body_of(request, KeyIn)
-    key, token = await asyncio.to_thread(
+    wanted = AccessKey(
+        key_id="", name=body.name, role=body.role, scopes=body.scopes, projects=body.projects
+    )
+    if not key.covers(wanted):
+        raise RequestError(
+            403, "Your key makes none that may more than itself",
+            expected=f"of {', '.join(sorted(key.permissions))}"
+            + (f"; only for {', '.join(key.projects)}" if key.projects else ""),
+            next_step="Name scopes and projects of your own, or ask an admin for whom all are.",
+        )  # fmt: skip
+    made, token = await asyncio.to_thread(
         given.keys.create, body.name, body.role, user=body.user, scopes=body.scopes,
         projects=body.projects, days=body.days,
     )  # fmt: skip
-    return json_of(KeyMade(key=key, token=token), 201)
+    return json_of(KeyMade(key=made, token=token), 201)
 
 
 @routes.delete("/keys/{key_id}", **allows(Permission.KEYS_MANAGE, answer="AccessKey"))
-async def revoke_key(key_id: str, given: Given) -> Response:
+async def revoke_key(key_id: str, given: Given, key: Key) -> Response:
     """Have a key be refused from now on."""
     try:
+        if key.projects:
+            await asyncio.to_thread(_require_own, given, key, key_id)
         return json_of(await asyncio.to_thread(given.keys.revoke, key_id))
     except KeyError:
         raise RequestError(404, "There is no such key", got=key_id[:100]) from None
+
+
+def _require_own(given: Given, key: Key, key_id: str) -> None:
+    """Have a key of other projects be one that there is not.
+
+    Raises:
+        KeyError: it is one.
+    """
+    if not any(key.covers_projects(e) for e in given.keys.all_keys() if e.key_id == key_id):
+        raise KeyError(key_id)
 
 
 @routes.get("/health", **allows(None, answer=_ANY))

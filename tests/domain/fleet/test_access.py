@@ -83,3 +83,22 @@ def test_a_token_gives_back_what_it_was_made_of():
 )  # fmt: skip
 def test_only_the_scheme_bearer_is_read(header, token):
     assert bearer_of(header) == token
+
+
+@pytest.mark.parametrize(
+    ("wanted", "covered"),
+    [
+        ({"role": Role.ADMIN}, False),
+        ({"role": Role.READER}, False),
+        ({"role": Role.READER, "projects": ("a", "c")}, False),
+        ({"role": Role.READER, "projects": ("b",)}, False),
+        ({"role": Role.READER, "projects": ("b",), "scopes": (Permission.TASKS_READ,)}, True),
+        ({"role": Role.READER, "scopes": (Permission.TASKS_READ,)}, False),
+        ({"role": Role.WORKER, "projects": ("a",)}, False),
+    ],
+)
+def test_a_key_covers_what_allows_no_more_and_nowhere_else(wanted, covered):
+    scopes = (Permission.TASKS_READ, Permission.KEYS_MANAGE)
+    maker = key(Role.ADMIN, projects=("a", "b"), scopes=scopes)
+    assert maker.covers(key(**wanted)) is covered
+    assert key(Role.ADMIN).covers(key(**wanted))

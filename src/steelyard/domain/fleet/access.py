@@ -93,6 +93,16 @@ class AccessKey(msgspec.Struct, frozen=True, kw_only=True):
         is_whole = not self.scopes and not self.projects
         return self.role is Role.ADMIN and is_whole and self.is_valid(now_ns)
 
+    def covers(self, other: "AccessKey") -> bool:
+        """Tell whether another key allows nothing that this one does not, in no other project."""
+        return other.permissions <= self.permissions and self.covers_projects(other)
+
+    def covers_projects(self, other: "AccessKey") -> bool:
+        """Tell whether another key is for no other project than this one is."""
+        return not self.projects or (
+            bool(other.projects) and set(other.projects) <= set(self.projects)
+        )
+
     def sees(self, project: str) -> bool:
         """Tell whether tasks of a project are any of its business."""
         return not self.projects or project in self.projects
