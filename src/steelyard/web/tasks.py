@@ -23,6 +23,8 @@ from steelyard.web.routes import TEXT, Word, allows, listed, router
 
 WHOLE_MAX = 100
 LOG_PART_BYTES = 1_000_000
+OFFSET_MAX = 1 << 40
+"""Of a log; what is further on than a file can be, some file systems refuse to look for."""
 WAIT_MAX_S = 30.0
 _LOOK_S = 0.1
 
@@ -44,7 +46,7 @@ async def submit(request: Request, given: Given, key: Key) -> Response:
     submission = await body_of(request, TasksIn)
     trace = request.headers.get("traceparent", "")
     specs = specs_of(submission.tasks, key, given.clock.wall_ns(), trace)
-    return json_of({"items": await given.coordinator.submit(specs)})
+    return json_of({"items": await given.coordinator.submit(specs, projects=key.projects)})
 
 
 @routes.get("/tasks", **allows(Permission.TASKS_READ, answer=listed("Task", next=TEXT)))
@@ -175,7 +177,7 @@ async def logs(
     key: Key,
     stream: Literal["stdout", "stderr"] = "stdout",
     attempt: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
-    offset: Annotated[int, Query(ge=0, le=INTEGER_MAX)] = 0,
+    offset: Annotated[int, Query(ge=0, le=OFFSET_MAX)] = 0,
     wait_s: Annotated[float, Query(ge=0, le=WAIT_MAX_S)] = 0.0,
 ) -> Response:
     """Return a part of what an attempt wrote; with `wait_s`, wait for more where there is none."""

@@ -21,7 +21,6 @@ from steelyard.app.fleet.plugins import FleetPlugins, task_runs
 from steelyard.app.fleet.reading import FleetReader
 from steelyard.app.fleet.settings import FleetSettings
 from steelyard.app.fleet.sight import EventPage, event_page, workers_seen
-from steelyard.app.fleet.submitting import Submission
 from steelyard.app.fleet.tidying import Tidied
 from steelyard.domain.fleet.events import CancelAsked, DrainAsked, Submitted, WorkerLeft
 from steelyard.domain.fleet.model import Attempt, Task, TaskSpec, Worker
@@ -64,14 +63,13 @@ class Coordinator:
         host: PluginHost | None = None,
         engines: Mapping[str, Engine] | None = None,
     ) -> None:
-        self.settings = settings or FleetSettings()
+        settings = self.settings = settings or FleetSettings()
         self.name = self.settings.name or home_of_this_process()
         self.host = host if host is not None else standard_host(self.settings.plugin_dirs)
         self.hooks = HookTable()
         self._clock = SystemClock()
         self._parts = Parts(self.host, self.settings, engines or {})
-        timeout_s = self.settings.hook_timeout_s
-        self._announcer = Announcer(self, self.hooks, self.host.border, timeout_s)
+        self._announcer = Announcer(self, self.hooks, self.host.border, settings.hook_timeout_s)
         self._plugins = FleetPlugins(self.host, self, self._announcer)
         self._observers = Observers(self.settings, self.name, self._clock)
         self._office = Office(
@@ -151,11 +149,13 @@ class Coordinator:
 
     # Tasks
 
-    async def submit(self, specs: Iterable[TaskSpec]) -> list[Submission]:
+    async def submit(
+        self, specs: Iterable[TaskSpec], *, projects: Collection[str] = ()
+    ) -> list[submitting.Submission]:
         """Take tasks; what is accepted is in the ledger when this returns.
 
-        A task without an id gets one. One may become several (a suite that is split). Submitting
-        the same again changes nothing: see `Submission.known`.
+        A task without an id gets one. One may become several (a suite that is split). The same
+        again changes nothing: see `Submission.known`. Who is for `projects` depends on no others'.
 
         Raises:
             UsageError: there are more than `SUBMIT_MAX`.
@@ -164,12 +164,12 @@ class Coordinator:
         """
         given = list(specs)
         if len(given) > SUBMIT_MAX:
-            most = f"at most {SUBMIT_MAX}"
-            raise UsageError("Too many tasks at once", got=len(given), expected=most)
+            raise UsageError("Too many tasks", got=len(given), expected=f"at most {SUBMIT_MAX}")
         now_ns, entropy = self._clock.wall_ns(), secrets.token_bytes(3)
         prepared = await asyncio.to_thread(
             submitting.prepare, given, self._parts, self._reader.earlier, now_ns, entropy
         )
+        prepared = await self._reader.narrowed(prepared, projects)
         told, known = submitting.tell(prepared)
         refused = await self._office.tell(Submitted(told)) if told else ()
         there: tuple[Task, ...] = ()

@@ -1,11 +1,13 @@
 """What can be asked of a fleet, whoever leads: tasks, workers, reasons, logs and events."""
 
 import asyncio
+from collections.abc import Collection
 from pathlib import Path
 
 from steelyard.app.fleet.errors import UnknownTaskError
 from steelyard.app.fleet.office import Office
 from steelyard.app.fleet.settings import FleetSettings
+from steelyard.app.fleet.submitting import Prepared, narrowed
 from steelyard.domain.fleet.book import Book
 from steelyard.domain.fleet.machine import Fleet
 from steelyard.domain.fleet.model import Attempt, Task, TaskSpec, Worker
@@ -49,6 +51,12 @@ class FleetReader:
             and task.spec.project == spec.project
             and task.outcome is not None
         ]
+
+    async def narrowed(self, prepared: list[Prepared], projects: Collection[str]) -> list[Prepared]:
+        """Return tasks as somebody may submit them who is for some projects, if any are named."""
+        if not projects:
+            return prepared
+        return await asyncio.to_thread(narrowed, prepared, projects, self._office.ledger.recall)
 
     async def task(self, task_id: str) -> Task:
         """Return a task as the ledger has it: what is told to anybody outlives this process."""

@@ -5,7 +5,7 @@ same user, is the task that is there already.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -14,6 +14,7 @@ from steelyard.app.fleet.parts import Parts
 from steelyard.app.fleet.trace_context import parse
 from steelyard.domain.fleet.events import Refused
 from steelyard.domain.fleet.model import Task, TaskSpec
+from steelyard.domain.fleet.task_rules import not_there
 from steelyard.kernel.errors import SteelyardError
 from steelyard.kernel.ids import make_run_id
 
@@ -21,6 +22,7 @@ SPEC_BYTES_MAX = 1 << 20
 """Bytes of a task as it is kept in the ledger; what is larger belongs into a file."""
 
 Earlier = Callable[[TaskSpec], Sequence[Any]]
+Recall = Callable[[set[str], set[tuple[str, str]]], Sequence[Task]]
 _INT_MAX = 1 << 62
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/+@=-]{0,199}")
 
@@ -82,6 +84,24 @@ def prepare(
             found.append(Prepared(spec, task_id, str(error)))
             continue
         found += [Prepared(each, task_id, _why_not(each)) for each in made]
+    return found
+
+
+def narrowed(
+    prepared: Sequence[Prepared], projects: Collection[str], recall: Recall
+) -> list[Prepared]:
+    """Return tasks of somebody who is for some projects only: no other's task is depended on.
+
+    Who names one is refused as if there were none. `recall` returns the tasks of some ids.
+    """
+    names = {name for each in prepared for name in each.spec.depends_on}
+    there = recall(names, set()) if names else ()
+    unseen = {task.spec.task_id for task in there if task.spec.project not in projects}
+    found = []
+    for each in prepared:
+        hidden = [name for name in each.spec.depends_on if name in unseen]
+        is_refused = hidden and not each.refusal
+        found.append(Prepared(each.spec, each.asked, not_there(hidden[0])) if is_refused else each)
     return found
 
 

@@ -84,7 +84,12 @@ def _why_not(book: Book, spec: TaskSpec) -> str:
         if first is not None:
             return f"it is task {first}, by its idempotency key"
     unknown = [name for name in spec.depends_on if name not in book.tasks]
-    return f"it depends on {unknown[0]}, which nobody submitted" if unknown else ""
+    return not_there(unknown[0]) if unknown else ""
+
+
+def not_there(task_id: str) -> str:
+    """Return why a task is refused that depends on one that there is not."""
+    return f"it depends on {task_id}, which nobody submitted"
 
 
 def cancel(book: Book, event: CancelAsked, now_ns: int) -> None:
