@@ -45,7 +45,7 @@ _log = logging.getLogger("steelyard.web")
 
 WORD_AFTER_S = 3.0
 """Who waits longer for the start is told that it goes on."""
-_WAITING = "Still starting: the ledger is waited for; another coordinator may hold it."
+_WAITING = "Still starting: the ledger is waited for, or another coordinator's end."
 
 
 class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,10 +124,8 @@ async def serve(
         async with contextlib.AsyncExitStack() as stack:
             audit = AuditLog(directory / "audit.jsonl")
             stack.callback(audit.close)
-            waiting = asyncio.get_running_loop().call_later(WORD_AFTER_S, said, _WAITING)
-            stack.callback(waiting.cancel)
-            await coordinator.start()
-            waiting.cancel()
+            if not await _begin(coordinator, ends, said):
+                return
             stack.push_async_callback(coordinator.stop)
             database = Database(ledger_url_for(settings.fleet.ledger), SystemClock())
             stack.callback(database.close)
@@ -146,6 +144,29 @@ async def serve(
                 )),
                 said,
             )  # fmt: skip
+
+
+async def _begin(coordinator: Coordinator, ends: "_Ends", said: Callable[[str], None]) -> bool:
+    """Have the coordinator lead, or stand by; False when a signal came before it did.
+
+    Raises:
+        SteelyardError: it can't.
+    """
+    waiting = asyncio.get_running_loop().call_later(WORD_AFTER_S, said, _WAITING)
+    starting = asyncio.create_task(coordinator.start(), name="fleet-start")
+    ended = asyncio.create_task(ends.first.wait(), name="fleet-signal")
+    try:
+        await asyncio.wait({starting, ended}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        waiting.cancel()
+        ended.cancel()
+        if not starting.done():
+            starting.cancel()
+        await asyncio.gather(starting, ended, return_exceptions=True)
+    if starting.cancelled():
+        return False
+    starting.result()
+    return True
 
 
 async def _until_the_end(

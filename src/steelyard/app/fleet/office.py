@@ -225,15 +225,21 @@ class Office:
         """Wait for the turn to lead."""
         candidate = Candidate(self.ledger.database, self._name, self._settings.leader_ttl_s)
         loop = asyncio.get_running_loop()
-        until_s = loop.time() + self._settings.leader_ttl_s * PATIENCE
+        patience_s = self._settings.leader_ttl_s * PATIENCE
+        until_s, told = loop.time() + patience_s, ""
         while (leadership := await asyncio.to_thread(candidate.try_lead)) is None:
+            what = f"Another coordinator leads the fleet of {self.ledger.database.shown}"
+            if told != candidate.leader:
+                told = candidate.leader
+                does = "stands by" if self._settings.stand_by else f"waits {patience_s:.2g} s"
+                _log.warning("%s (%s); this one %s for its end", what, told, does)
             if self._settings.stand_by:
                 self._began.set()
             elif loop.time() > until_s:
                 raise LostLeadershipError(
-                    f"Another coordinator leads the fleet of {self.ledger.database.shown}",
+                    what, got=told,
                     next_step="Stop it, or have this one wait for its end: --stand-by",
-                )
+                )  # fmt: skip
             await asyncio.sleep(candidate.look_s)
         self.ledger.leadership = leadership
         return leadership

@@ -106,10 +106,14 @@ class Candidate:
     Args:
         owner: names the coordinator to people.
         ttl_s: how long others are to wait for it when it is silent.
+
+    Attributes:
+        leader: who led at the last try that failed, in words.
     """
 
     def __init__(self, database: Database, owner: str, ttl_s: float = TTL_S) -> None:
         self.owner, self.ttl_s = owner, ttl_s
+        self.leader = ""
         self._database = database
         self._seen: Seen | None = None
 
@@ -132,6 +136,7 @@ class Candidate:
         silent_ms = (now_ns - self._seen.since_ns) * _MS_PER_S // NS_PER_S
         is_free = not row.owner or row.session == self._database.session or is_dead(row.home)
         if not is_free and silent_ms <= row.ttl_ms:
+            self.leader = _in_words(row.owner, row.home)
             return None
         return self._take(row)
 
@@ -224,6 +229,14 @@ def is_dead(home: str) -> bool:
     if len(parts) != 4 or parts[:2] != [boot_id(), _pid_namespace()]:
         return False
     return _started(int(parts[2])) != parts[3]
+
+
+def _in_words(owner: str, home: str) -> str:
+    """Return who leads, as a person is told it: by its name, if it has one, and its process."""
+    parts = home.split(" ")
+    is_here = len(parts) == 4 and parts[:2] == [boot_id(), _pid_namespace()]
+    where = f"process {parts[2]} of this host" if is_here else "on another host or in a container"
+    return where if owner == home else f"{owner}, {where}"
 
 
 def _pid_namespace() -> str:
