@@ -253,8 +253,9 @@ class Client:
 
         Raises:
             UsageError: the service refused, or does so by now.
+            ServiceUnreachableError: it does not answer.
         """
-        from websockets.exceptions import ConnectionClosedError, InvalidStatus
+        from websockets.exceptions import ConnectionClosedError, InvalidHandshake, InvalidStatus
         from websockets.sync.client import connect
 
         url = self.connection.url.replace("http", "ws", 1)
@@ -269,6 +270,8 @@ class Client:
         except InvalidStatus as error:
             status = error.response.status_code
             raise UsageError(f"The service refused to tell events: {status}") from None
+        except (OSError, EOFError, InvalidHandshake) as error:
+            raise self._http.unreachable(error) from error
         with socket:
             try:
                 for message in socket:

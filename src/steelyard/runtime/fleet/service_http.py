@@ -90,6 +90,7 @@ class ServiceHttp:
         """Return the JSON object that the service answers, empty where it says nothing.
 
         Raises:
+            UsageError: `body` is nothing that JSON can say.
             ServiceRefusedError: it refused.
             PluginError: a plugin of the service's stands in the way.
             ServiceUnreachableError: it did not answer, or had a failure of its own; or what answers
@@ -99,13 +100,13 @@ class ServiceHttp:
         target = self._prefix + path + ("?" + urlencode(given, doseq=True) if given else "")
         data, headers = None, dict(self._headers)
         if body is not None:
-            data = json.dumps(body, allow_nan=False).encode()
+            data = _json(body)
             headers["Content-Type"] = "application/json"
         try:
             status, kind, answer = self._send(method, target, data, headers)
         except (OSError, http.client.HTTPException) as error:
             self._http.close()
-            raise self._unreachable(error) from error
+            raise self.unreachable(error) from error
         if status >= 400:
             raise _refusal(status, kind, answer)
         found = _object(answer) if answer else {}
@@ -144,7 +145,8 @@ class ServiceHttp:
         answer = response.read(ANSWER_MAX_BYTES)
         return response.status, response.headers.get_content_type(), answer
 
-    def _unreachable(self, error: Exception) -> SteelyardError:
+    def unreachable(self, error: Exception) -> SteelyardError:
+        """Return what an error of the network means: that nobody answers, and why."""
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         if isinstance(error, ssl.SSLCertVerificationError):
             reason = f"its certificate is not trusted: {error.verify_message}"
@@ -185,6 +187,17 @@ class _Answer(dict[str, Any]):
 
     def __missing__(self, name: str) -> Any:
         raise _stranger(self._url)
+
+
+def _json(body: Any) -> bytes:
+    try:
+        return json.dumps(body, allow_nan=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise UsageError(
+            f"This can't be said in JSON: {error}",
+            expected="texts, finite numbers, true, false, null, lists and mappings of these",
+            next_step="A date, as YAML reads it, is a text when it is quoted.",
+        ) from None
 
 
 def _object(answer: bytes) -> dict[str, Any] | None:
