@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from steelyard.web.server import Served, ServeSettings
 
 _PORT = 7600
+_NUMBER_MAX = 1e9
 Several = tuple[str, ...]
 _log = logging.getLogger("steelyard.fleet.serve")
 
@@ -194,8 +195,9 @@ def _settings(place: Place, engines: dict[str, dict[str, Any]], **given: Any) ->
         raise UsageError("There is no such port", got=place.port, expected="0 to 65535")
     if not given["drain_s"] >= 0:
         raise UsageError("--drain-s takes seconds", got=given["drain_s"], expected="0 or more")
-    if place.rate <= 0 or place.body_max_mb <= 0:
-        raise UsageError("--rate and --body-max-mb must be above 0")
+    for flag, value in (("--rate", place.rate), ("--body-max-mb", place.body_max_mb)):
+        if not 0 < value < _NUMBER_MAX:
+            raise UsageError(f"{flag} can't be used", got=value, expected="a number above 0")
     directory = given["directory"]
     chosen = {"scheduler": given["scheduler"]} if given["scheduler"] else {}
     fleet = FleetSettings(
