@@ -18,7 +18,7 @@ _COLOURS = {
 _SHOWN_MAX = 60
 _RESULT_LINES_MAX = 60
 _DECISIONS_MAX = 5
-_CONTROL = dict.fromkeys((*range(9), *range(11, 32), 127), "?")
+_CONTROL = dict.fromkeys((*range(9), *range(11, 32), *range(127, 160)), "?")
 
 
 def coloured(word: str) -> str:
@@ -51,8 +51,9 @@ def tasks_page(tasks: Sequence[Mapping[str, Any]]) -> str:
         spec = task["spec"]
         took = _seconds(task["started_ns"], task["ended_ns"])
         rows.append([
-            spec["task_id"], clean(spec["name"], 30), spec["kind"], task["state"],
-            spec["user"], spec["project"], spec["priority"], time_text(spec["submitted_ns"]),
+            spec["task_id"], clean(spec["name"], 30), _safe(spec["kind"]), task["state"],
+            _safe(spec["user"]), _safe(spec["project"]), spec["priority"],
+            time_text(spec["submitted_ns"]),
             took, task["worker_id"], clean(task["reason"] or _error(task), 50),
         ])  # fmt: skip
     headings = [
@@ -162,8 +163,8 @@ def keys_page(keys: Sequence[Mapping[str, Any]]) -> str:
     """Return a table of keys."""
     rows = [
         [
-            key["key_id"], clean(key["name"]), key["role"], key["user"],
-            ",".join(key["projects"]), ",".join(key["scopes"]), time_text(key["created_ns"]),
+            key["key_id"], clean(key["name"]), key["role"], _safe(key["user"]),
+            _safe(",".join(key["projects"])), ",".join(key["scopes"]), time_text(key["created_ns"]),
             time_text(key["expires_ns"]), time_text(key["revoked_ns"]),
         ]
         for key in keys
