@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from fleet_host import coordinator, spec, until
+from fleet_host import Plain, coordinator, fleet_host, spec, until
 from fleet_rig import InstantEngine
 
 from steelyard.app.track.queries import runs
@@ -146,3 +146,21 @@ async def test_no_word_of_a_task_keeps_it_from_its_run(tmp_path, asked):
               if run.tags.get("fleet.task") == "odd"]  # fmt: skip
     assert run.metrics["result/ok"].last == 4
     assert [kept.name for kept in run.artifacts] == ["result.json"]
+
+
+async def test_a_task_whose_word_is_no_summary_keeps_no_other_from_its_run(tmp_path, caplog):
+    """A benchmark's result is what its worker says; nobody checks that before."""
+    store = str(tmp_path / "store")
+    results = {"odd": {"metrics": {"ttft": {"avg": "soon"}}, "causes": 7}, "good": {"a": 1}}
+    engine = InstantEngine(behave=lambda _, task: Outcome(
+        ending=Ending.SUCCEEDED, result=results[task.task_id]))  # fmt: skip
+    host = fleet_host(engine)
+    host.register("task_kind", "benchmark", Plain)
+    async with coordinator(tmp_path, host=host, track=store) as fleet:
+        await fleet.submit([spec("odd", kind="benchmark")])
+        await until(lambda: ended(fleet, "odd"))
+        await fleet.submit([spec("good")])
+        await until(lambda: ended(fleet, "good"))
+    found = {run.tags.get("fleet.task") for run in map(show_of(store), runs(directory=store))}
+    assert "good" in found
+    assert "Task odd has no run" in caplog.text

@@ -29,6 +29,7 @@ from steelyard.kernel.errors import SteelyardError
 from steelyard.kernel.ids import make_run_id
 from steelyard.kernel.units import NS_PER_S
 from steelyard.runtime.clock import SystemClock
+from steelyard.runtime.plugin_border import PluginBorder
 from steelyard.runtime.track.bench_runs import summary_values
 
 PROJECT = "fleet"
@@ -59,6 +60,7 @@ class TaskRuns:
     def __init__(self, directory: str, reader: FleetReader) -> None:
         self.written, self.unwritten = 0, 0
         self._directory, self._reader = directory, reader
+        self._border = PluginBorder()
         self._waiting: asyncio.Queue[str] = asyncio.Queue(WAITING_MAX)
         self._task: asyncio.Task[None] | None = None
 
@@ -109,7 +111,9 @@ class TaskRuns:
         attempts = await self._reader.attempts(task_id)
         logs = {each.attempt: await self._reader.log_paths(task_id, each.attempt)
                 for each in attempts}  # fmt: skip
-        await asyncio.to_thread(write_run, self._directory, task, attempts, logs)
+        # What a task says of itself may be anything: it is nobody's trouble but its own.
+        with self._border.crossing(f"task {task_id}", "become a run"):
+            await asyncio.to_thread(write_run, self._directory, task, attempts, logs)
 
 
 def _say_why(writing: asyncio.Task[None]) -> None:
