@@ -4,7 +4,6 @@
 directory need neither.
 """
 
-import os
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +12,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from steelyard.kernel.errors import UsageError
-from steelyard.runtime.files import write_atomic
+from steelyard.runtime.files import write_private
 
 URL_ENV = "STEELYARD_FLEET_URL"
 KEY_ENV = "STEELYARD_FLEET_KEY"
@@ -106,11 +105,8 @@ def write_connection(directory: Path, connection: Connection) -> Path:
         FileError: it can't be written.
     """
     path = directory / CONNECTION_FILE
-    before = os.umask(0o077)
-    try:
-        write_atomic(path, msgspec.json.format(msgspec.json.encode(connection)) + b"\n")
-    finally:
-        os.umask(before)
+    # Not by the mask of this process: what is started meanwhile would have it for its whole life.
+    write_private(path, msgspec.json.format(msgspec.json.encode(connection)) + b"\n")
     return path
 
 
