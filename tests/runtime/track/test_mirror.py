@@ -10,10 +10,17 @@ from steelyard.domain.track.events import ArtifactLogged, Metric, RunEnded
 from steelyard.domain.track.ports import Delivery
 from steelyard.domain.track.routing import Rule
 from steelyard.domain.track.thinning import Keep, Sampling
-from steelyard.kernel.errors import PluginError, UsageError
+from steelyard.kernel.errors import FileError, PluginError, UsageError
 from steelyard.runtime.clock import SystemClock
 from steelyard.runtime.track.blobs import BlobStore
-from steelyard.runtime.track.mirror import Mirror, MirrorFile, mirror_path, mirrors_of, read_mirror
+from steelyard.runtime.track.mirror import (
+    Mirror,
+    MirrorFile,
+    is_driven,
+    mirror_path,
+    mirrors_of,
+    read_mirror,
+)
 from steelyard.runtime.track.reader import read_run
 
 QUICK = Policy(batch_max=100, queue_max=1_000, first_wait_ns=1_000_000, wait_max_ns=4_000_000)
@@ -306,3 +313,11 @@ def test_a_place_that_can_not_be_read_is_named(make_run, store):
     path.write_text("{")
     with pytest.raises(PluginError, match=r"m\.json"):
         read_mirror(store.place("a"), "m")
+
+
+def test_a_directory_that_can_not_be_written_is_named(make_run, mirror, store):
+    make_run("a", counted(3))
+    mirror_path(store.place("a"), "m").parent.write_text("a file is in its way")
+    place = store.place("a")
+    with pytest.raises(FileError, match=r"Can't write .*m\.lock"):
+        is_driven(place, "m")

@@ -16,22 +16,21 @@ from typing import Any
 import msgspec
 
 from steelyard.domain.track.courier import Courier, Open, Place, Policy, Send, Wait
-from steelyard.domain.track.events import Logged, RunEnded, RunStarted, logged
+from steelyard.domain.track.events import Logged, RunEnded
 from steelyard.domain.track.ports import Backend, Delivery, RunFacts
 from steelyard.domain.track.routing import Router, Rule
 from steelyard.domain.track.run import Status
 from steelyard.domain.track.thinning import Sampling
 from steelyard.kernel.clock import Clock
 from steelyard.kernel.errors import FileError, PluginError, SteelyardError, UsageError
-from steelyard.kernel.events import Event
 from steelyard.kernel.units import NS_PER_S
 from steelyard.runtime.files import next_step_of, reason_of, write_atomic
-from steelyard.runtime.journal import JournalReader, JournalTail
 from steelyard.runtime.plugin_border import PluginBorder
 from steelyard.runtime.track.blobs import BlobStore
+from steelyard.runtime.track.feed import Feed
 from steelyard.runtime.track.layout import RunPlace
 from steelyard.runtime.track.muting import muted
-from steelyard.runtime.track.reader import has_writer, read_fact
+from steelyard.runtime.track.reader import has_writer
 
 POLL_S = 0.25
 
@@ -83,10 +82,19 @@ def is_driven(run: RunPlace, label: str) -> bool:
 
 @contextlib.contextmanager
 def _lock(run: RunPlace, label: str) -> Iterator[bool]:
-    """Hold the right to drive a mirror; False when another has it."""
+    """Hold the right to drive a mirror; False when another has it.
+
+    Raises:
+        FileError: the run's directory can't be written.
+    """
     path = mirror_path(run, label).with_suffix(".lock")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        raise FileError(
+            f"Can't write {path}: {reason_of(error)}", next_step=next_step_of(error)
+        ) from error
     try:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -96,70 +104,6 @@ def _lock(run: RunPlace, label: str) -> Iterator[bool]:
             yield True
     finally:
         os.close(fd)
-
-
-class Feed:
-    """What a run's journal holds that a mirror has not queued yet, stream by stream."""
-
-    def __init__(self, place: RunPlace, blobs: BlobStore) -> None:
-        self.started: RunStarted | None = None
-        self.started_ns = 0
-        self.host_id = ""
-        self.last_ns = 0
-        self.end: RunEnded | None = None
-        self._place = place
-        self._blobs = blobs
-        self._tails: dict[str, JournalTail] = {}
-
-    def fill(self, courier: Courier) -> int:
-        """Queue what is new while there is room; return how many events were read."""
-        if not courier.has_room:
-            return 0
-        events: list[Event] = []
-        for tail in self._all_tails():
-            for item in tail.poll():
-                if isinstance(item, Event):
-                    events.append(item)
-                if len(events) + courier.pending >= courier.policy.queue_max:
-                    break
-        events.sort(key=lambda event: event.mono_ns)
-        for event in events:
-            self._queue(event, courier)
-        return len(events)
-
-    def _all_tails(self) -> Iterator[JournalTail]:
-        reader = JournalReader(self._place.journal)
-        for stream in reader.streams():
-            if stream not in self._tails:
-                self._tails[stream] = reader.tail(stream)
-            yield self._tails[stream]
-
-    def _queue(self, event: Event, courier: Courier) -> None:
-        fact = read_fact(event)
-        self.last_ns = max(self.last_ns, event.wall_ns)
-        if isinstance(fact, RunStarted):
-            self.started, self.end = fact, None
-            self.started_ns = self.started_ns or event.wall_ns
-            self.host_id = event.host_id
-        elif isinstance(fact, RunEnded):
-            self.end = msgspec.structs.replace(fact, ended_ns=event.wall_ns)
-        if not courier.needs(event.stream_id, event.seq):
-            return
-        items: Sequence[Logged] = ()
-        if fact is not None:
-            items = logged(fact, event.wall_ns, _Paths(self._blobs))
-        courier.take(event.stream_id, event.seq, items)
-
-
-class _Paths(dict[str, str]):
-    """Where each content lies, found when it is asked for."""
-
-    def __init__(self, blobs: BlobStore) -> None:
-        super().__init__()
-        self._blobs = blobs
-
-    def __missing__(self, sha256: str) -> str:
-        return str(self._blobs.path(sha256))
 
 
 class Mirror:
@@ -219,6 +163,7 @@ class Mirror:
 
         Raises:
             UsageError: another process is at it.
+            FileError: the run's directory can't be written.
         """
         # What a backend's SDK calls is no news to a run: frameworks must not hear it.
         with self._alone(), muted():
