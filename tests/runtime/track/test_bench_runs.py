@@ -7,6 +7,7 @@ import pytest
 from steelyard.app.report import rebuild
 from steelyard.kernel.errors import JournalError
 from steelyard.runtime.track.bench_runs import read_bench_run
+from steelyard.runtime.track.index import opened
 from steelyard.runtime.track.layout import RunPlace
 from steelyard.testing.journals import answered, fake_plan, record_batch, write_journal
 
@@ -62,3 +63,22 @@ def test_the_journal_of_something_else_is_refused(make_run, store):
     make_run("a")
     with pytest.raises(JournalError, match="not that of a benchmark"):
         read_bench_run(RunPlace(store.place("a").path, is_bench=True))
+
+
+@pytest.mark.parametrize(
+    "document",
+    [[], {"run": None}, {"run": {"run_id": "r"}, "metrics": []},
+     {"run": {"run_id": "r"}, "metrics": {"ttft": {"avg": "soon"}}},
+     {"run": {"run_id": "r"}, "metrics": {"ttft": 7}}, {"run": {"run_id": "r"}, "verdict": 1}],
+)  # fmt: skip
+def test_a_file_that_is_no_summary_costs_the_runs_metrics_and_no_other_run(
+    place, directory, document, store
+):
+    if isinstance(document, dict) and document.get("run"):
+        document["run"]["run_id"] = read_bench_run(place).run_id
+    (directory / "profile_export.json").write_text(json.dumps(document))
+    run = read_bench_run(place)
+    assert (run.metrics, run.status) == ({}, "finished")
+    assert "no summary" in run.tags["summary"]
+    with opened(store) as connection:
+        assert connection.execute("SELECT count(*) FROM runs").fetchall() == [(1,)]

@@ -92,10 +92,17 @@ def _take_summary(run: Run, place: RunPlace) -> None:
     except (OSError, msgspec.DecodeError) as error:
         run.tags["summary"] = f"unreadable: {error}"
         return
-    if document.get("run", {}).get("run_id") != run.run_id:
-        return  # that of an earlier run in the same directory
-    run.tags["verdict"] = str(document.get("verdict", {}).get("status", ""))
-    for name, value in summary_values(document).items():
+    try:
+        if document.get("run", {}).get("run_id") != run.run_id:
+            return  # that of an earlier run in the same directory
+        verdict = str(document.get("verdict", {}).get("status", ""))
+        values = summary_values(document)
+    except (AttributeError, TypeError, ValueError) as error:
+        # One odd file is that run's trouble: all others of the store are listed with it.
+        run.tags["summary"] = f"unreadable: it is no summary: {error}"
+        return
+    run.tags["verdict"] = verdict
+    for name, value in values.items():
         run.metrics.setdefault(name, Series()).add(0, value)
 
 
