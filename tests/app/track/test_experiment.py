@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from decimal import Decimal
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -362,3 +363,35 @@ def test_names_that_can_not_be_used_are_refused(arguments):
 def test_it_says_what_it_is():
     experiment = Experiment("e", "p")
     assert repr(experiment) == "<Experiment 'e' of 'p', not started, not running>"
+
+
+def test_a_start_that_fails_leaves_no_run_that_goes_on(monkeypatch):
+    """A `with` block is not begun then, so nobody else would end it."""
+
+    def fail(*_, **__):
+        raise PluginError("no room for collectors")
+
+    monkeypatch.setattr("steelyard.app.track.experiment.attach", fail)
+    experiment = Experiment("e")
+    with pytest.raises(PluginError, match="no room"):
+        experiment.start()
+    assert not experiment.is_running
+    assert get_active_experiment() is None
+    run = experiment.snapshot()
+    assert (run.status, "no room" in run.failure.message) == ("failed", True)
+
+
+def test_a_closer_that_raises_keeps_no_other_from_its_turn():
+    closed, mirrors = [], []
+
+    def fail():
+        raise RuntimeError("not mine")
+
+    experiment = Experiment("e").start()
+    experiment._mirroring = SimpleNamespace(finish=mirrors.append)
+    for closer in (lambda: closed.append("first"), fail, lambda: closed.append("last")):
+        experiment.on_stop(closer)
+    with pytest.raises(RuntimeError, match="not mine"):
+        experiment.stop(flush_timeout_s=1.0)
+    assert (closed, mirrors) == (["last", "first"], [1.0])
+    assert experiment.snapshot().status == "finished"

@@ -5,6 +5,7 @@ import os
 import secrets
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
     from steelyard.domain.track.courier import Place
 
 DEFAULT_PROJECT = "default"
-ENDS = "finished or failed"
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
@@ -151,18 +151,23 @@ class Experiment:
         self._writer.write(
             RunStarted(
                 name=self.name, project=self.project, tags=self._tags, pid=os.getpid(),
-                command=_command(), resumed=resumed,
+                # The script's name alone, as arguments may have secrets.
+                command=Path(sys.argv[0]).name if sys.argv else "", resumed=resumed,
             )
         )  # fmt: skip
-        if resumed:
-            for name, series in read_run(self._place).metrics.items():
-                self._steps.take(name, series.last_step)
         active.enter(self)
-        if params:
-            self.log_params(params)
-        if mirrors is not None:
-            self._mirroring = mirrors(self.store, self._place)
-        attach(self, collectors=collectors, automagic=automagic)
+        try:
+            if resumed:
+                for name, series in read_run(self._place).metrics.items():
+                    self._steps.take(name, series.last_step)
+            if params:
+                self.log_params(params)
+            if mirrors is not None:
+                self._mirroring = mirrors(self.store, self._place)
+            attach(self, collectors=collectors, automagic=automagic)
+        except BaseException as error:
+            self.stop(error=error)  # nobody else would: a `with` block is not begun
+            raise
         return self
 
     def stop(
@@ -183,19 +188,15 @@ class Experiment:
             UsageError: `status` is another.
         """
         if status not in (Status.FINISHED, Status.FAILED):
-            raise UsageError("A run ends in one of two ways", got=status, expected=ENDS)
+            raise UsageError("No run ends so", got=status, expected="finished or failed")
         writer = self._writer
         if writer is None or not active.leave(self):
             return
-        try:
-            while self._closers and not writer.is_child:
-                self._closers.pop()()
-        finally:
-            self._end(writer, status, error)
-        if self._mirroring is not None and not writer.is_child:
-            from steelyard.app.track.mirroring import FLUSH_S
-
-            self._mirroring.finish(FLUSH_S if flush_timeout_s is None else flush_timeout_s)
+        with ExitStack() as stack:  # one that raises keeps no other from its turn
+            stack.callback(self._flush, writer, flush_timeout_s)
+            stack.callback(self._end, writer, status, error)
+            for closer in () if writer.is_child else self._closers:
+                stack.callback(closer)
 
     def _end(self, writer: RunWriter, status: str, error: BaseException | None) -> None:
         self._has_ended = True
@@ -205,6 +206,10 @@ class Experiment:
             failure = failure_of(error) if error is not None else None
             writer.write(RunEnded(status=status, failure=failure, unwritten=writer.unwritten))
         writer.close()
+
+    def _flush(self, writer: RunWriter, within_s: float | None) -> None:
+        if self._mirroring is not None and not writer.is_child:
+            self._mirroring.finish(within_s)
 
     def on_stop(self, closer: Callable[[], None]) -> None:
         """Have `closer` called when the run stops, while it can still log; the last one first."""
@@ -393,8 +398,3 @@ class Experiment:
             JournalError: it was not started, or can't be read.
         """
         return read_run(self._place)
-
-
-def _command() -> str:
-    """Return how the script was called: its name alone, as arguments may have secrets."""
-    return Path(sys.argv[0]).name if sys.argv and sys.argv[0] else ""

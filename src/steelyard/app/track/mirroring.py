@@ -191,11 +191,13 @@ class Mirroring:
         """Return how far each mirror is, by label."""
         return {driven.label: driven.place() for driven in self._driven}
 
-    def finish(self, within_s: float = FLUSH_S) -> dict[str, Place]:
+    def finish(self, within_s: float | None = None) -> dict[str, Place]:
         """Wait for the mirrors after the run has ended, within bounds; return how far each is.
 
-        One whose latest call failed is not waited for longer than `FAILING_S`.
+        One whose latest call failed is not waited for longer than `FAILING_S`; `within_s` is
+        `FLUSH_S` without it.
         """
+        within_s = FLUSH_S if within_s is None else within_s
         for driven in self._driven:
             driven.stop(within_s)
         begun = time.monotonic()
