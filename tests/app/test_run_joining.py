@@ -81,3 +81,28 @@ def test_a_scratch_directory_that_can_not_be_is_named(join, file):
     """Such as one below a file."""
     with pytest.raises(FileError, match="--scratch"):
         join_run(join.for_worker(0), str(file / "below"))
+
+
+def test_what_no_worker_left_in_a_directory_stays_there(join, tmp_path):
+    """`--scratch .` in a home with a `dataset` of one's own takes nothing of it away."""
+    kept = tmp_path / "dataset" / "mine.jsonl"
+    kept.parent.mkdir()
+    kept.write_text("{}")
+    with pytest.raises(UsageError, match="would replace.*--scratch"):
+        join_run(join.for_worker(0), str(tmp_path))
+    assert kept.read_text() == "{}"
+
+
+def test_what_a_worker_left_there_is_replaced(join, tmp_path):
+    (tmp_path / "dataset").mkdir()
+    (tmp_path / "dataset" / "index").write_text("old")
+    (tmp_path / ".board").write_bytes(b"\0")
+    with pytest.raises(EndpointUnreachableError):
+        join_run(join.for_worker(0), str(tmp_path))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_input_that_is_no_text_is_no_join(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\xff\xfe"), "utf-8"))
+    with pytest.raises(UsageError, match="standard input: it is not text"):
+        find_join("-", 0, {})

@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from steelyard.kernel.errors import FileError, UsageError
+from steelyard.runtime.board import board_path
 from steelyard.runtime.files import reason_of
 from steelyard.runtime.join import ANY_INDEX, INDEX_VARIABLE, JOIN_VARIABLE, Join
 
 WORKER_TARGET = "steelyard.app.remote_worker:RemoteWorker"
 STANDARD_INPUT = "-"
+DATASET = "dataset"
+"""What a worker keeps its copy of the data set in, below its directory."""
 COMPLETION_VARIABLE = "JOB_COMPLETION_INDEX"
 """By which a Job of Kubernetes numbers its pods."""
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
@@ -27,7 +30,7 @@ def find_join(file: str | None, index: int | None, environ: Mapping[str, str]) -
         UsageError: there is none, it is no join, or which worker it is for was not said.
     """
     if file is not None:
-        text = sys.stdin.read() if file == STANDARD_INPUT else _read_private(Path(file))
+        text = _read_input() if file == STANDARD_INPUT else _read_private(Path(file))
     elif JOIN_VARIABLE in environ:
         text = environ[JOIN_VARIABLE]
     else:
@@ -58,6 +61,13 @@ def _index(join: Join, index: int | None, environ: Mapping[str, str]) -> int:
     return 0 if len(join.service_ids) == 1 else ANY_INDEX
 
 
+def _read_input() -> str:
+    try:
+        return sys.stdin.read()
+    except UnicodeDecodeError as error:
+        raise UsageError("Can't read the join on the standard input: it is not text") from error
+
+
 def _read_private(path: Path) -> str:
     try:
         mode = path.stat().st_mode
@@ -76,7 +86,7 @@ def _read_private(path: Path) -> str:
 
 
 def _mounted_secret(path: Path) -> bool:
-    """Tell whether it is a file of a volume in memory: a pod's Secret, readable in the pod only."""
+    """Tell whether its volume can't be written: a pod's Secret, which is read in the pod only."""
     try:
         return os.statvfs(path).f_flag & os.ST_RDONLY != 0
     except OSError:
@@ -102,7 +112,8 @@ def join_run(join: Join, scratch: str | None = None, wait_s: float = 0.0) -> Wor
         wait_s: how long a run that has not begun is waited for.
 
     Raises:
-        UsageError: the run refuses it, or the directory can't be used.
+        UsageError: the run refuses it, or the directory has what no worker left there.
+        FileError: the directory can't be used.
         EndpointUnreachableError: the run can't be reached.
     """
     from steelyard.runtime.keeper import keep_worker  # what it loads is for workers only
@@ -118,15 +129,34 @@ def join_run(join: Join, scratch: str | None = None, wait_s: float = 0.0) -> Wor
     return WorkerEnd(code, directory if directory.exists() else None)
 
 
+def _clear(directory: Path) -> None:
+    """Take away what an earlier worker left there, and nothing that none did.
+
+    Raises:
+        UsageError: there is a data set, and no worker was here.
+        OSError: it can't be taken away.
+    """
+    data, board = directory / DATASET, board_path(directory)
+    if data.exists() and not board.is_file():
+        raise UsageError(
+            "This directory has something in it that a worker would replace",
+            got=str(data), expected="an empty directory, or one of a worker before",
+            next_step="Choose another with --scratch.",
+        )  # fmt: skip
+    if data.is_dir() and not data.is_symlink():
+        shutil.rmtree(data)
+    else:
+        data.unlink(missing_ok=True)
+    board.unlink(missing_ok=True)
+
+
 def _scratch(given: str | None) -> Path:
     try:
         if given is None:
             return Path(tempfile.mkdtemp(prefix="steelyard-worker-"))
         directory = Path(given).expanduser().absolute()
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for name in ("dataset", ".board"):
-            left = directory / name
-            shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+        _clear(directory)
     except OSError as error:
         raise FileError(
             f"The scratch directory can't be used: {reason_of(error)}",
