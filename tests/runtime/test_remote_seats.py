@@ -277,3 +277,12 @@ async def test_secrets_are_told_by_name_only_as_far_as_the_plan_names_them(run):
     told = await run.broker.tell(AskSecrets(("KEY", "HOME", "PATH")))
     assert told.values == {"KEY": "sesame"}
     assert "sesame" not in repr(told)
+
+
+async def test_a_join_file_that_can_not_be_taken_away_keeps_no_worker_from_its_end(run, caplog):
+    await run.seated()
+    run.join_file.unlink()
+    run.join_file.mkdir()
+    await run.roles.stop()
+    assert run.placement.stopped == 1
+    assert "is still there" in caplog.text

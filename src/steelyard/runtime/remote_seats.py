@@ -37,7 +37,7 @@ from steelyard.kernel.units import NS_PER_S
 from steelyard.runtime.board import Board, board_path
 from steelyard.runtime.bus_messages import register_messages
 from steelyard.runtime.bus_wire import CurveKeys
-from steelyard.runtime.files import write_private
+from steelyard.runtime.files import reason_of, write_private
 from steelyard.runtime.host_facts import host_identity
 from steelyard.runtime.join import Join, Placement
 from steelyard.runtime.join_address import addresses_of, bind_address
@@ -201,7 +201,10 @@ class RemoteSeats:
     async def stop(self) -> None:
         """Have the placement end what is left, and take the join file away."""
         if self._spec.join_file is not None:
-            self._spec.join_file.unlink(missing_ok=True)
+            try:
+                self._spec.join_file.unlink(missing_ok=True)
+            except OSError as error:  # workers are to be ended all the same
+                _log.warning("%s is still there: %s", self._spec.join_file, reason_of(error))
         if self._placed:
             self._placed = False
             await self._spec.placement.stop()
