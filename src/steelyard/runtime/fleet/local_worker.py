@@ -96,6 +96,7 @@ class LocalWorker:
         self._kinds: dict[str, TaskKind] = {}
         self._runners: dict[int, _Runner] = {}
         self._idle: list[_Runner] = []
+        self._unreaped: set[int] = set()  # processes of runners, those that were let go too
         self._devices: tuple[Device, ...] = ()
         self._selector = selectors.DefaultSelector()
         self._over = False
@@ -212,11 +213,14 @@ class LocalWorker:
         self._runners[begin.lease.token] = runner
 
     def _fork(self) -> _Runner:
-        control_read, control_write = os.pipe2(os.O_CLOEXEC)
-        report_read, report_write = os.pipe2(os.O_CLOEXEC)
-        pid = os.fork()
+        with contextlib.ExitStack() as undo:  # where there are no more processes or files
+            control_read, control_write = _pipe(undo)
+            report_read, report_write = _pipe(undo)
+            pid = os.fork()
+            undo.pop_all()
         if pid == 0:
             _be_runner(self._setup, self._kind, control_read, report_write)
+        self._unreaped.add(pid)
         os.close(control_read)
         os.close(report_write)
         runner = _Runner(pid, control_write)
@@ -257,8 +261,9 @@ class LocalWorker:
         runner.let_go()
         if runner in self._idle:
             self._idle.remove(runner)
-        processes = [*self._runners.values(), *self._idle]
-        end_orphans([other.pid for other in processes])
+        self._unreaped.discard(runner.pid)
+        # None of a runner that was let go and ends by itself: its own end is yet to be heard of.
+        end_orphans(self._unreaped)
         if lease is None:
             return
         how = f"killed by {signal_name(-code)}" if code < 0 else f"exit code {code}"
@@ -266,6 +271,13 @@ class LocalWorker:
         if is_cancelled:
             outcome = Outcome(ending=Ending.CANCELLED, error="cancelled")
         self._say(Ended(lease.token, outcome))
+
+
+def _pipe(undo: contextlib.ExitStack) -> tuple[int, int]:
+    ends = os.pipe2(os.O_CLOEXEC)
+    for fd in ends:
+        undo.callback(os.close, fd)
+    return ends
 
 
 def _be_runner(
