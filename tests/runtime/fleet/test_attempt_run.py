@@ -7,8 +7,11 @@ import sys
 import pytest
 from local_rig import LocalRig
 
-from steelyard.domain.fleet.model import Ending
+from steelyard.domain.fleet.attempts import Ran, Work
+from steelyard.domain.fleet.model import Ending, Lease, Outcome, TaskSpec
+from steelyard.runtime.fleet import attempt_run
 from steelyard.runtime.fleet.attempt_logs import attempts_of, task_of
+from steelyard.runtime.fleet.local_messages import Setup
 
 OPEN_FILES = "ls /proc/$PPID/fd | wc -l"
 """Of the process that carries the attempt out."""
@@ -82,3 +85,46 @@ async def test_a_task_that_no_worker_can_carry_out_fails_and_no_worker_is_blamed
         outcome = await rig.run(payload=payload)
     assert outcome.ending is Ending.FAILED
     assert " can't be " in outcome.error
+
+
+class Odd:
+    """A kind of tasks that returns what it is told to."""
+
+    def __init__(self, work=None, outcome=None):
+        self.returns = work, outcome
+
+    def work(self, spec, directory):
+        return self.returns[0]
+
+    def outcome(self, spec, ran):
+        return self.returns[1]
+
+
+def odd_attempt(directory, kind):
+    setup = Setup(worker_id="w", mark="", directory=str(directory))
+    lease = Lease(task_id="t", worker_id="w", attempt=1, token=1)
+    return attempt_run.Attempt(setup, lease, TaskSpec(task_id="t", kind="odd"), kind, {})
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        None, {"ending": "well"}, Outcome(ending="well"), Outcome(ending=Ending.FAILED, error=7),
+        Outcome(ending=Ending.CANCELLED), Outcome(ending=Ending.LOST),
+    ],
+)  # fmt: skip
+def test_what_a_kind_says_that_is_no_judgement_fails_its_attempt_and_harms_no_worker(
+    tmp_path, said
+):
+    """A worker could not read it, and would end with all that it runs; or try it without end."""
+    attempt = odd_attempt(tmp_path, Odd(Work(argv=("true",)), said))
+    ran = Ran(directory=str(tmp_path), exit_code=0)
+    outcome = attempt_run._judged(attempt, ran, None, "task_kind/odd")
+    assert outcome.ending is Ending.FAILED
+    assert "Plugin task_kind/odd failed to tell what an attempt came to" in outcome.error
+
+
+def test_a_kind_that_names_no_program_fails_its_attempt(tmp_path):
+    outcome = attempt_run.carry_out(odd_attempt(tmp_path, Odd()), None, print)
+    assert outcome.ending is Ending.FAILED
+    assert "task_kind/odd failed to say what to run: TypeError" in outcome.error

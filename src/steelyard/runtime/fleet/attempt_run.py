@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 
 from steelyard.domain.fleet.attempts import RESULT_MAX, Ran, Work
-from steelyard.domain.fleet.model import Ending, Lease, Outcome, TaskSpec
+from steelyard.domain.fleet.model import OWN_FAILURES, Ending, Lease, Outcome, TaskSpec
 from steelyard.domain.fleet.ports import TaskKind
 from steelyard.kernel.errors import SteelyardError
 from steelyard.kernel.units import NS_PER_S
@@ -41,7 +41,7 @@ from steelyard.runtime.fleet.local_processes import (
     signal_group,
     signal_name,
 )
-from steelyard.runtime.pipe_frames import Frames, frame_of
+from steelyard.runtime.pipe_frames import Frames
 from steelyard.runtime.plugin_border import PluginBorder
 
 _CHUNK = 1 << 16
@@ -51,6 +51,8 @@ _GB = 1_000_000_000
 _LOOK_S = 3_600.0
 _OF_A_NAME = frozenset({errno.ENAMETOOLONG, errno.EEXIST, errno.ENOTDIR, errno.EISDIR})
 """What a file of a task can't be written for on any worker."""
+_JUDGED = OWN_FAILURES | {Ending.SUCCEEDED}
+"""What a kind of tasks can say of an attempt; the rest would have it tried again without end."""
 
 
 class Attempt(msgspec.Struct, frozen=True):
@@ -215,6 +217,8 @@ def carry_out(attempt: Attempt, control: Control, say: Callable[[FromWorker], No
         place.mkdir(mode=0o700, parents=True)
         with PluginBorder().crossing(label, "say what to run"):
             work = attempt.kind.work(attempt.spec, str(place))
+            if not isinstance(work, Work):
+                raise TypeError(f"it returned {type(work).__name__}, not Work")
         problem = _write_files(place, work)
         if problem:
             return Outcome(ending=Ending.FAILED, error=problem)
@@ -274,11 +278,16 @@ def _judged(attempt: Attempt, ran: Ran, ending: Ending | None, label: str) -> Ou
     try:
         with PluginBorder().crossing(label, "tell what an attempt came to"):
             outcome = attempt.kind.outcome(attempt.spec, ran)
-            size = len(frame_of(Ended(attempt.lease.token, outcome)))
+            data = msgspec.msgpack.encode(Ended(attempt.lease.token, outcome))
+            if len(data) <= RESULT_MAX:
+                # A worker that is told what it can't read would die, and all that it runs with it.
+                outcome = msgspec.msgpack.decode(data, type=Ended).outcome
+                if outcome.ending not in _JUDGED:
+                    raise ValueError(f"it can't say that an attempt was {outcome.ending}")
     except SteelyardError as error:
         return _failed(ran, str(error))
-    if size > RESULT_MAX:
-        return _failed(ran, f"its result has {size} bytes, more than {RESULT_MAX}")
+    if len(data) > RESULT_MAX:
+        return _failed(ran, f"its result has {len(data)} bytes, more than {RESULT_MAX}")
     return outcome
 
 
