@@ -108,6 +108,7 @@ class NodeAgent:
         self._room = asyncio.Event()
         self._offsets: dict[tuple[int, str], int] = {}
         self._leases: dict[int, Lease] = {}
+        self._untold: set[int] = set()
         self._ending: set[asyncio.Task[None]] = set()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -192,6 +193,7 @@ class NodeAgent:
             event = await self._engine.next_event()
             if event.kind == "ended" and event.lease is not None:
                 # Its logs come before its end; other attempts do not wait for that.
+                self._untold.add(event.lease.token)
                 ending = asyncio.create_task(self._end(event.lease, event))
                 self._ending.add(ending)
                 ending.add_done_callback(self._ending.discard)
@@ -201,8 +203,12 @@ class NodeAgent:
                     self._say_pieces(lease)
                 self._leases.clear()
                 self._offsets.clear()
-            if event.kind != "heard" or len(self._unseen) < _HEARD_MAX:
+            if event.kind != "heard":
                 self._say(event=event)
+            elif len(self._unseen) < _HEARD_MAX:
+                # What the coordinator is not told the end of yet would be lost if it were not named
+                tokens = (*event.tokens, *self._untold)
+                self._say(event=msgspec.structs.replace(event, tokens=tokens))
 
     async def _end(self, lease: Lease, event: EngineEvent) -> None:
         self._leases.pop(lease.token, None)
@@ -211,6 +217,7 @@ class NodeAgent:
             await self._wait_for_room()
         for stream in STREAMS:
             self._offsets.pop((lease.token, stream), None)
+        self._untold.discard(lease.token)
         self._say(event=event)
 
     async def _read_logs(self) -> None:
