@@ -80,3 +80,13 @@ def test_a_file_that_can_not_be_made_costs_what_comes_meanwhile_and_no_older_one
     kept = [path.with_name(f"audit.jsonl{end}") for end in (".3", ".2", ".1", "")]
     found = [line["number"] for file in kept if file.exists() for line in lines(file)]
     assert found == [*range(6), 9]
+
+
+def test_what_is_noted_after_the_end_is_in_no_other_file(tmp_path):
+    """The number of a closed file is the next file's, or the next client's connection."""
+    log = AuditLog(tmp_path / "audit.jsonl")
+    log.close()
+    with (tmp_path / "other").open("wb"):
+        log.note(status=200)
+    assert (tmp_path / "other").read_bytes() == b""
+    assert log.lost == 1

@@ -53,7 +53,9 @@ class AuditLog:
     def close(self) -> None:
         """Let go of the file."""
         with self._lock:
-            os.close(self._fd)
+            # Its number may be another file's at once: what is noted from here on is lost, no more.
+            over, self._fd = self._fd, -1
+            os.close(over)
 
     def _turn_over(self) -> None:
         """Begin a new file; where none can be made, all stay as they are."""
