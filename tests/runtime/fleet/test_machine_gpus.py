@@ -1,6 +1,8 @@
 """GPUs are those that a program would be shown."""
 
 import json
+import sys
+import types
 
 import pytest
 from fake_nvml import build_nvml, run_with_nvml
@@ -81,3 +83,48 @@ def test_gpus_of_nvidia_are_asked_of_the_drivers_library(tmp_path):
         nothing = nvidia(library, mode)
         assert nothing["devices"] == []
         assert "cuda" not in nothing["accelerators"]
+
+
+class Nvml(types.SimpleNamespace):
+    """NVML's binding where the first GPU is lost, the second stops, the third has no memory."""
+
+    NVMLError = type("NVMLError", (Exception,), {})
+
+    def __getattr__(self, name):
+        return lambda *_: None
+
+    def nvmlDeviceGetCount(self):  # noqa: N802  NVML's own name
+        return 4
+
+    def nvmlDeviceGetHandleByIndex(self, number):  # noqa: N802
+        if number == 0:
+            raise self.NVMLError("GPU is lost")
+        return number
+
+    def nvmlDeviceGetUUID(self, handle):  # noqa: N802
+        return f"GPU-{handle}"
+
+    def nvmlDeviceGetName(self, handle):  # noqa: N802
+        if handle == 1:
+            raise self.NVMLError("GPU is lost")
+        return f"Fake {handle}"
+
+    def nvmlDeviceGetMemoryInfo(self, handle):  # noqa: N802
+        if handle == 2:
+            raise self.NVMLError("not supported")
+        return types.SimpleNamespace(total=80e9)
+
+    def nvmlDeviceGetEnforcedPowerLimit(self, handle):  # noqa: N802
+        return 700_000
+
+
+def test_a_gpu_that_does_not_answer_keeps_no_machine_from_being_a_worker(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pynvml", Nvml())
+    monkeypatch.setattr(machine_gpus.importlib.util, "find_spec", lambda _: True)
+    found = machine_gpus.find(tmp_path, {})
+    assert [(d.name, d.gpu.model, d.gpu.memory_gb) for d in found.devices] == [
+        ("GPU-2", "Fake 2", 0.0), ("GPU-3", "Fake 3", 80.0),
+    ]  # fmt: skip
+    assert found.power_w == 1400
+    shown_one = machine_gpus.find(tmp_path, {"CUDA_VISIBLE_DEVICES": "0,3"})
+    assert [d.name for d in shown_one.devices] == ["GPU-3"]

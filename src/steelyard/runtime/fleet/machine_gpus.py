@@ -88,21 +88,43 @@ def _nvidia(found: Found, environ: Mapping[str, str]) -> None:
     except pynvml.NVMLError:
         return  # no driver, no GPU
     try:
-        handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
+        handles = [_handle(pynvml, i) for i in range(pynvml.nvmlDeviceGetCount())]
         names: list[tuple[str, ...]] = [
-            (str(i), text(pynvml.nvmlDeviceGetUUID(h))) for i, h in enumerate(handles)
+            (str(i), *((uuid,) if uuid else ())) for i, (_, uuid) in enumerate(handles)
         ]
         for place in shown(environ.get(_CUDA), names):
-            handle = handles[place]
-            memory = pynvml.nvmlDeviceGetMemoryInfo(handle).total / _GB
-            gpu = Gpu(model=text(pynvml.nvmlDeviceGetName(handle)), memory_gb=memory)
-            found.devices.append(Device(gpu=gpu, name=names[place][1], variable=_CUDA))
-            found.power_w += _power_w(pynvml, handle)
+            handle, uuid = handles[place]
+            gpu = _gpu(pynvml, handle) if uuid else None
+            if gpu is not None:
+                found.devices.append(Device(gpu=gpu, name=uuid, variable=_CUDA))
+                found.power_w += _power_w(pynvml, handle)
         found.labels["nvidia.driver"] = text(pynvml.nvmlSystemGetDriverVersion())
     finally:
         pynvml.nvmlShutdown()
     if found.devices:
         found.accelerators.append("cuda")
+
+
+def _handle(nvml: Any, number: int) -> tuple[Any, str]:
+    """Return a GPU and its UUID; an empty one where it has fallen off the bus."""
+    try:
+        handle = nvml.nvmlDeviceGetHandleByIndex(number)
+        return handle, text(nvml.nvmlDeviceGetUUID(handle))
+    except nvml.NVMLError:
+        return None, ""
+
+
+def _gpu(nvml: Any, handle: Any) -> Gpu | None:
+    """Return what a GPU is; None where it does not answer any more."""
+    try:
+        model = text(nvml.nvmlDeviceGetName(handle))
+    except nvml.NVMLError:
+        return None
+    try:
+        memory = nvml.nvmlDeviceGetMemoryInfo(handle).total / _GB
+    except nvml.NVMLError:  # one that has none of its own shares the machine's
+        memory = 0.0
+    return Gpu(model=model, memory_gb=memory)
 
 
 def _power_w(nvml: Any, handle: Any) -> float:
