@@ -10,7 +10,7 @@ from local_rig import LocalRig
 from steelyard.domain.fleet.attempts import Ran, Work
 from steelyard.domain.fleet.model import Ending, Lease, Outcome, TaskSpec
 from steelyard.runtime.fleet import attempt_run
-from steelyard.runtime.fleet.attempt_logs import attempts_of, task_of
+from steelyard.runtime.fleet.attempt_logs import attempts_of, task_directory, task_of
 from steelyard.runtime.fleet.local_messages import Setup
 
 OPEN_FILES = "ls /proc/$PPID/fd | wc -l"
@@ -128,3 +128,9 @@ def test_a_kind_that_names_no_program_fails_its_attempt(tmp_path):
     outcome = attempt_run.carry_out(odd_attempt(tmp_path, Odd()), None, print)
     assert outcome.ending is Ending.FAILED
     assert "task_kind/odd failed to say what to run: TypeError" in outcome.error
+
+
+def test_what_a_program_makes_beside_its_attempts_is_none(tmp_path):
+    for name in ("1-7", "x", "2-9", "3-", "1-7-2"):
+        (task_directory(tmp_path, "t") / name).mkdir(parents=True)
+    assert [each.name for each in attempts_of(tmp_path, "t")] == ["1-7", "2-9"]

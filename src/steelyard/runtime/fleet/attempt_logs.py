@@ -6,6 +6,7 @@ attempt ends: then a line says how much was left out, and the last part follows.
 
 import asyncio
 import os
+import re
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from urllib.parse import quote, unquote
@@ -18,6 +19,7 @@ _CHUNK = 1 << 16
 _SLASH = ","
 """What stands for a slash in the name of a directory: no id of a task has one."""
 _AS_THEY_ARE = ":+@="
+_ATTEMPT = re.compile(r"[0-9]+-[0-9]+")
 
 
 def task_directory(directory: Path, task_id: str) -> Path:
@@ -47,7 +49,9 @@ def log_path(attempt: Path, stream: str) -> Path:
 def attempts_of(directory: Path, task_id: str) -> list[Path]:
     """Return the directories of a task's attempts, the first first."""
     place = task_directory(directory, task_id)
-    found = [entry for entry in place.iterdir() if entry.is_dir()] if place.is_dir() else []
+    entries = place.iterdir() if place.is_dir() else ()
+    # A program may make others beside its own.
+    found = [each for each in entries if _ATTEMPT.fullmatch(each.name) and each.is_dir()]
     return sorted(found, key=lambda entry: [int(n) for n in entry.name.split("-")])
 
 
