@@ -149,3 +149,21 @@ async def test_a_forged_report_fails_the_task_and_nothing_else(suite):
     outcome = await run(suite, payload(suite, "test_bad.py"))
     assert outcome.ending is Ending.FAILED
     assert "declares a document type" in outcome.error
+
+
+SKIPPED_THEN = """
+import os, pathlib, pytest
+def test_it():
+    mark = pathlib.Path(os.environ["MARKS"], "once")
+    if mark.exists():
+        pytest.skip("not again")
+    mark.touch()
+    assert False, "the first time"
+"""
+
+
+async def test_a_test_that_is_skipped_when_it_is_run_again_has_not_passed(suite):
+    (suite / "suite/test_skips.py").write_text(SKIPPED_THEN)
+    outcome = await run(suite, payload(suite, "test_skips.py", reruns=1))
+    assert outcome.ending is Ending.FAILED
+    assert (outcome.result["failed"], outcome.result["flaky"]) == (1, [])

@@ -35,15 +35,19 @@ def run(said: dict[str, Any], number: int, selection: dict[str, Any]) -> int:
     return subprocess.run(command, cwd=said["rootdir"] or here, env=env, check=False).returncode
 
 
-def failed_in(path: Path) -> list[str]:
-    """Return the full names of the tests that failed in a run."""
-    found: dict[str, None] = {}
+def outcomes_in(path: Path) -> tuple[set[str], set[str]]:
+    """Return the full names of the tests that failed in a run, and of those that passed."""
+    failed: set[str] = set()
+    others: set[str] = set()
+    skipped: set[str] = set()
     for case in ET.parse(path).iter("testcase"):  # noqa: S314  as above
+        found = others if case.find("skipped") is None else skipped
         if case.find("failure") is not None or case.find("error") is not None:
-            for each in case.iter("property"):
-                if each.get("name") == _NODE_PROPERTY:
-                    found[each.get("value", "")] = None
-    return list(found)
+            found = failed
+        for each in case.iter("property"):
+            if each.get("name") == _NODE_PROPERTY:
+                found.add(each.get("value", ""))
+    return failed, others - failed - skipped
 
 
 def _die_alike(number: int) -> None:
@@ -63,14 +67,15 @@ def main() -> int:
         _die_alike(-first)
     if first != EXIT_FAILED:
         return first
-    left = set(failed_in(Path("junit-0.xml")))
+    left, _ = outcomes_in(Path("junit-0.xml"))
     nameless = not left  # a module that can't be imported is no test that could be run again
     for number in range(1, said["reruns"] + 1):
         if nameless or not left:
             break
         if run(said, number, {"only": sorted(left)}) not in (0, EXIT_FAILED):
             break
-        left &= set(failed_in(Path(f"junit-{number}.xml")))
+        # What is skipped this time, or not there, has not passed.
+        left -= outcomes_in(Path(f"junit-{number}.xml"))[1]
     return first if left or nameless else 0
 
 
