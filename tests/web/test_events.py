@@ -1,9 +1,14 @@
-"""Where a WebSocket begins."""
+"""Where a WebSocket begins, and how many there may be."""
+
+import contextlib
 
 import pytest
+from fleet_service import FleetService, wait_for
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
 from steelyard.domain.fleet.access import AccessKey, Role
-from steelyard.web.events import _refusal
+from steelyard.web.events import CLIENTS_OF_KEY_MAX, _refusal
 from steelyard.web.models import INTEGER_MAX
 
 KEY = AccessKey(key_id="a" * 12, name="a", role=Role.READER)
@@ -18,3 +23,34 @@ def test_what_is_no_events_number_is_refused_and_never_read(place):
 
 def test_each_number_of_an_event_is_taken():
     assert [_refusal(KEY, place) for place in ("", "0", "17", str(INTEGER_MAX))] == [""] * 4
+
+
+@pytest.fixture
+def service(tmp_path):
+    service = FleetService(tmp_path, "--no-local")
+    yield service
+    service.stop()
+
+
+@pytest.mark.network
+def test_no_key_keeps_all_others_from_following_events(service):
+    url = service.url.replace("http", "ws", 1) + "/v1/events"
+
+    def follow(key):
+        return connect(url, proxy=None, additional_headers={"Authorization": f"Bearer {key}"})
+
+    def refusal(key):
+        try:
+            with follow(key):
+                return None
+        except InvalidStatus as error:
+            return error.response.status_code
+
+    greedy = service.key_of("reader", "greedy")
+    with contextlib.ExitStack() as held:
+        for _ in range(CLIENTS_OF_KEY_MAX - 1):
+            held.enter_context(follow(greedy))
+        with follow(greedy):
+            assert refusal(greedy) == 429
+            assert refusal(service.key) is None
+        wait_for(lambda: refusal(greedy) is None)

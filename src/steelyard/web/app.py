@@ -1,5 +1,6 @@
 """The app: its routes behind the guard, its OpenAPI document, its errors as problems."""
 
+from collections import Counter
 from collections.abc import Collection
 from typing import Any
 
@@ -78,7 +79,7 @@ def create_app(
     clock = clock or SystemClock()
     tickets = Tickets(clock)
     app.state.parts = Parts(coordinator, keys, clock, tickets)
-    app.state.event_clients = [0]
+    app.state.event_clients = Counter()
     for routes in (tasks.routes, fleet.routes, events.routes, _other_routes()):
         app.include_router(routes)
     app.router.add_websocket_route("/v1/events", events.events)

@@ -7,6 +7,7 @@ is let go, and goes on where it was with `after`.
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Annotated
 
@@ -19,13 +20,21 @@ from steelyard.runtime.fleet.ledger_queries import Told
 from steelyard.web.answers import json_of
 from steelyard.web.models import INTEGER_MAX
 from steelyard.web.parts import Given, Key, parts_of
+from steelyard.web.problems import RequestError, response_of
 from steelyard.web.routes import NUMBER, Word, allows, listed, router
 from steelyard.web.tickets import PROTOCOL
 
 SEND_S = 30.0
 CLIENTS_MAX = 200
+CLIENTS_OF_KEY_MAX = 50
+"""Of one key, so that no key keeps all others out."""
 _POLICY, _TRY_AGAIN = 1008, 1013
 _DIGITS_MAX = 19
+_TOO_MANY = RequestError(
+    429, "Too many clients follow events",
+    expected=f"at most {CLIENTS_OF_KEY_MAX} of one key, {CLIENTS_MAX} of all",
+    next_step="Close some, or ask for past events, page by page.",
+)  # fmt: skip
 
 routes = router("events")
 
@@ -60,15 +69,17 @@ async def events(socket: WebSocket) -> None:
     if refusal or key is None:
         await socket.close(_POLICY, refusal)
         return
-    count: list[int] = socket.app.state.event_clients
-    if count[0] >= CLIENTS_MAX:
-        await socket.close(_TRY_AGAIN, "too many clients follow events")
+    clients: Counter[str] = socket.app.state.event_clients
+    if clients.total() >= CLIENTS_MAX or clients[key.key_id] >= CLIENTS_OF_KEY_MAX:
+        await socket.send_denial_response(response_of(_TOO_MANY))
         return
-    count[0] += 1
+    clients[key.key_id] += 1
     try:
         await _hold(socket, key, int(place) if place else None)
     finally:
-        count[0] -= 1
+        clients[key.key_id] -= 1
+        if not clients[key.key_id]:
+            del clients[key.key_id]
 
 
 def _refusal(key: AccessKey | None, place: str) -> str:
