@@ -3,6 +3,7 @@
 import pytest
 import yaml
 
+from steelyard.app.kubernetes import carrying
 from steelyard.app.kubernetes.carrying import CONFIG_MAP_MAX_BYTES, carry, to_yaml
 from steelyard.kernel.errors import UsageError
 
@@ -96,3 +97,16 @@ def test_yaml_keeps_texts_and_says_things_twice_instead_of_by_reference():
     assert "&" not in text
     assert "text: |\n  first\n  second\n" in text
     assert yaml.safe_load(text) == {"one": shared, "two": shared, "text": "first\nsecond\n"}
+
+
+def test_no_more_of_a_directory_is_read_than_could_be_carried(plan_of, tmp_path, monkeypatch):
+    """It may be all pictures there are: what is too much is too much after a megabyte."""
+    (tmp_path / "pool").mkdir()
+    for number in range(20):
+        (tmp_path / "pool" / f"{number:02}.jsonl").write_bytes(b"x" * 400_000)
+    read = []
+    whole = carrying._read
+    monkeypatch.setattr(carrying, "_read", lambda path: read.append(path) or whole(path))
+    with pytest.raises(UsageError, match="don't fit into a ConfigMap"):
+        carry(plan_of(input_file="pool", custom_dataset_type="random_pool"))
+    assert len(read) == 3

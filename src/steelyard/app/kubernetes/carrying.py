@@ -154,8 +154,12 @@ def _carry(path: Path, folder: str, files: dict[str, bytes]) -> str:
         if not path.is_dir():
             files[f"{folder}/{path.name}"] = _read(path)
             return f"{CONFIG_DIR}/{folder}/{path.name}"
+        size = 0
         for each in _files_below(path):
-            files[f"{folder}/{each.relative_to(path).as_posix()}"] = _read(each)
+            files[f"{folder}/{each.relative_to(path).as_posix()}"] = data = _read(each)
+            size += len(data)
+            if size > CONFIG_MAP_MAX_BYTES:  # which is too much, however much more there is
+                break
     except OSError as error:
         raise UsageError(f"{path} can't be read: {error.strerror or error}") from error
     return f"{CONFIG_DIR}/{folder}"
