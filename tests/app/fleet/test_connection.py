@@ -1,3 +1,4 @@
+import os
 import stat
 
 import pytest
@@ -20,6 +21,14 @@ def test_only_the_owner_reads_what_serve_wrote(tmp_path):
     path = write_connection(tmp_path / "fleet", HERE)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert read_connection(tmp_path / "fleet") == HERE
+
+
+def test_what_else_this_process_makes_meanwhile_is_made_as_ever(tmp_path, monkeypatch):
+    """The mask is the whole process's: an attempt that starts meanwhile would keep it."""
+    asked = []
+    monkeypatch.setattr(os, "umask", lambda mask: asked.append(mask) or 0o022)
+    write_connection(tmp_path, HERE)
+    assert asked == []
 
 
 def test_a_key_that_others_can_read_is_refused(tmp_path):
