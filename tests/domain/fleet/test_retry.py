@@ -1,7 +1,7 @@
 import pytest
 
 from steelyard.domain.fleet.model import Backoff, Task, TaskSpec, seconds
-from steelyard.domain.fleet.retry import wait_ns
+from steelyard.domain.fleet.retry import Breaker, wait_ns
 from steelyard.kernel.units import NS_PER_S
 from steelyard.runtime.fleet.ledger_rows import TASK_DECODER, packed
 
@@ -43,3 +43,14 @@ def test_no_wait_is_one_that_a_ledger_can_not_keep(backoff):
         assert seconds(1.8e9) <= ready_ns < 2**63
         task = Task(spec=TaskSpec(task_id="t", kind="command"), not_before_ns=ready_ns)
         assert TASK_DECODER.decode(packed(task)) == task
+
+
+def test_what_fails_at_once_opens_a_breaker_once():
+    """Eight attempts of a worker whose disk is full are no eight failures one after another."""
+    breaker = Breaker()
+    for _ in range(8):
+        breaker.failed(0)
+    assert (breaker.failures, breaker.open_until_ns) == (3, 10 * NS_PER_S)
+    breaker.used()
+    breaker.failed(10 * NS_PER_S)
+    assert breaker.open_until_ns == 30 * NS_PER_S

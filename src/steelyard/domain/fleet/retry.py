@@ -60,7 +60,12 @@ class Breaker(msgspec.Struct):
         self.failures, self.open_until_ns, self.trying = 0, 0, False
 
     def failed(self, now_ns: int) -> None:
-        """Note a failure; opens after `OPENS_AFTER` in a row, each time for longer."""
+        """Note a failure; opens after `OPENS_AFTER` in a row, each time for longer.
+
+        What fails while it is open was begun before: that makes it no longer.
+        """
+        if self.open_until_ns > now_ns:
+            return
         self.failures += 1
         self.trying = False
         over = self.failures - OPENS_AFTER
