@@ -109,11 +109,13 @@ async def test_the_parts_of_the_journal_go_but_the_last(tmp_path, monkeypatch):
         for number in range(3):
             await fleet.fire("note", number=number, text="x" * 1_000)
             await until(lambda number=number: len(journal_parts(journal)) > number + 1)
-        last = journal_parts(journal)[-1]
+        *before, last = journal_parts(journal)
         done = await fleet.tidy()
-        assert done.journal_parts == 3
+        left = journal_parts(journal)  # with a newer one, where something happened meanwhile
+        assert done.journal_parts >= len(before) >= 3
         assert done.journal_bytes > 3_000
-        assert journal_parts(journal) == [last]
+        assert not set(before) & set(left)
+        assert left[0] >= last
         assert done.tasks == 0
 
 
