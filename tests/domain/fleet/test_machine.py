@@ -302,3 +302,21 @@ def test_of_a_long_error_the_beginning_is_kept(rig):
     (kept,) = rig.task().failures
     assert kept.startswith("attempt 1: why why")
     assert max(len(kept), len(rig.task().outcome.error), len(rig.task().reason)) < 5_000
+
+
+def test_a_circle_keeps_only_those_back_that_hang_on_it(rig):
+    circle = (spec("a", depends_on=("b",)), spec("b", depends_on=("a",)))
+    others = (spec("hangs", depends_on=("a",)), spec("free"), spec("next", depends_on=("free",)))
+    actions = rig.tell(ev.Submitted((*circle, *others)))
+    assert list(rig.fleet.book.tasks) == ["free", "next"]
+    assert [a.task_id for a in actions if isinstance(a, ev.Refused)] == ["a", "b", "hangs"]
+
+
+@pytest.mark.parametrize(
+    "needs", [{"gpus": -1}, {"cpu_cores": -8.0}, {"memory_gb": float("nan")}, {"disk_gb": 1e400}]
+)
+def test_no_task_requires_less_than_nothing_or_what_is_no_amount(rig, needs):
+    """Its worker would have had more room than it has, and been given too much."""
+    (reason,) = refusals(rig.tell(ev.Submitted((spec(requirements=Requirements(**needs)),))))
+    assert reason.endswith(f"of {next(iter(needs))}")
+    assert not rig.fleet.book.tasks

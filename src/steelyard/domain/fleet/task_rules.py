@@ -1,7 +1,9 @@
 """What happens to tasks: they are submitted, leased, carried out, tried again, and end."""
 
+from collections.abc import Mapping
 from graphlib import CycleError, TopologicalSorter
 from itertools import islice
+from math import inf
 
 from steelyard.domain.fleet.book import Book
 from steelyard.domain.fleet.events import (
@@ -33,6 +35,7 @@ from steelyard.domain.fleet.states import TASK_ENDS, TASK_HELD, TaskState, TaskS
 
 ENDPOINTS_MAX = 10_000
 """Endpoints that failed lately and are remembered; one that answered again is not."""
+_AMOUNTS = ("cpu_cores", "memory_gb", "disk_gb", "gpus", "gpu_memory_gb")
 
 
 def submit(book: Book, event: Submitted, now_ns: int) -> None:
@@ -41,17 +44,7 @@ def submit(book: Book, event: Submitted, now_ns: int) -> None:
     for spec in event.specs:
         if specs.setdefault(spec.task_id, spec) is not spec:
             book.actions.append(Refused("Submitted", spec.task_id, "its id comes twice"))
-    graph = {name: [d for d in spec.depends_on if d in specs] for name, spec in specs.items()}
-    try:
-        order = list(TopologicalSorter(graph).static_order())
-    except CycleError as error:
-        circle = " -> ".join(error.args[1])
-        book.actions += [
-            Refused("Submitted", name, f"its dependencies go in a circle: {circle}")
-            for name in specs
-        ]
-        return
-    for name in order:
+    for name in _in_order(book, specs):
         spec = specs[name]
         reason = _why_not(book, spec)
         if reason:
@@ -70,6 +63,25 @@ def submit(book: Book, event: Submitted, now_ns: int) -> None:
             _cancel(book, task, _broken(book.tasks[broken[0]]), now_ns)
 
 
+def _in_order(book: Book, specs: Mapping[str, TaskSpec]) -> list[str]:
+    """Return tasks behind those they depend on; refuse what a circle keeps from having a place."""
+    graph = {name: [d for d in spec.depends_on if d in specs] for name, spec in specs.items()}
+    sorter, circle = TopologicalSorter(graph), ""
+    try:
+        sorter.prepare()
+    except CycleError as error:
+        circle = " -> ".join(error.args[1])
+    order: list[str] = []
+    while ready := sorter.get_ready():  # also with circles: all that none keeps back
+        order += ready
+        sorter.done(*ready)
+    if circle:
+        reason = f"its dependencies go in a circle: {circle}"
+        left = specs.keys() - set(order)
+        book.actions += [Refused("Submitted", name, reason) for name in specs if name in left]
+    return order
+
+
 def _broken(task: Task) -> str:
     return f"dependency {task.spec.task_id} did not complete: {task.state}"
 
@@ -77,6 +89,10 @@ def _broken(task: Task) -> str:
 def _why_not(book: Book, spec: TaskSpec) -> str:
     if not spec.task_id or not spec.task_id.isprintable():
         return "its id is empty, or holds what can't be printed"
+    for name in _AMOUNTS:
+        amount = getattr(spec.requirements, name)
+        if not 0 <= amount < inf:  # less than nothing would be room for others
+            return f"it can't require {amount!r} of {name}"
     if spec.task_id in book.tasks:
         return "there is a task of that id"
     if spec.idempotency_key:
