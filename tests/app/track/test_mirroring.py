@@ -9,7 +9,8 @@ from steelyard.app.track.experiment import Experiment
 from steelyard.app.track.mirroring import InProcess, InThread, Mirroring, settings_from
 from steelyard.domain.track.routing import Rule
 from steelyard.domain.track.thinning import Sampling
-from steelyard.kernel.errors import SteelyardError
+from steelyard.kernel.errors import FileError, SteelyardError
+from steelyard.runtime.track import mirror
 from steelyard.runtime.track.mirror import read_mirror
 
 
@@ -117,3 +118,24 @@ def test_mirrors_beside_the_script_end_one_by_one_and_a_crash_is_one_mirrors_own
     # What a mirror is told is kept, so that a later sync decides alike.
     kept = read_mirror(experiment._place, "jsonl")
     assert (kept.sampling, list(kept.rules)) == (Sampling(every=4), rules)
+
+
+def test_a_mirror_that_another_process_drives_is_told_at_the_end_and_not_by_a_traceback(caplog):
+    experiment = Experiment("e").start()
+    experiment.stop()
+    place = experiment.store.place(experiment.run_id)
+    with mirror._lock(place, "stuck"):
+        mirroring = Mirroring(experiment.store, place, backend_specs(Stuck()), environ={})
+        found = mirroring.finish(1.0)
+    assert "by another process" in found["stuck"].last_error
+    assert "Mirror 'stuck' is not done: The run is being mirrored" in caplog.text
+
+
+def test_a_log_of_mirrors_that_can_not_be_written_is_named(tmp_path):
+    experiment = Experiment("e").start()
+    experiment.stop()
+    place = experiment.store.place(experiment.run_id)
+    (place.path / "mirrors").write_text("a file is in its way")
+    specs = backend_specs({"jsonl": {"directory": str(tmp_path / "out")}})
+    with pytest.raises(FileError, match=r"Can't write .*mirrors\.log"):
+        Mirroring(experiment.store, place, specs, environ={})

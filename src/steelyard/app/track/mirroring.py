@@ -23,8 +23,9 @@ from steelyard.app.track.backends import BackendSpec, maker
 from steelyard.domain.track.courier import Place
 from steelyard.domain.track.routing import Rule
 from steelyard.domain.track.thinning import Sampling
-from steelyard.kernel.errors import SteelyardError
+from steelyard.kernel.errors import FileError, SteelyardError
 from steelyard.runtime.clock import SystemClock
+from steelyard.runtime.files import next_step_of, reason_of
 from steelyard.runtime.process import yield_to_others
 from steelyard.runtime.track.blobs import BlobStore
 from steelyard.runtime.track.layout import STORE_VARIABLE, RunPlace, Store
@@ -71,9 +72,15 @@ class InThread:
         self.label = mirror.label
         self._mirror = mirror
         self._thread = threading.Thread(
-            target=mirror.run, name=f"steelyard-mirror-{mirror.label}", daemon=True
+            target=self._run, name=f"steelyard-mirror-{mirror.label}", daemon=True
         )
         self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._mirror.run()
+        except SteelyardError as error:  # told at the run's end, as what a backend says
+            self._mirror.place.last_error = str(error)
 
     def is_done(self) -> bool:
         """Tell whether its thread has ended."""
@@ -89,7 +96,11 @@ class InThread:
 
 
 class Sidecar:
-    """The process that drives the mirrors of named backends; see `sidecar.main`."""
+    """The process that drives the mirrors of named backends; see `sidecar.main`.
+
+    Raises:
+        FileError: its log can't be written.
+    """
 
     def __init__(
         self,
@@ -104,8 +115,15 @@ class Sidecar:
             report_fd=write_fd, specs=[spec_settings(spec) for spec in specs], rules=tuple(rules)
         )
         log = mirror_path(run, "mirrors").with_suffix(".log")
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("ab") as output:
+        try:
+            log.parent.mkdir(parents=True, exist_ok=True)
+            output = log.open("ab")
+        except OSError as error:
+            os.close(write_fd)
+            raise FileError(
+                f"Can't write {log}: {reason_of(error)}", next_step=next_step_of(error)
+            ) from error
+        with output:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "steelyard.app.track.sidecar", str(run.path)],
                 env={
