@@ -1,15 +1,17 @@
 """The controller's side: which figures, which trackers, what is refused before a load."""
 
+import psutil
 import pytest
 
 from steelyard.app.bench_tracking.messages import Mirrored
 from steelyard.app.bench_tracking.options import backends_of, check_track
-from steelyard.app.bench_tracking.tracking import Tracked, live_values
+from steelyard.app.bench_tracking.tracking import Tracked, live_values, tracking_of
 from steelyard.cli.tracked_page import tracked_lines
 from steelyard.domain.bench.messages import PhaseStats
 from steelyard.domain.bench.plan import TrackPlan
-from steelyard.kernel.errors import ConfigError, PluginError, UsageError
+from steelyard.kernel.errors import ConfigError, FileError, PluginError, UsageError
 from steelyard.runtime.plugin_host import PluginHost
+from steelyard.testing.journals import fake_plan
 
 STATS = PhaseStats(phase="profiling", phase_index=0, sent=7, completed=5, failed=1, in_flight=1)
 
@@ -73,3 +75,14 @@ def test_what_is_said_at_the_end_names_the_run_the_counts_and_the_way_on():
         "Of 20 live figures 1 were lost in a dead process",
         "error: not tracked: a file is gone",
     ]
+
+
+def test_where_the_note_can_not_be_written_no_process_is_started(host, tmp_path):
+    """Nobody would end it: the block in which the run is tracked does not begin."""
+    plan = fake_plan(tmp_path / "run")
+    (tmp_path / "run" / "tracked.json").mkdir(parents=True)
+    before = {child.pid for child in psutil.Process().children()}
+    track = TrackPlan(backends=("local",), directory=str(tmp_path / "store"))
+    with pytest.raises(FileError, match=r"tracked\.json"), tracking_of(plan, track, host, {}):
+        pytest.fail("it is not to begin")
+    assert {child.pid for child in psutil.Process().children()} <= before

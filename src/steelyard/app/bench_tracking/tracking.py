@@ -113,6 +113,7 @@ class Tracking:
     Raises:
         UsageError: the run can't be begun.
         PluginError: its process does not come up.
+        FileError: the benchmark's directory can't be written.
     """
 
     def __init__(self, plan: Plan, track: TrackPlan, environ: Mapping[str, str]) -> None:
@@ -125,9 +126,10 @@ class Tracking:
         self.run_id = _free_id(self._store, plan.run_id)
         self._ended: Ended | None = None
         self._tracked: Tracked | None = None
+        # Before its process is started, which nobody would end if this can't be written.
+        self._store.note_tracked(Path(plan.artifact_dir), self.run_id)
         self._link = self._start()
         self.feed = LiveFeed(self._link)
-        self._store.note_tracked(Path(plan.artifact_dir), self.run_id)
 
     @property
     def pid(self) -> int:
