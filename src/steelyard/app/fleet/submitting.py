@@ -20,6 +20,8 @@ from steelyard.kernel.ids import make_run_id
 
 SPEC_BYTES_MAX = 1 << 20
 """Bytes of a task as it is kept in the ledger; what is larger belongs into a file."""
+SPLIT_MAX = 20_000
+"""Tasks that one submission may come to when some of it are split into several."""
 
 Earlier = Callable[[TaskSpec], Sequence[Any]]
 Recall = Callable[[set[str], set[tuple[str, str]]], Sequence[Task]]
@@ -82,6 +84,10 @@ def prepare(
                 made = msgspec.convert(list(kind.prepare(spec, before)), list[TaskSpec])
         except SteelyardError as error:
             found.append(Prepared(spec, task_id, str(error)))
+            continue
+        if len(made) > 1 and len(found) + len(made) > SPLIT_MAX:
+            what = f"split, it and what is submitted with it are more than {SPLIT_MAX} tasks"
+            found.append(Prepared(spec, task_id, what))
             continue
         found += [Prepared(each, task_id, _why_not(each)) for each in made]
     return found
