@@ -96,25 +96,25 @@ class Nvml(types.SimpleNamespace):
     def nvmlDeviceGetCount(self):  # noqa: N802  NVML's own name
         return 4
 
-    def nvmlDeviceGetHandleByIndex(self, number):  # noqa: N802
+    def nvmlDeviceGetHandleByIndex(self, number):  # noqa: N802  NVML's own name
         if number == 0:
             raise self.NVMLError("GPU is lost")
         return number
 
-    def nvmlDeviceGetUUID(self, handle):  # noqa: N802
+    def nvmlDeviceGetUUID(self, handle):  # noqa: N802  NVML's own name
         return f"GPU-{handle}"
 
-    def nvmlDeviceGetName(self, handle):  # noqa: N802
+    def nvmlDeviceGetName(self, handle):  # noqa: N802  NVML's own name
         if handle == 1:
             raise self.NVMLError("GPU is lost")
         return f"Fake {handle}"
 
-    def nvmlDeviceGetMemoryInfo(self, handle):  # noqa: N802
+    def nvmlDeviceGetMemoryInfo(self, handle):  # noqa: N802  NVML's own name
         if handle == 2:
             raise self.NVMLError("not supported")
         return types.SimpleNamespace(total=80e9)
 
-    def nvmlDeviceGetEnforcedPowerLimit(self, handle):  # noqa: N802
+    def nvmlDeviceGetEnforcedPowerLimit(self, handle):  # noqa: N802  NVML's own name
         return 700_000
 
 
