@@ -61,3 +61,11 @@ def test_a_task_of_another_project_is_depended_on_as_if_there_were_none(service)
             assert not own["refusal"]
         (across,) = client.submit(command("true", project="open", depends_on=[name]))
         assert not across["refusal"], "who is for all projects may"
+
+
+def test_a_recording_shows_no_workers_to_a_key_that_may_not_see_them(service):
+    tasks = service.key_of("reader", "tasks", scopes=["tasks:read"])
+    both = service.key_of("reader", "both", scopes=["tasks:read", "workers:read"])
+    status, _, body = service.request("GET", "/v1/recording", key=tasks)
+    assert (status, b"does not allow workers:read" in body) == (403, True)
+    assert service.request("GET", "/v1/recording", key=both)[0] == 200

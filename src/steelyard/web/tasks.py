@@ -19,7 +19,7 @@ from steelyard.web.answers import json_of
 from steelyard.web.models import INTEGER_MAX, CancelIn, Logs, TasksIn, body_of, specs_of
 from steelyard.web.parts import Given, Key
 from steelyard.web.problems import RequestError
-from steelyard.web.routes import TEXT, Word, allows, listed, router
+from steelyard.web.routes import TEXT, Word, allows, listed, require, router
 
 WHOLE_MAX = 100
 LOG_PART_BYTES = 1_000_000
@@ -99,7 +99,11 @@ async def recording(
     project: Word = "",
     limit: Annotated[int, Query(ge=1, le=RECORDED_MAX)] = 500,
 ) -> Response:
-    """Return the latest tasks, without what they were given, and the workers, to be replayed."""
+    """Return the latest tasks, without what they were given, and the workers, to be replayed.
+
+    It takes `workers:read` too.
+    """
+    require(key, Permission.WORKERS_READ)
     found = await recording_of(given.coordinator, _project_of(key, project), limit)
     return json_of(found)
 
