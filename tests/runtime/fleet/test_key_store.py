@@ -7,6 +7,7 @@ from steelyard.domain.fleet.access import Permission, Role
 from steelyard.kernel.errors import UsageError
 from steelyard.kernel.units import NS_PER_S
 from steelyard.runtime.clock import SystemClock
+from steelyard.runtime.fleet import key_store
 from steelyard.runtime.fleet.key_store import FRESH_S, KeyStore
 from steelyard.runtime.fleet.ledger_database import Database
 from steelyard.runtime.fleet.ledger_url import ledger_url_for
@@ -141,3 +142,21 @@ def test_where_there_are_too_many_keys_the_oldest_that_ended_makes_room(store, c
     _, token = store.create("d", Role.READER)
     assert [key.name for key in store.all_keys()] == ["b", "c", "d"]
     assert store.recognise(token).name == "d"
+
+
+def test_a_revocation_is_not_undone_by_who_was_reading_the_keys_meanwhile(
+    store, database, monkeypatch
+):
+    key, token = store.create("ann", Role.READER)
+    read = key_store._read
+    once = [key]
+
+    def read_then_revoke(connection):
+        found = read(connection)
+        if once:
+            store.revoke(once.pop().key_id)
+        return found
+
+    monkeypatch.setattr(key_store, "_read", read_then_revoke)
+    assert store.recognise(token) is None
+    assert not store.is_valid(key.key_id)

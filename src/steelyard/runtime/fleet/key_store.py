@@ -70,6 +70,7 @@ class KeyStore:
         self._lock = threading.Lock()
         self._kept: dict[str, _Kept] = {}
         self._read_ns = 0
+        self._changes = 0
         self._pepper = secrets.token_bytes(32)
         self._recognised: dict[bytes, str] = {}
         database.write(_make_table)
@@ -190,15 +191,19 @@ class KeyStore:
         return bool(self._read_ns) and age_ns < fresh_s * NS_PER_S
 
     def _all(self, fresh_s: float = FRESH_S) -> dict[str, _Kept]:
-        if not self._is_fresh(fresh_s):
-            begun_ns, kept = self._clock.mono_ns(), self._database.read(_read)
+        while not self._is_fresh(fresh_s):
+            changes, begun_ns = self._changes, self._clock.mono_ns()
+            kept = self._database.read(_read)
             with self._lock:
-                self._kept, self._read_ns = kept, begun_ns
+                if changes == self._changes:  # else what was read may be from before a change
+                    self._kept, self._read_ns = kept, begun_ns
+                    break
         return self._kept
 
     def _forget(self) -> None:
         with self._lock:
             self._read_ns = 0
+            self._changes += 1
 
 
 def _make_table(connection: Connection) -> None:
