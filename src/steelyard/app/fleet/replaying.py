@@ -6,14 +6,15 @@ from typing import Any
 import msgspec
 
 from steelyard.app.fleet.coordinator import Coordinator
+from steelyard.app.fleet.schedulers import make_scheduler
 from steelyard.domain.fleet.model import Attempt, Task
-from steelyard.domain.fleet.ports import Scheduler
 from steelyard.domain.fleet.simulation.differences import differences
 from steelyard.domain.fleet.simulation.objectives import objectives
 from steelyard.domain.fleet.simulation.play import Run, play
 from steelyard.domain.fleet.simulation.recording import Recording, recorded
 from steelyard.kernel.errors import UsageError
 from steelyard.runtime.fleet.ledger_queries import TaskFilter
+from steelyard.runtime.fleet.task_by_task import TaskByTaskScheduler
 from steelyard.runtime.plugin_host import PluginHost
 
 RECORDED_MAX = 5_000
@@ -77,8 +78,12 @@ def replay(recording: Recording, names: Sequence[str], host: PluginHost) -> tupl
     found: list[Replayed] = []
     first: Run | None = None
     for name in names:
-        scheduler: Scheduler = host.create("scheduler", name)
-        run = play(recording, scheduler)
+        scheduler = make_scheduler(host, name)
+        try:
+            run = play(recording, scheduler)
+        finally:
+            if isinstance(scheduler, TaskByTaskScheduler):
+                scheduler.close()
         first = first or run
         otherwise = () if run is first else _otherwise(first, run)
         measured: dict[str, Any] = msgspec.to_builtins(objectives(run))

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from fleet_rig import InstantEngine, MemoryLedger
 
+from steelyard.app.fleet.replaying import replay
 from steelyard.app.fleet.schedulers import make_scheduler
 from steelyard.dialects.distributed_testing.plugins.scheduler.base_scheduler_plugin import (
     BaseSchedulerPlugin,
@@ -19,6 +20,8 @@ from steelyard.dialects.distributed_testing.plugins.scheduler.scheduler_plugin_r
 from steelyard.domain.fleet.events import Submitted
 from steelyard.domain.fleet.machine import Fleet
 from steelyard.domain.fleet.model import TaskSpec
+from steelyard.domain.fleet.requirements import Capabilities
+from steelyard.domain.fleet.simulation.recording import Host, Job, Recording
 from steelyard.kernel.errors import PluginError
 from steelyard.runtime.clock import SystemClock
 from steelyard.runtime.fleet.driver import FleetDriver
@@ -119,3 +122,14 @@ async def test_the_example_schedules_the_queue_of_a_running_fleet(host):
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
         scheduler.close()
+
+
+def test_a_recorded_queue_is_played_under_the_example_too(host):
+    """Twelve tasks of a second on two workers of six slots: it fills the lowest up to its five."""
+    workers = tuple(
+        Host(worker_id=name, capabilities=Capabilities(cpu_cores=8), slots=6) for name in "ab"
+    )
+    jobs = tuple(Job(spec=TaskSpec(task_id=f"t{n}", kind="command")) for n in range(12))
+    (played,) = replay(Recording(hosts=workers, jobs=jobs), ["MyCustomScheduler"], host)
+    assert (played.scheduler, played.unserved) == ("MyCustomScheduler", 0)
+    assert played.objectives["makespan_s"] == 2.0
