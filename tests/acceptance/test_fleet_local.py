@@ -141,6 +141,7 @@ async def test_a_task_outlives_the_worker_that_died_under_it(tmp_path):
             "worker_failed", "recovery_started", "recovery_completed", "worker_registered",
             "task_completed",
         }  # fmt: skip
+        await fleet.until(lambda: "task_completed" in [name for name, _ in fleet.heard])
         assert [name for name, _ in fleet.heard if name in told] == [
             "worker_registered", "worker_failed", "recovery_started", "worker_registered",
             "recovery_completed", "task_completed",

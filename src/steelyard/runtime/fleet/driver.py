@@ -36,6 +36,7 @@ from steelyard.runtime.fleet.chooser import Chooser
 from steelyard.runtime.fleet.ports import Decision, Happened, Ledger, Remembered
 from steelyard.runtime.fleet.turn import change_of, event_of, happened_of
 from steelyard.runtime.plugin_border import Crossing, PluginBorder
+from steelyard.runtime.uninterrupted import to_its_end
 
 BATCH_MAX = 1_000
 """Events that share a commit, at most."""
@@ -209,7 +210,8 @@ class FleetDriver:
             self._error = error
             raise
         finally:
-            await self._end()
+            # Interrupted it would leave an engine half stopped, and its directory taken.
+            await to_its_end(self._end())
 
     async def _turns(self) -> None:
         self.tell_later(Ticked())
