@@ -195,7 +195,8 @@ def gc(
 ) -> None:
     """Remove the contents of artifacts that no run names, such as of runs that you deleted.
 
-    A run is deleted by removing its directory. Contents younger than an hour stay.
+    A run is deleted by removing its directory. What a process that was killed copied in half goes
+    too. Nothing younger than an hour goes, and nothing that is being written.
 
     Args:
         dry_run: Only say what would be removed.
@@ -209,7 +210,9 @@ def gc(
         _print_json(msgspec.to_builtins(removed))
         return
     total = sum(blob.size for blob in removed)
-    print(f"{'Would remove' if dry_run else 'Removed'} {len(removed)} contents, {total:,} bytes")
+    verb, halves = "Would remove" if dry_run else "Removed", sum(not b.sha256 for b in removed)
+    more = f" and {halves} unfinished {'copy' if halves == 1 else 'copies'}" if halves else ""
+    print(f"{verb} {len(removed) - halves} contents{more}, {total:,} bytes")
 
 
 @app.command

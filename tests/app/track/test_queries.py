@@ -12,6 +12,7 @@ import pytest
 from steelyard.app.track import queries
 from steelyard.app.track.experiment import Experiment
 from steelyard.app.track.exporting import export
+from steelyard.cli.track import gc
 from steelyard.kernel.errors import UsageError
 
 
@@ -155,6 +156,17 @@ def test_contents_that_no_run_names_are_garbage(three, tmp_path):
     assert queries.collect_garbage(young_s=-1) == would
     assert not os.path.exists(would[0].path)  # noqa: PTH110  a blob's path is text
     assert three[1].get_artifact("model.bin").read_bytes() == b"tune-b"
+
+
+def test_a_copy_that_was_never_finished_is_garbage(three, tmp_path, capsys):
+    left = three[0].store.blobs / ".0123456789abcdef.tmp"
+    left.write_bytes(b"half")
+    assert queries.collect_garbage() == [], "it is young"
+    os.utime(left, (0, 0))
+    assert queries.collect_garbage(dry_run=True)[0].path == str(left)
+    gc()
+    assert capsys.readouterr().out == "Removed 0 contents and 1 unfinished copy, 4 bytes\n"
+    assert not left.exists()
 
 
 def test_no_garbage_is_collected_while_a_run_can_not_be_read(three):

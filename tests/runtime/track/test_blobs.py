@@ -3,6 +3,8 @@
 import hashlib
 import os
 import stat
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -88,3 +90,46 @@ def test_only_old_contents_that_nobody_names_are_garbage(blobs):
     assert {b.sha256 for b in blobs.unreferenced(set(), young_s=-1)} == {
         named.sha256, young.sha256, old.sha256,
     }  # fmt: skip
+
+
+HALF = """
+import io, os, sys
+from pathlib import Path
+from steelyard.runtime.track.blobs import BlobStore
+
+class Stalls(io.BytesIO):
+    def read(self, size):
+        data = super().read(5)
+        if not data:
+            print("half", flush=True)
+            sys.stdin.read()
+        return data
+
+BlobStore(Path(sys.argv[1]))._put(Stalls(b"some content"))
+"""
+
+
+def test_only_a_copy_whose_writer_is_dead_is_unfinished(blobs):
+    """However old: a big file over a slow disk is no garbage while somebody writes it."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HALF, str(blobs.directory)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    ) as writer:  # fmt: skip
+        assert writer.stdout.readline() == b"half\n"
+        (copy,) = blobs.directory.iterdir()
+        os.utime(copy, (0, 0))
+        assert blobs.unfinished() == []
+        writer.kill()
+    assert [left.path for left in blobs.unfinished()] == [str(copy)]
+    os.utime(copy)
+    assert blobs.unfinished() == [], "its writer may be on another host"
+
+
+def test_what_is_no_copy_is_never_unfinished(blobs, tmp_path):
+    kept = blobs.put_bytes(b"x")
+    os.utime(kept.path, (0, 0))
+    outside = tmp_path / "outside"
+    outside.write_text("mine")
+    (blobs.directory / ".link.tmp").symlink_to(outside)
+    (blobs.directory / ".dir.tmp").mkdir()
+    assert blobs.unfinished(young_s=-1) == []

@@ -56,6 +56,15 @@ def test_only_what_changed_is_read_again(store, make_run):
     assert index.refresh(store, anew=True) == 6
 
 
+def test_what_a_killed_builder_left_is_removed_by_the_next(store, make_run):
+    """An index may be large, and a full disk is when builders die."""
+    make_run("a", [(0, {"m": 1.0})])
+    for suffix in ("", ".wal"):
+        (store.root / f".index.0123456789ab.tmp.duckdb{suffix}").write_bytes(b"half")
+    index.refresh(store)
+    assert not [path.name for path in store.root.iterdir() if ".tmp" in path.name]
+
+
 def test_a_running_run_is_read_on_and_a_deleted_one_is_gone(store, make_run):
     writer = make_run("a", [(0, {"m": 1.0})], status=None)
     make_run("b", [(0, {"m": 7.0})])

@@ -359,7 +359,7 @@ def unreadable(*, directory: str | Path | None = None) -> list[tuple[str, str]]:
 def collect_garbage(
     *, directory: str | Path | None = None, dry_run: bool = False, young_s: float = YOUNG_S
 ) -> list[Blob]:
-    """Remove artifacts' contents that no run names any more; return them.
+    """Remove artifacts' contents that no run names, and copies that died half; return them.
 
     Args:
         directory: the store.
@@ -383,6 +383,7 @@ def collect_garbage(
     with index.opened(store) as connection:
         named = connection.execute("SELECT DISTINCT sha256 FROM artifacts").fetchall()
     garbage = blobs.unreferenced({str(row[0]) for row in named}, young_s=young_s)
+    garbage += blobs.unfinished(young_s=young_s)
     if not dry_run:
         for blob in garbage:
             Path(blob.path).unlink(missing_ok=True)

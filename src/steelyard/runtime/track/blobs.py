@@ -1,5 +1,6 @@
 """Artifacts by content: each content once, byte for byte, under its SHA-256."""
 
+import fcntl
 import hashlib
 import os
 import secrets
@@ -21,7 +22,7 @@ YOUNG_S = 3600.0
 
 
 class Blob(msgspec.Struct, frozen=True):
-    """A content that is in the store."""
+    """A content that is in the store; one that never got there whole has no `sha256`."""
 
     sha256: str
     size: int
@@ -75,6 +76,8 @@ class BlobStore:
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
             target_file = temporary.open("xb")
+            # Held until it is closed, or its process dead: what shows others that it is not garbage
+            fcntl.flock(target_file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except OSError as error:
             raise _refusal(self.directory, error) from error
         try:
@@ -122,6 +125,20 @@ class BlobStore:
         for path in sorted(self.directory.glob("??/*")):
             yield Blob(path.name, path.stat().st_size, str(path))
 
+    def unfinished(self, *, young_s: float = YOUNG_S) -> list[Blob]:
+        """Return copies older than `young_s` seconds that a process left half when it died."""
+        oldest = time.time() - young_s
+        found = []
+        for path in sorted(self.directory.glob(".*.tmp")):
+            try:
+                status = path.lstat()
+                is_old = stat.S_ISREG(status.st_mode) and status.st_mtime < oldest
+                if is_old and not _is_written(path):
+                    found.append(Blob("", status.st_size, str(path)))
+            except FileNotFoundError:  # it has its own name by now
+                continue
+        return found
+
     def unreferenced(self, referenced: AbstractSet[str], *, young_s: float = YOUNG_S) -> list[Blob]:
         """Return the contents that no run names and that are older than `young_s` seconds."""
         oldest = time.time() - young_s
@@ -130,6 +147,17 @@ class BlobStore:
             for blob in self.all()
             if blob.sha256 not in referenced and Path(blob.path).stat().st_mtime < oldest
         ]
+
+
+def _is_written(path: Path) -> bool:
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
 
 
 def _kind(mode: int) -> str:

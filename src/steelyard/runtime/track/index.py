@@ -161,6 +161,8 @@ def _builder(store: Store) -> Iterator[bool]:
 
 
 def _build(target: Path, stale: list[tuple[RunPlace, str]], gone: list[str], *, over: bool) -> None:
+    for left in target.parent.glob(f".{target.stem}.*.tmp{target.suffix}*"):
+        left.unlink(missing_ok=True)  # one builds at a time: who began this one was killed
     with atomic_path(target) as temporary:
         if over:
             shutil.copyfile(target, temporary)
