@@ -7,8 +7,8 @@ up. Its id follows from the task, so that it is there once, whoever writes it.
 import asyncio
 import logging
 import math
+import shutil
 from collections.abc import Iterator, Mapping
-from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from steelyard.app.bench_tracking.recorder import verdict_tags
+from steelyard.app.fleet.cut_off_runs import is_cut_off, run_id_of, unwritten
 from steelyard.app.fleet.reading import FleetReader
 from steelyard.app.track.experiment import Experiment
 from steelyard.builtin.task_kind.benchmark import ARTIFACTS
@@ -26,11 +27,11 @@ from steelyard.domain.track.bounded_params import take_params
 from steelyard.domain.track.names import nearest_name
 from steelyard.domain.track.run import Status
 from steelyard.kernel.errors import SteelyardError
-from steelyard.kernel.ids import make_run_id
 from steelyard.kernel.units import NS_PER_S
 from steelyard.runtime.clock import SystemClock
 from steelyard.runtime.plugin_border import PluginBorder
 from steelyard.runtime.track.bench_runs import summary_values
+from steelyard.runtime.track.layout import RunPlace
 
 PROJECT = "fleet"
 WAITING_MAX = 10_000
@@ -39,6 +40,8 @@ WORK = "work"
 NUMBERS_MAX = 1_000
 """Numbers of a result that become metrics, the first ones."""
 _ENDS = frozenset({FleetHook.TASK_COMPLETED, FleetHook.TASK_FAILED, FleetHook.TASK_CANCELLED})
+_THOSE_BEFORE = ""
+"""Stands in the queue for the tasks that an earlier coordinator did not get to; no task's id."""
 _log = logging.getLogger("steelyard.fleet")
 
 
@@ -75,11 +78,15 @@ class TaskRuns:
         return {"written": self.written, "unwritten": self.unwritten}
 
     async def hear(self, event: str, arguments: tuple[Any, ...]) -> None:
-        """Take note of a task that ended."""
-        if event not in _ENDS:
+        """Take note of a task that ended; of those before, when a coordinator begins to lead."""
+        if event == FleetHook.COORDINATOR_STARTUP:
+            name = _THOSE_BEFORE
+        elif event in _ENDS:
+            name = arguments[0]
+        else:
             return
         try:
-            self._waiting.put_nowait(arguments[0])
+            self._waiting.put_nowait(name)
         except asyncio.QueueFull:
             self.unwritten += 1
 
@@ -96,15 +103,27 @@ class TaskRuns:
 
     async def _write_all(self) -> None:
         while True:
-            task_id = await self._waiting.get()
+            name = await self._waiting.get()
             try:
-                await self._write(task_id)
-                self.written += 1
-            except (SteelyardError, OSError) as error:
-                self.unwritten += 1
-                _log.error("Task %s has no run: %s", task_id, error)
+                for task_id in [name] if name != _THOSE_BEFORE else await self._those_before():
+                    await self._count(task_id)
             finally:
                 self._waiting.task_done()
+
+    async def _those_before(self) -> list[str]:
+        try:
+            return await asyncio.to_thread(unwritten, self._reader.queries, self._directory)
+        except (SteelyardError, OSError) as error:
+            _log.error("Whether tasks that ended before have their runs is not known: %s", error)
+            return []
+
+    async def _count(self, task_id: str) -> None:
+        try:
+            await self._write(task_id)
+            self.written += 1
+        except (SteelyardError, OSError) as error:
+            self.unwritten += 1
+            _log.error("Task %s has no run: %s", task_id, error)
 
     async def _write(self, task_id: str) -> None:
         task = await self._reader.task(task_id)
@@ -142,19 +161,13 @@ def _times(task: Task, attempts: tuple[Attempt, ...]) -> tuple[int, int]:
     return begun, max(ended or SystemClock().wall_ns(), begun)
 
 
-def run_id_of(task: Task) -> str:
-    """Return the id of a task's run."""
-    digest = blake2b(task.spec.task_id.encode(), digest_size=8).digest()
-    return f"{make_run_id(task.spec.submitted_ns, digest)}{digest[3:].hex()}"
-
-
 def write_run(
     directory: str,
     task: Task,
     attempts: tuple[Attempt, ...],
     logs: Mapping[int, Mapping[str, Path]],
 ) -> None:
-    """Write the run of a task that has ended, unless it is there.
+    """Write the run of a task that has ended, unless it is there; anew where that was cut off.
 
     Args:
         directory: the store.
@@ -171,10 +184,12 @@ def write_run(
     experiment = Experiment(
         nearest_name(spec.name or spec.kind), nearest_name(spec.project or PROJECT),
         directory=directory,
-        run_id=run_id_of(task), tags=_tags(task, attempts), params=_params(task), clock=then,
+        run_id=run_id_of(spec), tags=_tags(task, attempts), params=_params(task), clock=then,
     )  # fmt: skip
     if experiment.directory.exists():
-        return
+        if not is_cut_off(RunPlace(experiment.directory)):
+            return
+        shutil.rmtree(experiment.directory)
     error = None
     if task.state is not TaskState.COMPLETED:
         error = TaskEndedBadlyError(f"{task.state}: {task.reason or 'no reason is known'}")

@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Select, Table, and_, exists, func, or_, select
 
-from steelyard.domain.fleet.model import Attempt, Task, Worker
-from steelyard.domain.fleet.states import TASK_HELD, TaskState
+from steelyard.domain.fleet.model import Attempt, Task, TaskSpec, Worker
+from steelyard.domain.fleet.states import TASK_ENDS, TASK_HELD, TaskState
 from steelyard.kernel.errors import UsageError
 from steelyard.runtime.fleet.ledger_database import Database
 from steelyard.runtime.fleet.ledger_rows import (
@@ -17,6 +17,7 @@ from steelyard.runtime.fleet.ledger_rows import (
     TASK_DECODER,
     WORKER_DECODER,
     column,
+    known_task,
     whole,
 )
 from steelyard.runtime.fleet.ledger_tables import (
@@ -126,6 +127,19 @@ class LedgerQueries:
         asked = _filtered(select(TASKS.c.state, func.count()), wanted).group_by(TASKS.c.state)
         found = dict(map(tuple, self._all(asked)))
         return {state: int(found.get(str(state), 0)) for state in TaskState}
+
+    def latest_ended(self, limit: int) -> list[TaskSpec]:
+        """Return the tasks that ended last without what they were told, the last first."""
+        ends = [str(state) for state in TASK_ENDS]
+        asked = select(TASKS.c.data).where(TASKS.c.ended_ns > 0, TASKS.c.state.in_(ends))
+        asked = asked.order_by(TASKS.c.ended_ns.desc()).limit(limit)
+
+        def look(connection: Connection) -> list[TaskSpec]:
+            # Row by row: what a task returned may be large, and is not kept.
+            found = connection.execute(asked.execution_options(yield_per=PAGE))
+            return [known_task(row.data).spec for row in found]
+
+        return self._database.read(look)
 
     def workers(self) -> tuple[Worker, ...]:
         """Return all workers there ever were, by id."""
