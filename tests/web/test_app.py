@@ -8,7 +8,7 @@ from fastapi.routing import APIRoute
 from fleet_service import FleetService
 from starlette.routing import WebSocketRoute
 
-from steelyard.domain.fleet.access import ROLE_PERMISSIONS, Permission, Role
+from steelyard.domain.fleet.access import FLEET_WIDE, ROLE_PERMISSIONS, Permission, Role
 from steelyard.fleet import Coordinator, FleetSettings
 from steelyard.runtime.clock import SystemClock
 from steelyard.runtime.fleet.audit_log import AuditLog
@@ -123,6 +123,24 @@ def test_each_role_reaches_what_it_may_and_is_refused_the_rest(app, service, key
             if may == refused or status in {401, 500}:
                 wrong.append((role, method, path, permission, status))
     assert wrong == []
+
+
+def test_a_key_for_some_projects_reaches_nothing_that_is_everybodys(app, service):
+    narrowed = {role: service.key_of(str(role), f"some {role}", projects=["a"]) for role in Role}
+    wrong = []
+    for role, key in narrowed.items():
+        for method, path, permission in table(app):
+            if permission == "open" or permission not in ROLE_PERMISSIONS[role]:
+                continue
+            status, _, body = service.request(method, path, key=key)
+            is_refused = status == 403 and b"is for all projects, and your key is for some" in body
+            if is_refused != (Permission(permission) in FLEET_WIDE) or status in {401, 500}:
+                wrong.append((role, method, path, permission, status))
+    assert wrong == []
+    status, headers, body = service.request("POST", "/v1/gc", key=narrowed[Role.ADMIN])
+    problem = json.loads(body)
+    assert (status, headers["content-type"]) == (403, "application/problem+json")
+    assert (problem["got"], problem["expected"]) == ("a key for a", "a key that no project narrows")
 
 
 def test_a_narrowed_key_loses_what_it_is_not_scoped_to(service):

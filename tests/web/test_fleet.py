@@ -44,6 +44,18 @@ def test_a_narrowed_admin_makes_keys_of_its_own_sort(service):
         assert scoped.create_key("looks", "reader", scopes=["tasks:read"])["token"]
 
 
+def test_a_key_that_ends_makes_none_that_outlives_it(service):
+    with service.client() as client:
+        made = client.create_key("soon", "admin", days=10)
+    end_ns = made["key"]["expires_ns"]
+    with service.client(made["token"]) as soon:
+        for more in ({}, {"days": 10.1}):
+            with pytest.raises(ServiceRefusedError, match=r"outlives it.*at most 9\.99") as caught:
+                soon.create_key("later", "reader", **more)
+            assert caught.value.status == 403
+        assert 0 < soon.create_key("sooner", "admin", days=9.99)["key"]["expires_ns"] < end_ns
+
+
 def test_keys_of_other_projects_are_none_to_an_admin_of_some(service):
     with service.client() as client:
         other = client.create_key("other", "reader", projects=["b"])["key"]["key_id"]

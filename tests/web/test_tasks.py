@@ -63,6 +63,15 @@ def test_a_task_of_another_project_is_depended_on_as_if_there_were_none(service)
         assert not across["refusal"], "who is for all projects may"
 
 
+def test_a_recording_has_nothing_of_what_tasks_were_given(service):
+    with service.client() as client:
+        (task,) = client.submit(command("true", "what-is-secret", project="recorded"))
+        recording = client.recording(project="recorded")
+    specs = [job["spec"] for job in recording["jobs"]]
+    assert [(spec["task_id"], spec.get("payload", {})) for spec in specs] == [(task["task_id"], {})]
+    assert "what-is-secret" not in str(recording)
+
+
 def test_a_recording_shows_no_workers_to_a_key_that_may_not_see_them(service):
     tasks = service.key_of("reader", "tasks", scopes=["tasks:read"])
     both = service.key_of("reader", "both", scopes=["tasks:read", "workers:read"])

@@ -1,6 +1,7 @@
 """/v1/workers, /v1/schedulers, /v1/keys, /v1/health, /v1/metrics: the fleet beside its tasks."""
 
 import asyncio
+import math
 from typing import Any
 
 import msgspec
@@ -11,6 +12,8 @@ from steelyard.app.fleet.errors import UnknownWorkerError
 from steelyard.app.fleet.metrics import FleetMetrics, prometheus
 from steelyard.app.fleet.parts import SchedulerInfo
 from steelyard.domain.fleet.access import AccessKey, Permission
+from steelyard.kernel.units import NS_PER_S
+from steelyard.runtime.fleet.key_store import expiry_ns
 from steelyard.web.answers import json_of
 from steelyard.web.models import DrainIn, KeyIn, KeyMade, SchedulerIn, TidyIn, body_of
 from steelyard.web.parts import Given, Key
@@ -19,6 +22,7 @@ from steelyard.web.routes import allows, listed, router
 
 routes = router("fleet")
 PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
+_DAY_S = 86_400
 _ANY = {"type": "object"}
 
 
@@ -85,11 +89,16 @@ async def keys(given: Given, key: Key) -> Response:
 
 @routes.post("/keys", **allows(Permission.KEYS_MANAGE, body="KeyIn", answer="KeyMade", status=201))
 async def create_key(request: Request, given: Given, key: Key) -> Response:
-    """Make a key; its token is in this answer and nowhere else. None may more than who makes it."""
+    """Make a key; its token is in this answer and nowhere else.
+
+    None may more than the key that makes it, nor is valid for longer.
+    """
     body = await body_of(request, KeyIn)
+    now_ns = given.clock.wall_ns()
     wanted = AccessKey(
-        key_id="", name=body.name, role=body.role, scopes=body.scopes, projects=body.projects
-    )
+        key_id="", name=body.name, role=body.role, scopes=body.scopes, projects=body.projects,
+        expires_ns=expiry_ns(now_ns, body.days),
+    )  # fmt: skip
     if not key.covers(wanted):
         raise RequestError(
             403, "Your key makes none that may more than itself",
@@ -97,9 +106,17 @@ async def create_key(request: Request, given: Given, key: Key) -> Response:
             + (f"; only for {', '.join(key.projects)}" if key.projects else ""),
             next_step="Name scopes and projects of your own, or ask an admin for whom all are.",
         )  # fmt: skip
+    if wanted.outlives(key):
+        left = math.floor((key.expires_ns - now_ns) / NS_PER_S / _DAY_S * 1e4) / 1e4
+        raise RequestError(
+            403, "Your key makes none that outlives it",
+            got=f"{body.days:g} days" if body.days else "a key for ever",
+            expected=f"at most {left:g} days",
+            next_step="Name fewer with --days, or ask an admin whose key lasts longer.",
+        )  # fmt: skip
     made, token = await asyncio.to_thread(
         given.keys.create, body.name, body.role, user=body.user, scopes=body.scopes,
-        projects=body.projects, days=body.days,
+        projects=body.projects, days=body.days, ends_by_ns=key.expires_ns,
     )  # fmt: skip
     return json_of(KeyMade(key=made, token=token), 201)
 

@@ -51,6 +51,12 @@ def require(key: AccessKey | None, permission: Permission) -> AccessKey:
     Raises:
         RequestError: 403, it does not.
     """
+    if key is not None and key.lacks_for_projects(permission):
+        raise RequestError(
+            403, f"{permission} is for all projects, and your key is for some",
+            got=f"a key for {', '.join(key.projects)}", expected="a key that no project narrows",
+            next_step="Ask an admin for one: steelyard fleet keys create NAME without --project",
+        )  # fmt: skip
     if key is None or permission not in key.permissions:
         raise RequestError(
             403, f"Your key does not allow {permission}",

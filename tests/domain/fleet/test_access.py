@@ -1,6 +1,7 @@
 import pytest
 
 from steelyard.domain.fleet.access import (
+    FLEET_WIDE,
     ROLE_PERMISSIONS,
     AccessKey,
     Permission,
@@ -102,3 +103,33 @@ def test_a_key_covers_what_allows_no_more_and_nowhere_else(wanted, covered):
     maker = key(Role.ADMIN, projects=("a", "b"), scopes=scopes)
     assert maker.covers(key(**wanted)) is covered
     assert key(Role.ADMIN).covers(key(**wanted))
+
+
+def test_a_key_for_some_projects_changes_nothing_that_is_everybodys():
+    changes = {each for each in Permission if not each.endswith(":read")}
+    # One that is new belongs into FLEET_WIDE, or its route looks at the key's projects.
+    assert changes - FLEET_WIDE == {
+        Permission.TASKS_SUBMIT, Permission.TASKS_CANCEL, Permission.KEYS_MANAGE,
+    }  # fmt: skip
+    for role in Role:
+        assert not key(role, projects=("a",)).permissions & FLEET_WIDE
+        assert key(role).permissions == ROLE_PERMISSIONS[role]
+    assert not key(Role.ADMIN, projects=("a",)).covers(key(Role.WORKER))
+
+
+def test_why_a_permission_is_missing_is_known():
+    narrow = key(Role.ADMIN, projects=("a",))
+    assert narrow.lacks_for_projects(Permission.FLEET_TIDY)
+    assert not narrow.lacks_for_projects(Permission.TASKS_READ)
+    assert not key(Role.READER, projects=("a",)).lacks_for_projects(Permission.FLEET_TIDY)
+    scoped = key(Role.ADMIN, projects=("a",), scopes=(Permission.TASKS_READ,))
+    assert not scoped.lacks_for_projects(Permission.FLEET_TIDY)
+    assert not key(Role.ADMIN).lacks_for_projects(Permission.FLEET_TIDY)
+
+
+@pytest.mark.parametrize(
+    ("made_ns", "maker_ns", "outlives"),
+    [(0, 0, False), (9, 0, False), (0, 5, True), (6, 5, True), (5, 5, False), (4, 5, False)],
+)
+def test_a_key_without_an_end_outlives_all_that_have_one(made_ns, maker_ns, outlives):
+    assert key(expires_ns=made_ns).outlives(key(expires_ns=maker_ns)) is outlives

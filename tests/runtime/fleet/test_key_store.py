@@ -104,6 +104,14 @@ def test_a_key_ends_with_its_days(store, clock):
     assert store.recognise(token) is None
 
 
+def test_a_key_ends_no_later_than_is_said(store, clock):
+    end_ns = clock.now_ns + 3600 * NS_PER_S
+    assert store.create("ann", Role.READER, ends_by_ns=end_ns)[0].expires_ns == end_ns
+    assert store.create("ann", Role.READER, days=1, ends_by_ns=end_ns)[0].expires_ns == end_ns
+    sooner, _ = store.create("ann", Role.READER, days=0.01, ends_by_ns=end_ns)
+    assert sooner.expires_ns == clock.now_ns + 864 * NS_PER_S
+
+
 def test_another_coordinators_revocation_is_heard_of_soon(store, database, clock):
     other = KeyStore(database, clock)
     key, token = store.create("ann", Role.READER)

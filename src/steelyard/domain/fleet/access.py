@@ -54,6 +54,11 @@ ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.WORKER: frozenset({Permission.WORKERS_READ, Permission.WORKERS_DRAIN}),
 }
 
+FLEET_WIDE = frozenset({
+    Permission.WORKERS_DRAIN, Permission.SCHEDULERS_SET, Permission.FLEET_TIDY,
+})  # fmt: skip
+"""What changes the fleet for every project: no key that is narrowed to projects has it."""
+
 
 class AccessKey(msgspec.Struct, frozen=True, kw_only=True):
     """A key without its secret.
@@ -63,7 +68,8 @@ class AccessKey(msgspec.Struct, frozen=True, kw_only=True):
         name: what its owner calls it; of a worker's key, the worker's id.
         user: whom its tasks are booked to.
         scopes: of its role's permissions, the only ones it has; all when empty.
-        projects: the only ones it sees and submits to; all when empty.
+        projects: the only ones it sees and submits to; all when empty. A key that has some changes
+            nothing that is everybody's (`FLEET_WIDE`).
         expires_ns, revoked_ns: Unix time from which on it is refused, 0 for never.
     """
 
@@ -80,8 +86,17 @@ class AccessKey(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def permissions(self) -> frozenset[Permission]:
         """All that it allows: never more than its role."""
+        return self._granted - FLEET_WIDE if self.projects else self._granted
+
+    @property
+    def _granted(self) -> frozenset[Permission]:
+        """What role and scopes allow, projects aside."""
         granted = ROLE_PERMISSIONS[self.role]
         return granted & frozenset(self.scopes) if self.scopes else granted
+
+    def lacks_for_projects(self, permission: Permission) -> bool:
+        """Tell whether it would allow this, were it not narrowed to projects."""
+        return permission in self._granted and permission not in self.permissions
 
     def is_valid(self, now_ns: int) -> bool:
         """Tell whether it is neither revoked nor past its time."""
@@ -102,6 +117,10 @@ class AccessKey(msgspec.Struct, frozen=True, kw_only=True):
         return not self.projects or (
             bool(other.projects) and set(other.projects) <= set(self.projects)
         )
+
+    def outlives(self, other: "AccessKey") -> bool:
+        """Tell whether it is valid when another key no longer is, as far as time ends them."""
+        return bool(other.expires_ns) and not 0 < self.expires_ns <= other.expires_ns
 
     def sees(self, project: str) -> bool:
         """Tell whether tasks of a project are any of its business."""

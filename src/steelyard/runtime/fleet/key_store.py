@@ -84,6 +84,7 @@ class KeyStore:
         scopes: Sequence[Permission] = (),
         projects: Sequence[str] = (),
         days: float = 0.0,
+        ends_by_ns: int = 0,
     ) -> tuple[AccessKey, str]:
         """Make a key; return it with its token, which nobody can be shown again.
 
@@ -94,16 +95,20 @@ class KeyStore:
             projects: the only ones it is for; all without any.
             user: whom its tasks are booked to; `name` without it.
             days: how long it is valid, 0 for ever.
+            ends_by_ns: Unix time at which it ends at the latest, as its maker's key does; 0 for
+                none.
 
         Raises:
             UsageError: there are as many valid keys as there may be of all.
         """
         now_ns = self._clock.wall_ns()
+        expires_ns = expiry_ns(now_ns, days)
+        if ends_by_ns:
+            expires_ns = min(expires_ns or ends_by_ns, ends_by_ns)
         key = AccessKey(
             key_id=base64.b32encode(secrets.token_bytes(8)).decode().lower()[:12],
             name=name, role=role, user=user or name, scopes=tuple(scopes),
-            projects=tuple(projects), created_ns=now_ns,
-            expires_ns=now_ns + int(days * 86_400 * NS_PER_S) if days else 0,
+            projects=tuple(projects), created_ns=now_ns, expires_ns=expires_ns,
         )  # fmt: skip
         secret, salt = secrets.token_urlsafe(32), secrets.token_bytes(16)
         row = {
@@ -204,6 +209,11 @@ class KeyStore:
         with self._lock:
             self._read_ns = 0
             self._changes += 1
+
+
+def expiry_ns(now_ns: int, days: float) -> int:
+    """Return when a key ends that is made now for this many days, as Unix time; 0 for never."""
+    return now_ns + int(days * 86_400 * NS_PER_S) if days else 0
 
 
 def _make_table(connection: Connection) -> None:
