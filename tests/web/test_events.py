@@ -1,6 +1,7 @@
 """Where a WebSocket begins, and how many there may be."""
 
 import contextlib
+import functools
 
 import pytest
 from fleet_service import FleetService, wait_for
@@ -8,6 +9,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from steelyard.domain.fleet.access import AccessKey, Role
+from steelyard.kernel.errors import UsageError
 from steelyard.web.events import CLIENTS_OF_KEY_MAX, _refusal
 from steelyard.web.models import INTEGER_MAX
 
@@ -25,11 +27,25 @@ def test_each_number_of_an_event_is_taken():
     assert [_refusal(KEY, place) for place in ("", "0", "17", str(INTEGER_MAX))] == [""] * 4
 
 
-@pytest.fixture
-def service(tmp_path):
-    service = FleetService(tmp_path, "--no-local")
+@pytest.fixture(scope="module")
+def service(tmp_path_factory):
+    service = FleetService(tmp_path_factory.mktemp("service"), "--no-local")
     yield service
     service.stop()
+
+
+@pytest.mark.network
+@pytest.mark.parametrize("legacy", [None, False])
+def test_our_client_follows_by_the_websockets_of_today_and_of_later(service, monkeypatch, legacy):
+    later = functools.partial(connect, legacy=legacy)  # False: nothing is connected before `with`
+    monkeypatch.setattr("websockets.sync.client.connect", later)
+    with service.client() as client, contextlib.closing(client.events(0)) as told:
+        assert next(told)["name"] == "coordinator_startup"
+    with (
+        service.client("sty_wrong") as stranger,
+        pytest.raises(UsageError, match="refused to tell events: 401"),
+    ):
+        next(stranger.events())
 
 
 @pytest.mark.network

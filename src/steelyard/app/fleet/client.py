@@ -3,6 +3,7 @@
 Needs no more than the standard library for requests; only `events` holds a WebSocket.
 """
 
+import contextlib
 import json
 import os
 import time
@@ -262,17 +263,18 @@ class Client:
         query = [] if after is None else [f"after={after}"]
         query += [f"task_id={quote(task_id, safe='')}"] if task_id else []
         tls = tls_context(self.connection.ca_file) if url.startswith("wss") else None
-        try:
-            socket = connect(
-                f"{url}/v1/events?{'&'.join(query)}", ssl=tls, proxy=None,
-                additional_headers={"Authorization": f"Bearer {self.connection.key}"},
-            )  # fmt: skip
-        except InvalidStatus as error:
-            status = error.response.status_code
-            raise UsageError(f"The service refused to tell events: {status}") from None
-        except (OSError, EOFError, InvalidHandshake) as error:
-            raise self._http.unreachable(error) from error
-        with socket:
+        with contextlib.ExitStack() as opened:
+            try:
+                # What may be iterated over is what `with` gives: later websockets connect there.
+                socket = opened.enter_context(connect(
+                    f"{url}/v1/events?{'&'.join(query)}", ssl=tls, proxy=None,
+                    additional_headers={"Authorization": f"Bearer {self.connection.key}"},
+                ))  # fmt: skip
+            except InvalidStatus as error:
+                status = error.response.status_code
+                raise UsageError(f"The service refused to tell events: {status}") from None
+            except (OSError, EOFError, InvalidHandshake) as error:
+                raise self._http.unreachable(error) from error
             try:
                 for message in socket:
                     yield json.loads(message)
