@@ -2,7 +2,7 @@
 
 import pytest
 
-from steelyard.domain.bench.response import CONTENT, Piece, StreamReading, WireRequest
+from steelyard.domain.bench.response import CONTENT, Piece, StreamReading, Usage, WireRequest
 from steelyard.kernel.errors import PluginError
 from steelyard.runtime.guarded_endpoint import GuardedEndpoint, guarded
 from steelyard.runtime.plugin_border import PluginBorder
@@ -127,3 +127,22 @@ def test_an_answer_that_is_no_piece_is_a_fault(odd):
     odd.read_event = lambda data: "a"
     with pytest.raises(PluginError, match=r"failed to read_event\(\): it gave no Piece; got 'str'"):
         guard(odd).read_event(b"x")
+
+
+@pytest.mark.parametrize("usage", [Usage("5"), Usage(1, 2.0), Usage(2**31), Usage(-2), {"n": 1}])
+def test_a_usage_that_no_record_has_room_for_is_a_fault(odd, usage):
+    """It would have ended the worker, not the request."""
+    odd.read_event = lambda data: Piece(usage=usage)
+    with pytest.raises(PluginError, match=r"read_event\(\): it gave a usage with what is no count"):
+        guard(odd).read_event(b"x")
+    odd.reading = StreamReading([0], list, usage)
+    with pytest.raises(PluginError, match=r"read_stream\(\): it gave a usage with what is no coun"):
+        guard(odd).read_stream([b"x"])
+    odd.reading = StreamReading([0], list, Usage(2**31 - 1, -1))
+    assert guard(odd).read_stream([b"x"]).usage == Usage(2**31 - 1, -1)
+
+
+def test_a_piece_whose_text_is_none_is_a_fault(odd):
+    odd.read_body = lambda data: Piece(content=5)
+    with pytest.raises(PluginError, match=r"read_body\(\): it gave a Piece whose text is none"):
+        guard(odd).read_body(b"x")

@@ -3,13 +3,18 @@
 from collections.abc import Sequence
 from typing import Any
 
+from msgspec.structs import astuple
+
 from steelyard.domain.bench.conversation import Turn
 from steelyard.domain.bench.ports import Endpoint
 from steelyard.domain.bench.response import (
+    COUNT_MAX,
+    SHOWN_BYTES_MAX,
     UNREADABLE,
     Piece,
     RequestContext,
     StreamReading,
+    Usage,
     WireRequest,
 )
 from steelyard.kernel.errors import PluginError
@@ -17,6 +22,7 @@ from steelyard.runtime.plugin_border import PluginBorder
 from steelyard.runtime.plugin_host import PluginHost
 
 BUILTIN = "builtin"
+_BAD_USAGE = "a usage with what is no count of tokens"
 
 
 class GuardedEndpoint:
@@ -83,11 +89,12 @@ class GuardedEndpoint:
             except UNREADABLE as error:
                 problem: Exception = error
             else:
-                if isinstance(piece, Piece) or (piece is None and method == "read_event"):
+                wrong = _wrong(piece, none_is_an_end=method == "read_event")
+                if not wrong:
                     return piece
                 problem = PluginError(
-                    f"Plugin {self._label} failed to {method}(): it gave no Piece",
-                    got=type(piece).__name__,
+                    f"Plugin {self._label} failed to {method}(): it gave {wrong}",
+                    got=_shown(piece) if isinstance(piece, Piece) else type(piece).__name__,
                 )
         raise problem
 
@@ -110,7 +117,35 @@ class GuardedEndpoint:
                 expected=f"at most a kind for each of {len(events)} events, and a text for each "
                 "kind that is not 0",
             )
+        if _miscounts(reading.usage):
+            raise PluginError(
+                f"Plugin {self._label} failed to read_stream(): it gave {_BAD_USAGE}",
+                got=_shown(reading.usage),
+            )
         return StreamReading(kinds, lambda: texts, reading.usage, reading.error, reading.malformed)
+
+
+def _wrong(piece: Any, *, none_is_an_end: bool) -> str:
+    """Return what is wrong with what an endpoint read; its types, too, are only said."""
+    if not isinstance(piece, Piece):
+        return "" if piece is None and none_is_an_end else "no Piece"
+    if not all(isinstance(t, str) for t in (piece.content, piece.reasoning, piece.error)):
+        return "a Piece whose text is none"
+    return _BAD_USAGE if _miscounts(piece.usage) else ""
+
+
+def _shown(given: Any) -> str:
+    return repr(given)[:SHOWN_BYTES_MAX]
+
+
+def _miscounts(usage: Any) -> bool:
+    """Tell whether a record has no room for a usage's counts; -1 is one that nobody knows."""
+    if usage is None:
+        return False
+    if not isinstance(usage, Usage):
+        return True
+    counts: tuple[Any, ...] = astuple(usage)
+    return not all(isinstance(count, int) and -1 <= count <= COUNT_MAX for count in counts)
 
 
 def _is_whole(request: Any) -> bool:

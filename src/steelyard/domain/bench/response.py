@@ -14,6 +14,15 @@ class Usage(msgspec.Struct, frozen=True):
     cached_tokens: int = -1
 
 
+COUNT_MAX = 2**31 - 1
+"""The largest count of tokens that a record has room for."""
+
+
+def known_count(count: int | None) -> int:
+    """Return what a server counted; -1 where it says nothing, or what can't be a count."""
+    return count if count is not None and 0 <= count <= COUNT_MAX else -1
+
+
 def later_usage(before: Usage | None, now: Usage) -> Usage:
     """Return the counts of `now`, and those of `before` where `now` says nothing.
 

@@ -4,12 +4,57 @@ import json
 
 import pytest
 
-from steelyard.domain.bench.protocol import anthropic, responses, tgi, vectors
+from steelyard.domain.bench.protocol import anthropic, openai, responses, tgi, vectors
+from steelyard.domain.bench.protocol.free_form import FreeFormReader
 from steelyard.domain.bench.response import Usage
 
 
 def encoded(**fields):
     return json.dumps(fields).encode()
+
+
+@pytest.mark.parametrize("part", ["message", "delta"])
+def test_a_call_of_a_tool_is_content_and_no_call_is_none(part):
+    """Servers that know of tools send an empty list with every answer."""
+    calls = [{"index": 0, "function": {"name": "f", "arguments": '{"a": 1}'}}]
+    for given, content in ((calls, json.dumps(calls)), ([], ""), (None, "")):
+        answer = encoded(choices=[{part: {"content": None, "tool_calls": given}}])
+        assert openai.read_answer(answer).content == content
+    said = encoded(choices=[{part: {"content": "x", "tool_calls": []}}])
+    assert openai.read_answer(said).content == "x"
+
+
+def test_a_refusal_is_content():
+    """As it is in the responses interface: the model said it, token by token."""
+    answer = encoded(choices=[{"delta": {"content": None, "refusal": "I can't"}}])
+    assert openai.read_answer(answer).content == "I can't"
+
+
+def test_an_error_that_is_the_whole_answer_is_the_servers():
+    """The shape of vLLM before its errors had an `error` around them."""
+    assert openai.read_answer(encoded(object="error", message="too long")).error == "too long"
+    assert openai.read_answer(encoded(object="error", code=400)).error == "error"
+
+
+def test_the_use_of_a_tool_is_content_of_messages():
+    blocks = [{"type": "text", "text": "so:"}, {"type": "tool_use", "input": {"a": 1}}]
+    assert anthropic.read_body(encoded(content=blocks)).content == 'so:{"a": 1}'
+
+
+@pytest.mark.parametrize("count", [2**31, 10**30, -1])
+def test_a_number_of_tokens_that_no_record_has_room_for_is_not_known(count):
+    """One such answer ended the run."""
+    unknown = Usage(-1, 1)
+    usage = {"prompt_tokens": count, "completion_tokens": 1, "input_tokens": count,
+             "output_tokens": 1}  # fmt: skip
+    assert openai.read_answer(encoded(choices=[], usage=usage)).usage == unknown
+    assert responses.read_body(encoded(output=[], usage=usage)).usage == unknown
+    assert anthropic.read_body(encoded(content=[], usage=usage)).usage == unknown
+    details = {"input_length": count, "generated_tokens": 1}
+    assert tgi.read_body(encoded(generated_text="a", details=details)).usage == unknown
+    assert FreeFormReader("").read_body(encoded(text="a", usage=usage)).usage == unknown
+    vector = [{"embedding": [1]}]
+    assert vectors.read_embeddings(encoded(data=vector, usage=usage)).usage == Usage(-1, 0)
 
 
 def test_an_embedding_has_no_output_tokens():

@@ -12,7 +12,7 @@ import msgspec
 
 from steelyard.domain.bench.conversation import Turn
 from steelyard.domain.bench.protocol.body import error_text
-from steelyard.domain.bench.response import Piece, Usage
+from steelyard.domain.bench.response import Piece, Usage, known_count
 
 VERSION = "2023-06-01"
 MAX_TOKENS = 1024
@@ -31,7 +31,7 @@ class _Block(msgspec.Struct):
     text: str | None = None
     thinking: str | None = None
     partial_json: str | None = None
-    input: msgspec.Raw | None = None
+    input: msgspec.Raw = msgspec.Raw()
     stop_reason: str | None = None
 
 
@@ -109,10 +109,7 @@ def read_body(body: bytes) -> Piece:
     if answer.content is None:
         message = "the answer has neither content nor error"
         raise ValueError(message)
-    content = [
-        block.text or (bytes(block.input).decode() if block.input is not None else "")
-        for block in answer.content
-    ]
+    content = [block.text or bytes(block.input).decode() for block in answer.content]
     return Piece(
         content="".join(content),
         reasoning="".join(block.thinking or "" for block in answer.content),
@@ -128,7 +125,7 @@ def _usage(usage: _Usage | None, *, started: bool) -> Usage | None:
     parts = (usage.cache_creation_input_tokens, usage.cache_read_input_tokens)
     given = usage.input_tokens
     return Usage(
-        input_tokens=-1 if given is None else given + sum(part or 0 for part in parts),
-        output_tokens=-1 if started or usage.output_tokens is None else usage.output_tokens,
-        cached_tokens=-1 if parts[1] is None else parts[1],
+        input_tokens=known_count(None if given is None else given + sum(p or 0 for p in parts)),
+        output_tokens=known_count(None if started else usage.output_tokens),
+        cached_tokens=known_count(parts[1]),
     )

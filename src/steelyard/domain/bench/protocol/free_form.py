@@ -11,7 +11,7 @@ import msgspec
 from jmespath.exceptions import JMESPathError
 
 from steelyard.domain.bench.protocol.body import error_text
-from steelyard.domain.bench.response import Piece, Usage
+from steelyard.domain.bench.response import Piece, Usage, known_count
 from steelyard.kernel.errors import UsageError
 
 DONE = b"[DONE]"
@@ -148,7 +148,7 @@ def _usage(answer: Any) -> Usage | None:
 
 def _count(usage: Mapping[str, Any], names: tuple[str, ...]) -> int:
     counts = (usage.get(name) for name in names)
-    return next((count for count in counts if isinstance(count, int) and count >= 0), -1)
+    return next((known_count(count) for count in counts if isinstance(count, int)), -1)
 
 
 def _plain(body: bytes) -> str:

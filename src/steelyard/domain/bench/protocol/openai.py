@@ -12,7 +12,13 @@ import msgspec
 from steelyard.domain.bench.conversation import Turn
 from steelyard.domain.bench.plan import EndpointPlan
 from steelyard.domain.bench.protocol.body import error_text, seal
-from steelyard.domain.bench.response import Piece, RequestContext, Usage, WireRequest
+from steelyard.domain.bench.response import (
+    Piece,
+    RequestContext,
+    Usage,
+    WireRequest,
+    known_count,
+)
 
 DONE = b"[DONE]"
 
@@ -21,7 +27,8 @@ class _Text(msgspec.Struct):
     content: str | list[Any] | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
-    tool_calls: msgspec.Raw | None = None
+    refusal: str | None = None
+    tool_calls: msgspec.Raw = msgspec.Raw()
 
 
 class _Choice(msgspec.Struct):
@@ -50,6 +57,8 @@ class _Answer(msgspec.Struct):
     choices: list[_Choice] | None = None
     usage: _Usage | None = None
     error: Any = None
+    object: str | None = None
+    message: str | None = None
 
 
 _decoder = msgspec.json.Decoder(_Answer)
@@ -66,6 +75,8 @@ def read_answer(data: bytes) -> Piece:
         return Piece(error=error_text(answer.error))
     usage = None if answer.usage is None else _usage(answer.usage)
     if not answer.choices:
+        if answer.object == "error":
+            return Piece(error=answer.message or "error")
         if answer.choices is None and usage is None:
             message = "the answer has neither choices, usage nor error"
             raise ValueError(message)
@@ -75,10 +86,10 @@ def read_answer(data: bytes) -> Piece:
     finish = choice.finish_reason or ""
     if said is None:
         return Piece(content=choice.text or "", usage=usage, finish_reason=finish)
-    content = said.content or ""
+    content = said.content or said.refusal or ""
     if not isinstance(content, str):
         content = "".join(part.get("text", "") for part in content if isinstance(part, dict))
-    if not content and said.tool_calls is not None and bytes(said.tool_calls) not in _NO_CALLS:
+    if not content and bytes(said.tool_calls) not in _NO_CALLS:
         content = bytes(said.tool_calls).decode()
     return Piece(
         content=content,
@@ -88,7 +99,7 @@ def read_answer(data: bytes) -> Piece:
     )
 
 
-_NO_CALLS = (b"null", b"[]")
+_NO_CALLS = (b"", b"null", b"[]")
 
 
 def read_event(data: bytes) -> Piece | None:
@@ -99,15 +110,11 @@ def read_event(data: bytes) -> Piece | None:
 def _usage(usage: _Usage) -> Usage:
     prompt, completion = usage.prompt_tokens_details, usage.completion_tokens_details
     return Usage(
-        input_tokens=_known(usage.prompt_tokens),
-        output_tokens=_known(usage.completion_tokens),
-        reasoning_tokens=_known(completion.reasoning_tokens) if completion else -1,
-        cached_tokens=_known(prompt.cached_tokens) if prompt else -1,
+        input_tokens=known_count(usage.prompt_tokens),
+        output_tokens=known_count(usage.completion_tokens),
+        reasoning_tokens=known_count(completion.reasoning_tokens) if completion else -1,
+        cached_tokens=known_count(prompt.cached_tokens) if prompt else -1,
     )
-
-
-def _known(count: int | None) -> int:
-    return -1 if count is None else count
 
 
 def chat_content(history: Sequence[Turn]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from steelyard.domain.bench.protocol.body import error_text
-from steelyard.domain.bench.response import Piece, Usage
+from steelyard.domain.bench.response import Piece, Usage, known_count
 
 DONE = b"[DONE]"
 
@@ -129,12 +129,8 @@ def _usage(answer: _Response) -> Usage | None:
         return None
     given, made = usage.input_tokens_details, usage.output_tokens_details
     return Usage(
-        input_tokens=_known(usage.input_tokens),
-        output_tokens=_known(usage.output_tokens),
-        reasoning_tokens=_known(made.reasoning_tokens if made else None),
-        cached_tokens=_known(given.cached_tokens if given else None),
+        input_tokens=known_count(usage.input_tokens),
+        output_tokens=known_count(usage.output_tokens),
+        reasoning_tokens=known_count(made.reasoning_tokens if made else None),
+        cached_tokens=known_count(given.cached_tokens if given else None),
     )
-
-
-def _known(count: int | None) -> int:
-    return -1 if count is None else count

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from steelyard.domain.bench.protocol.body import error_text
-from steelyard.domain.bench.response import Piece, Usage
+from steelyard.domain.bench.response import Piece, Usage, known_count
 
 
 class _Details(msgspec.Struct):
@@ -79,10 +79,7 @@ def _piece(text: str, details: _Details | None) -> Piece:
     if details is None:
         return Piece(content=text)
     usage = Usage(
-        input_tokens=_known(details.input_length), output_tokens=_known(details.generated_tokens)
+        input_tokens=known_count(details.input_length),
+        output_tokens=known_count(details.generated_tokens),
     )
     return Piece(content=text, usage=usage, finish_reason=details.finish_reason or "")
-
-
-def _known(count: int | None) -> int:
-    return -1 if count is None else count

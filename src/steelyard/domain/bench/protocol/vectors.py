@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from steelyard.domain.bench.protocol.body import error_text
-from steelyard.domain.bench.response import Piece, Usage
+from steelyard.domain.bench.response import Piece, Usage, known_count
 
 
 class _Counts(msgspec.Struct):
@@ -98,4 +98,4 @@ def _usage(counts: _Counts | None) -> Usage | None:
     if counts is None:
         return None
     given = counts.total_tokens if counts.prompt_tokens is None else counts.prompt_tokens
-    return Usage(input_tokens=-1 if given is None else given, output_tokens=0)
+    return Usage(input_tokens=known_count(given), output_tokens=0)
