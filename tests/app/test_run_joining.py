@@ -53,7 +53,7 @@ def test_the_number_is_said_by_the_flag_the_join_or_the_environment(join):
 def test_a_join_that_others_can_read_is_not_used(file):
     """They could join the run with it; the error says how to mend it."""
     file.chmod(0o644)
-    with pytest.raises(UsageError, match="chmod 600"):
+    with pytest.raises(UsageError, match=f"join {file}.*mode 0644.*0600.*chmod 600 {file}"):
         find_join(str(file), 0, {})
     with pytest.raises(UsageError, match="no such file"):
         find_join(str(file) + "x", 0, {})

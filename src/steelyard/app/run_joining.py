@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import stat
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from steelyard.kernel.errors import FileError, UsageError
 from steelyard.runtime.board import board_path
 from steelyard.runtime.files import reason_of
 from steelyard.runtime.join import ANY_INDEX, INDEX_VARIABLE, JOIN_VARIABLE, Join
+from steelyard.runtime.private_file import read_private
 
 WORKER_TARGET = "steelyard.app.remote_worker:RemoteWorker"
 STANDARD_INPUT = "-"
@@ -20,7 +20,6 @@ DATASET = "dataset"
 """What a worker keeps its copy of the data set in, below its directory."""
 COMPLETION_VARIABLE = "JOB_COMPLETION_INDEX"
 """By which a Job of Kubernetes numbers its pods."""
-_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 def find_join(file: str | None, index: int | None, environ: Mapping[str, str]) -> Join:
@@ -30,7 +29,7 @@ def find_join(file: str | None, index: int | None, environ: Mapping[str, str]) -
         UsageError: there is none, it is no join, or which worker it is for was not said.
     """
     if file is not None:
-        text = _read_input() if file == STANDARD_INPUT else _read_private(Path(file))
+        text = _read_input() if file == STANDARD_INPUT else read_private(Path(file), "the join")
     elif JOIN_VARIABLE in environ:
         text = environ[JOIN_VARIABLE]
     else:
@@ -66,31 +65,6 @@ def _read_input() -> str:
         return sys.stdin.read()
     except UnicodeDecodeError as error:
         raise UsageError("Can't read the join on the standard input: it is not text") from error
-
-
-def _read_private(path: Path) -> str:
-    try:
-        mode = path.stat().st_mode
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        why = reason_of(error) if isinstance(error, OSError) else "it is not text"
-        raise UsageError(f"Can't read the join {path}: {why}") from error
-    if mode & _OTHERS and not _mounted_secret(path):
-        raise UsageError(
-            f"Others can read the join {path}, and with it join the run",
-            got=f"mode {stat.S_IMODE(mode):04o}",
-            expected="0600",
-            next_step=f"chmod 600 {path}",
-        )
-    return text
-
-
-def _mounted_secret(path: Path) -> bool:
-    """Tell whether its volume can't be written: a pod's Secret, which is read in the pod only."""
-    try:
-        return os.statvfs(path).f_flag & os.ST_RDONLY != 0
-    except OSError:
-        return False
 
 
 class WorkerEnd(NamedTuple):
