@@ -81,8 +81,8 @@ async def test_handlers_hear_the_documented_arguments_in_order(tmp_path):
     assert tasks[0][2]["type"] == "command"
     assert tasks[4] == ("task_completed", "a", 1)
     assert heard[-3:] == [
-        ("coordinator_shutdown", fleet), ("worker_disconnected", "w0"),
-        ("worker_disconnected", "w1"),
+        ("worker_disconnected", "w0"), ("worker_disconnected", "w1"),
+        ("coordinator_shutdown", fleet),
     ]  # fmt: skip
 
 

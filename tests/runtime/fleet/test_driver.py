@@ -24,7 +24,7 @@ def spec(name, **more):
 class Running:
     """A driver that runs while the block does."""
 
-    def __init__(self, engine=None, ledger=None, scheduler=None):
+    def __init__(self, engine=None, ledger=None, scheduler=None, **engines):
         self.engine, self.ledger = engine or InstantEngine(), ledger or MemoryLedger()
         self.heard = []
         clock = SystemClock()
@@ -33,8 +33,9 @@ class Running:
             self.heard.append(item.name)
 
         self.driver = FleetDriver(
-            Fleet(), self.ledger, scheduler or FirstCome(), {"instant": self.engine}, listen, clock
-        )
+            Fleet(), self.ledger, scheduler or FirstCome(), {"instant": self.engine} | engines,
+            listen, clock,
+        )  # fmt: skip
 
     async def __aenter__(self):
         await self.driver.restore(self.ledger.load())
@@ -326,11 +327,10 @@ async def test_an_engine_that_does_not_stop_keeps_no_other_from_it(caplog):
         async def stop(self):
             stopped.append(self)
 
-    async with Running(Stuck()) as run:
-        run.driver._engines["other"] = Other()
+    async with Running(Stuck(), other=Other()) as run:
         await run.driver.tell(Submitted((spec("t"),)))
     assert len(stopped) == 1
-    assert "Engine 'instant' did not stop as it should: ZeroDivisionError" in caplog.text
+    assert "Plugin engine 'instant' failed to stop: ZeroDivisionError" in caplog.text
 
 
 async def test_who_asked_is_answered_though_the_loop_ends_in_the_middle_of_a_commit():

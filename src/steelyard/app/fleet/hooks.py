@@ -32,7 +32,7 @@ _log = logging.getLogger("steelyard.fleet")
 
 _WHEN = {
     FleetHook.COORDINATOR_STARTUP: "The coordinator leads, and its engines begin.",
-    FleetHook.COORDINATOR_SHUTDOWN: "The coordinator is about to stop.",
+    FleetHook.COORDINATOR_SHUTDOWN: "The coordinator stops, its engines have: the last of all.",
     FleetHook.TASK_CREATED: "A task was submitted and is in the ledger.",
     FleetHook.TASK_ASSIGNED: "A worker got the lease of a task.",
     FleetHook.TASK_STARTED: "A worker began with an attempt.",

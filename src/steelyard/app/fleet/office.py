@@ -66,6 +66,7 @@ class Office:
         self._open: SqlLedger | None = None
         self._life: asyncio.Task[None] | None = None
         self._trouble: SteelyardError | None = None
+        self._leaving = asyncio.Event()
 
     @property
     def ledger(self) -> SqlLedger:
@@ -149,10 +150,11 @@ class Office:
 
     async def leave(self) -> None:
         """End the reign, if there is one, in good order."""
+        self._leaving.set()
         reign = self.reign
         if reign is not None:
             try:
-                await asyncio.wait_for(reign.abdicate(), self._settings.stop_s)
+                await reign.abdicate(self._settings.stop_s)
             except (SteelyardError, TimeoutError) as error:
                 _log.warning("The end of the fleet's coordinator could not be noted: %s", error)
         leadership = self._open.leadership if self._open is not None else None
@@ -188,7 +190,7 @@ class Office:
             ) from None
 
     async def _live(self) -> None:
-        while True:
+        while not self._leaving.is_set():
             try:
                 await self._reign()
             except LostLeadershipError as error:
@@ -198,6 +200,8 @@ class Office:
             except SteelyardError as error:
                 if not self._began.is_set():
                     raise
+                if self._leaving.is_set():  # a job had something to tell the loop after its end
+                    return
                 if str(error) != str(self._trouble):
                     _log.error("%s Trying again every %g s.", error, AGAIN_S)
                 self._trouble = error

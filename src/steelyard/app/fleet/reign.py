@@ -11,11 +11,9 @@ from steelyard.app.fleet.observing import Observers
 from steelyard.app.fleet.parts import Parts
 from steelyard.app.fleet.settings import FleetSettings
 from steelyard.app.fleet.tidying import Tidier
-from steelyard.domain.fleet.events import Ticked, WorkerLeft
 from steelyard.domain.fleet.hooks import FleetHook
 from steelyard.domain.fleet.machine import Fleet
 from steelyard.domain.fleet.ports import Engine, Scheduler
-from steelyard.domain.fleet.states import WorkerState
 from steelyard.kernel.clock import Clock
 from steelyard.kernel.errors import JournalError
 from steelyard.runtime.fleet.driver import FleetDriver, Listener
@@ -24,6 +22,7 @@ from steelyard.runtime.fleet.ledger_inbox import Inbox, drain
 from steelyard.runtime.fleet.ledger_leadership import Leadership, keep_leading
 from steelyard.runtime.fleet.ledger_queries import LedgerQueries
 from steelyard.runtime.fleet.ledger_relay import Relay
+from steelyard.runtime.uninterrupted import to_its_end
 
 STOPPING = "the coordinator stops"
 RUN_ID = "fleet"
@@ -59,7 +58,12 @@ class Reign:
             SteelyardError: what `lasts` raises; or an engine can't begin.
         """
         first = asyncio.create_task(self._begin(owner))
-        await asyncio.wait({first, *self._jobs}, return_when=asyncio.FIRST_COMPLETED)
+        try:
+            await asyncio.wait({first, *self._jobs}, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            first.cancel()
+            await to_its_end(self.end())
+            raise
         if not first.done() or first.exception() is not None:
             first.cancel()
             await asyncio.gather(first, return_exceptions=True)
@@ -83,14 +87,22 @@ class Reign:
         finally:
             await self.end()
 
-    async def abdicate(self) -> None:
-        """Say what is about to happen, and send the workers home: their tasks go back unblamed."""
-        book = self.driver.fleet.book
-        await self.driver.note(str(FleetHook.COORDINATOR_SHUTDOWN), {"coordinator": ""})
-        living = [w.worker_id for w in book.workers.values() if w.state is WorkerState.ALIVE]
-        for worker_id in living:  # all in one turn: what one gives back, no other is to take
-            self.driver.tell_later(WorkerLeft(worker_id, STOPPING))
-        await self.driver.tell(Ticked())
+    async def abdicate(self, within_s: float) -> None:
+        """Send the workers home: their tasks go back unblamed. Then stop the engines.
+
+        Plugins hear of the shutdown when all of that is done and told: it is the last they hear.
+
+        Args:
+            within_s: how long the ledger may take before, and how long after that.
+
+        Raises:
+            TimeoutError: it took longer.
+            SteelyardError: this coordinator leads no more, or the ledger can't be written.
+        """
+        await asyncio.wait_for(self.driver.send_home(STOPPING), within_s)
+        await self.driver.stop_engines()
+        last = self.driver.finish(str(FleetHook.COORDINATOR_SHUTDOWN), {"coordinator": ""})
+        await asyncio.wait_for(last, within_s)
 
     async def end(self) -> None:
         """End all of it; what runs is ended by its engine."""

@@ -5,16 +5,13 @@ coordinator that dies at any moment has done nothing that its ledger does not kn
 """
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import msgspec
 
 from steelyard.domain.fleet.events import (
     Action,
-    AttemptEnded,
     Dispatch,
     Event,
     ForgetWorker,
@@ -24,18 +21,19 @@ from steelyard.domain.fleet.events import (
     Submitted,
     Ticked,
     WakeAt,
-    WorkerRegistered,
+    WorkerLeft,
 )
 from steelyard.domain.fleet.machine import Fleet
-from steelyard.domain.fleet.model import Ending, Lease, Outcome, Task
+from steelyard.domain.fleet.model import Lease, Task
 from steelyard.domain.fleet.ports import Engine, Scheduler
+from steelyard.domain.fleet.states import TASK_HELD, WorkerState
 from steelyard.kernel.clock import Clock
 from steelyard.kernel.errors import SteelyardError
 from steelyard.kernel.units import NS_PER_S
 from steelyard.runtime.fleet.chooser import Chooser
+from steelyard.runtime.fleet.engine_room import EngineRoom
 from steelyard.runtime.fleet.ports import Decision, Happened, Ledger, Remembered
-from steelyard.runtime.fleet.turn import change_of, event_of, happened_of
-from steelyard.runtime.plugin_border import Crossing, PluginBorder
+from steelyard.runtime.fleet.turn import change_of, happened_of
 from steelyard.runtime.uninterrupted import to_its_end
 
 BATCH_MAX = 1_000
@@ -44,8 +42,6 @@ PAST_MAX = 2_000
 """Attempts of before that a scheduler is told of when it comes into use, the last ones."""
 Listener = Callable[[Happened], Awaitable[None]]
 _STOPPED = "The coordinator has stopped"
-_log = logging.getLogger("steelyard.fleet")
-_all_of = partial(asyncio.gather, return_exceptions=True)
 
 
 class _Switch(msgspec.Struct):
@@ -55,8 +51,14 @@ class _Switch(msgspec.Struct):
     name: str
 
 
+class _Last(msgspec.Struct):
+    """What is to be remembered and told last of all; the loop takes nothing after it."""
+
+    happened: Happened
+
+
 class _Ask(msgspec.Struct):
-    event: Event | Happened | _Switch
+    event: Event | Happened | _Switch | _Last
     answer: asyncio.Future[tuple[Refused, ...]] | None = None
 
 
@@ -97,14 +99,13 @@ class FleetDriver:
     ) -> None:
         self.fleet = fleet
         self._ledger = ledger
-        self._engines = dict(engines)
-        self._engine_of: dict[str, str] = {}
+        self._room = EngineRoom(engines, self.tell, self.tell_later, self._holds)
+        self.ready = self._room.ready
         self._chooser = Chooser(
             fleet, scheduler, scheduler_name, now_ns=self.now_ns, passed=passed,
             # A worker of before that no engine has brought yet would only refuse what it is given.
-            is_there=self._engine_of.__contains__, again=self._schedule_again,
+            is_there=self._room.engine_of.__contains__, again=self._schedule_again,
         )  # fmt: skip
-        self._border = PluginBorder()
         self._listener = listener
         self._clock = clock
         self._offset_ns = clock.wall_ns() - clock.mono_ns()
@@ -113,12 +114,9 @@ class FleetDriver:
         self._wake: asyncio.TimerHandle | None = None
         self._tasks: list[asyncio.Task[Any]] = []
         self._reschedule = True
-        self._starting = set(self._engines)
+        self._is_closing = False
         self._has_ended = False
         self._error: SteelyardError | None = None
-        self.ready = asyncio.Event()
-        if not self._engines:
-            self.ready.set()
 
     def now_ns(self) -> int:
         """Return the machine's time: Unix time at the start, monotonic from then on."""
@@ -147,7 +145,7 @@ class FleetDriver:
         """
         await self._ask(Happened(at_ns=self.now_ns(), name=name, arguments=arguments))
 
-    async def _ask(self, event: Event | Happened | _Switch) -> tuple[Refused, ...]:
+    async def _ask(self, event: Event | Happened | _Switch | _Last) -> tuple[Refused, ...]:
         if self._has_ended:
             raise self._why_ended()
         answer: asyncio.Future[tuple[Refused, ...]] = asyncio.get_running_loop().create_future()
@@ -172,6 +170,33 @@ class FleetDriver:
             SteelyardError: the loop ended before, or the ledger can't be read.
         """
         await self._ask(_Switch(scheduler, name))
+
+    async def send_home(self, reason: str) -> None:
+        """Give out nothing more, hear the engines no more, and give back what workers hold.
+
+        Raises:
+            SteelyardError: the loop ended before.
+        """
+        self._is_closing = True
+        await self._room.deafen()
+        await self.tell(Ticked())  # with what the engines said before: a worker may have come
+        for worker in self.fleet.book.workers.values():
+            if worker.state is WorkerState.ALIVE:
+                self.tell_later(WorkerLeft(worker.worker_id, reason))
+        await self.tell(Ticked())
+
+    async def stop_engines(self) -> None:
+        """Stop the engines; each has a while for that."""
+        await self._room.stop()
+
+    async def finish(self, name: str, arguments: dict[str, object]) -> None:
+        """Have a last thing remembered and told: nothing that comes after is taken.
+
+        Raises:
+            SteelyardError: the loop ended before.
+        """
+        self._is_closing = True
+        await self._ask(_Last(Happened(at_ns=self.now_ns(), name=name, arguments=arguments)))
 
     def why_held(self, task: Task) -> tuple[str, ...]:
         """Return why a ready task waits though a worker is free: who says so, and until when."""
@@ -200,12 +225,13 @@ class FleetDriver:
         self._tasks = [
             asyncio.create_task(self._announce(), name="fleet-listener"),
             asyncio.create_task(self._turns(), name="fleet-turns"),
-            *(asyncio.create_task(self._watch(*each)) for each in self._engines.items()),
+            *self._room.begin(),
         ]
         try:
             done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_EXCEPTION)
             for task in done:
-                task.result()
+                if not task.cancelled():  # those of the engines are, amid a retirement
+                    task.result()
         except SteelyardError as error:
             self._error = error
             raise
@@ -215,8 +241,9 @@ class FleetDriver:
 
     async def _turns(self) -> None:
         self.tell_later(Ticked())
-        while True:
+        while not self._has_ended:
             await self._turn()
+        await asyncio.Event().wait()  # what was told last is told; whoever leads ends the rest
 
     async def _turn(self) -> None:
         """Take what waits, save once, do what is wanted, and schedule."""
@@ -236,6 +263,7 @@ class FleetDriver:
     async def _take(self, asks: Sequence[_Ask]) -> None:
         await self._recall(asks)
         await self._switch(asks)
+        asks = self._up_to_last(asks)
         actions: list[Action] = []
         answers: list[tuple[_Ask, tuple[Refused, ...]]] = []
         happened: list[Happened] = []
@@ -243,13 +271,16 @@ class FleetDriver:
             done: list[Action] = []
             if isinstance(ask.event, Happened):
                 happened.append(ask.event)
+            elif isinstance(ask.event, _Last):
+                happened.append(ask.event.happened)
             elif not isinstance(ask.event, _Switch):
                 done = self._handle(ask.event)
                 happened += happened_of(done, self.now_ns())
             answers.append((ask, tuple(a for a in done if isinstance(a, Refused))))
             actions += done
         decisions: list[Decision] = []
-        if self._reschedule or any(isinstance(action, Reschedule) for action in actions):
+        is_due = self._reschedule or any(isinstance(action, Reschedule) for action in actions)
+        if is_due and not self._is_closing:
             self._reschedule = False
             wanted, decisions = await self._chooser.turn()
             happened += happened_of(wanted, self.now_ns())
@@ -260,7 +291,15 @@ class FleetDriver:
                 ask.answer.set_result(refused)
         for item in happened:
             self._told.put_nowait(item)
-        await self._do(actions)
+        self._do(actions)
+
+    def _up_to_last(self, asks: Sequence[_Ask]) -> Sequence[_Ask]:
+        """Return what is taken: nothing after the last, whose answer tells that it ended here."""
+        for place, ask in enumerate(asks):
+            if isinstance(ask.event, _Last):
+                self._has_ended = True
+                return asks[: place + 1]
+        return asks
 
     async def _switch(self, asks: Sequence[_Ask]) -> None:
         """Go on with another scheduler, between two commits: it hears of each end once."""
@@ -299,50 +338,24 @@ class FleetDriver:
             # The machine waits for this: nothing changes what the thread reads.
             await asyncio.to_thread(self._ledger.commit, change)
 
-    async def _do(self, actions: Sequence[Action]) -> None:
+    def _do(self, actions: Sequence[Action]) -> None:
         wake_ns: int | None = None
         for action in actions:
             if isinstance(action, Dispatch):
-                await self._dispatch(action.lease)
+                spec = self.fleet.book.tasks[action.lease.task_id].spec
+                self._room.submit(action.lease, spec)
             elif isinstance(action, Revoke):
-                await self._revoke(action.lease)
+                self._room.cancel(action.lease)
             elif isinstance(action, ForgetWorker):
-                self._engine_of.pop(action.worker_id, None)
+                self._room.forget(action.worker_id)
             elif isinstance(action, WakeAt):
                 wake_ns = action.at_ns
         if wake_ns is not None:
             self._wake_at(wake_ns)
 
-    async def _dispatch(self, lease: Lease) -> None:
-        spec = self.fleet.book.tasks[lease.task_id].spec
-        engine = self._engine(lease.worker_id)
-        error = f"Worker {lease.worker_id} is with no engine"
-        if engine is not None:
-            try:
-                with self._crossing(lease.worker_id, "take an attempt"):
-                    await engine.submit(lease, spec)
-                return
-            except SteelyardError as refusal:
-                error = str(refusal)
-        outcome = Outcome(ending=Ending.REFUSED, error=error)
-        self.tell_later(AttemptEnded(lease.task_id, lease.token, outcome))
-
-    async def _revoke(self, lease: Lease) -> None:
-        """Have an attempt ended; should that fail, what it says later is refused all the same."""
-        engine = self._engine(lease.worker_id)
-        if engine is None:
-            return  # a worker of before, whose engine it did not come back to
-        try:
-            with self._crossing(lease.worker_id, "end an attempt"):
-                await engine.cancel(lease)
-        except SteelyardError as error:
-            _log.error("%s", error)
-
-    def _engine(self, worker_id: str) -> Engine | None:
-        return self._engines.get(self._engine_of.get(worker_id, ""))
-
-    def _crossing(self, worker_id: str, action: str) -> Crossing:
-        return self._border.crossing(f"engine '{self._engine_of[worker_id]}'", action)
+    def _holds(self, lease: Lease) -> bool:
+        task = self.fleet.book.tasks.get(lease.task_id)
+        return task is not None and task.token == lease.token and task.state in TASK_HELD
 
     def _wake_at(self, at_ns: int) -> None:
         if self._wake is not None:
@@ -350,27 +363,6 @@ class FleetDriver:
         delay_s = max(at_ns - self.now_ns(), 0) / NS_PER_S
         loop = asyncio.get_running_loop()
         self._wake = loop.call_later(delay_s, self.tell_later, Ticked())
-
-    # Engines and listeners
-
-    async def _watch(self, name: str, engine: Engine) -> None:
-        """Take an engine's workers, then its events, as long as it has any."""
-        with self._border.crossing(f"engine '{name}'", "start"):
-            brought = list(await engine.start())
-        for worker_id, capabilities, slots in brought:
-            self._engine_of[worker_id] = name
-            self.tell_later(WorkerRegistered(worker_id, capabilities, slots))
-        self._starting.discard(name)
-        if not self._starting:
-            await self._ask(Ticked())
-            self.ready.set()
-        while True:
-            with self._border.crossing(f"engine '{name}'", "say what happens"):
-                event = event_of(await engine.next_event())
-            if isinstance(event, WorkerRegistered):
-                self._engine_of[event.worker_id] = name
-            if event is not None:
-                self.tell_later(event)
 
     async def _announce(self) -> None:
         while (item := await self._told.get()) is not None:
@@ -381,16 +373,12 @@ class FleetDriver:
         self._has_ended = True
         if self._wake is not None:
             self._wake.cancel()
-        listener, *others = self._tasks
-        for task in others:
-            task.cancel()
-        await _all_of(*others)
+        listener, turns = self._tasks[:2]
+        turns.cancel()
+        await asyncio.gather(turns, return_exceptions=True)
         self._chooser.close()
         self._told.put_nowait(None)
-        await _all_of(listener)
-        stops = [engine.stop() for engine in self._engines.values()]
-        for name, error in zip(self._engines, await _all_of(*stops), strict=True):
-            if error is not None:
-                _log.error("Engine '%s' did not stop as it should: %r", name, error)
+        await asyncio.gather(listener, return_exceptions=True)
+        await self._room.stop()
         while not self._inbox.empty():
             _fail((self._inbox.get_nowait(),), self._why_ended())
