@@ -18,6 +18,7 @@ from steelyard.app.fleet.observing import Observers, of_reign
 from steelyard.app.fleet.office import Office
 from steelyard.app.fleet.parts import Parts, SchedulerInfo
 from steelyard.app.fleet.plugins import FleetPlugins, task_runs
+from steelyard.app.fleet.preparing import Preparer
 from steelyard.app.fleet.reading import FleetReader
 from steelyard.app.fleet.settings import FleetSettings
 from steelyard.app.fleet.sight import EventPage, event_page, workers_seen
@@ -76,6 +77,7 @@ class Coordinator:
             self.settings, self._parts, self.name, self._clock, self._heard, self._observers
         )
         self._reader = FleetReader(self._office, self.settings, self._clock)
+        self._preparer = Preparer(self._parts, self._reader.earlier)
         self._runs = task_runs(self.settings, self._reader, self._announcer)
         self._news = asyncio.Event()
 
@@ -166,9 +168,7 @@ class Coordinator:
         if len(given) > SUBMIT_MAX:
             raise UsageError("Too many tasks", got=len(given), expected=f"at most {SUBMIT_MAX}")
         now_ns, entropy = self._clock.wall_ns(), secrets.token_bytes(3)
-        prepared = await asyncio.to_thread(
-            submitting.prepare, given, self._parts, self._reader.earlier, now_ns, entropy
-        )
+        prepared = await self._preparer.prepared(given, now_ns, entropy)
         prepared = await self._reader.narrowed(prepared, projects)
         told, known = submitting.tell(prepared)
         refused = await self._office.tell(Submitted(told)) if told else ()

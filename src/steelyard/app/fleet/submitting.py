@@ -1,4 +1,4 @@
-"""What is checked and filled in before the machine is told of tasks, and what the sender is told.
+"""What is checked before the machine is told of tasks, and what the sender is told.
 
 A task may be submitted again: the same id with the same content, or the same idempotency key of the
 same user, is the task that is there already.
@@ -6,24 +6,18 @@ same user, is the task that is there already.
 
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
 
 import msgspec
 
-from steelyard.app.fleet.parts import Parts
 from steelyard.app.fleet.trace_context import parse
 from steelyard.domain.fleet.events import Refused
 from steelyard.domain.fleet.model import Task, TaskSpec
 from steelyard.domain.fleet.task_rules import not_there
-from steelyard.kernel.errors import SteelyardError
 from steelyard.kernel.ids import make_run_id
 
 SPEC_BYTES_MAX = 1 << 20
 """Bytes of a task as it is kept in the ledger; what is larger belongs into a file."""
-SPLIT_MAX = 20_000
-"""Tasks that one submission may come to when some of it are split into several."""
 
-Earlier = Callable[[TaskSpec], Sequence[Any]]
 Recall = Callable[[set[str], set[tuple[str, str]]], Sequence[Task]]
 _INT_MAX = 1 << 62
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/+@=-]{0,199}")
@@ -59,38 +53,16 @@ class Prepared(msgspec.Struct, frozen=True):
     refusal: str = ""
 
 
-def prepare(
-    specs: Sequence[TaskSpec], parts: Parts, earlier: Earlier, now_ns: int, entropy: bytes
-) -> list[Prepared]:
-    """Return the tasks as they are told to the machine: named, dated, checked, and split.
-
-    `earlier` gives the results of earlier tasks like one, the latest first; `entropy` is for the
-    ids of tasks that have none.
-    """
-    found: list[Prepared] = []
+def named(specs: Sequence[TaskSpec], now_ns: int, entropy: bytes) -> list[TaskSpec]:
+    """Return tasks that all have an id and a date; `entropy` is for the ids of those without."""
     stem = make_run_id(now_ns, entropy)
-    for number, given in enumerate(specs):
-        task_id = given.task_id or f"{stem}-{number}"
-        spec = msgspec.structs.replace(
-            given, task_id=task_id, submitted_ns=given.submitted_ns or now_ns
+    return [
+        msgspec.structs.replace(
+            spec, task_id=spec.task_id or f"{stem}-{number}",
+            submitted_ns=spec.submitted_ns or now_ns,
         )
-        refusal = _why_not(spec) or parts.why_no_kind(spec.kind)
-        if refusal:
-            found.append(Prepared(spec, task_id, refusal))
-            continue
-        try:
-            kind, before = parts.task_kind(spec.kind), earlier(spec)
-            with parts.host.border.crossing(f"task_kind '{spec.kind}'", "prepare a task"):
-                made = msgspec.convert(list(kind.prepare(spec, before)), list[TaskSpec])
-        except SteelyardError as error:
-            found.append(Prepared(spec, task_id, str(error)))
-            continue
-        if len(made) > 1 and len(found) + len(made) > SPLIT_MAX:
-            what = f"split, it and what is submitted with it are more than {SPLIT_MAX} tasks"
-            found.append(Prepared(spec, task_id, what))
-            continue
-        found += [Prepared(each, task_id, _why_not(each)) for each in made]
-    return found
+        for number, spec in enumerate(specs)
+    ]  # fmt: skip
 
 
 def narrowed(
@@ -174,7 +146,7 @@ def _submission(task_id: str, asked: str, *, refusal: str = "", known: bool = Fa
     return Submission(task_id=task_id, refusal=refusal, known=known, asked=asked)
 
 
-def _why_not(spec: TaskSpec) -> str:
+def why_not(spec: TaskSpec) -> str:
     """Return why a task can't be kept as it is, or nothing."""
     if not _ID.fullmatch(spec.task_id):
         return (

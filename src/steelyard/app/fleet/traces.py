@@ -18,6 +18,7 @@ from steelyard.domain.fleet.model import Lease, TaskSpec
 from steelyard.domain.fleet.ports import Engine
 from steelyard.domain.fleet.requirements import Capabilities
 from steelyard.kernel.errors import SteelyardError
+from steelyard.runtime.fleet.engine_room import STOP_WITHIN_S
 from steelyard.runtime.fleet.ledger_queries import LedgerQueries
 from steelyard.runtime.fleet.ports import Change, Happened
 from steelyard.runtime.otel.spans import Span, SpanSender
@@ -162,6 +163,7 @@ class TracedEngine:
         self.next_event = engine.next_event
         self.cancel = engine.cancel
         self.stop = engine.stop
+        self.stop_within_s: float = getattr(engine, "stop_within_s", STOP_WITHIN_S)
 
     async def start(self) -> Sequence[tuple[str, Capabilities, int]]:
         """Begin, as the engine does."""

@@ -108,7 +108,13 @@ class EngineEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 @runtime_checkable
 class Engine(Protocol):
-    """Carries attempts out, somewhere. Made with its options as keywords."""
+    """Carries attempts out, somewhere. Made with its options as keywords.
+
+    Calls come one after the other but for `next_event`, and each is bounded: one that hangs is
+    cancelled after 10 s, `start` after 300 s, `stop` after 30 s or what an attribute
+    `stop_within_s` says. None may block: the coordinator's loop would stand still, and it would
+    lose the lead.
+    """
 
     async def start(self) -> Sequence[tuple[str, Capabilities, int]]:
         """Begin; return the workers it brings: id, capabilities, slots."""
@@ -132,8 +138,10 @@ class Engine(Protocol):
 class TaskKind(Protocol):
     """Says what the tasks of a kind run, and what comes of it. Made with its options as keywords.
 
-    `prepare` is called where tasks are submitted; `work` and `outcome` on the worker, in a process
-    of the attempt's own, where what it raises fails the attempt and nothing else.
+    `prepare` is called where tasks are submitted, for several at once, in threads: one that takes
+    longer than 10 s is left behind, and its task refused. `work` and `outcome` are called on the
+    worker, in a process of the attempt's own, where what they raise fails the attempt and nothing
+    else.
     """
 
     def prepare(self, spec: TaskSpec, earlier: Sequence[Any]) -> Sequence[TaskSpec]:

@@ -32,7 +32,13 @@ from steelyard.runtime.fleet.local_messages import (
     Started,
     ToWorker,
 )
-from steelyard.runtime.fleet.local_processes import ProcessLimits, end_marked, signal_name
+from steelyard.runtime.fleet.local_processes import (
+    END_WITHIN_S,
+    ProcessLimits,
+    end_marked,
+    signal_name,
+)
+from steelyard.runtime.fleet.worker_logs import log_of
 from steelyard.runtime.pipe_frames import Frames, frame_of
 
 JOIN_WITHIN_S = 30.0
@@ -129,6 +135,11 @@ class LocalEngine:
         """The process ids of the workers that live, by name."""
         return {n: worker.pid for n, worker in self._workers.items() if worker.pid}
 
+    @property
+    def stop_within_s(self) -> float:
+        """How long its end may take: attempts have their grace, what is killed has its own."""
+        return STOP_WITHIN_S + self._setup.grace_s + 2 * END_WITHIN_S
+
     async def submit(self, lease: Lease, spec: TaskSpec) -> None:
         """Give an attempt to its worker.
 
@@ -176,7 +187,7 @@ class _Worker:
         """
         mark = f"{self._setup.directory}#{secrets.token_hex(8)}"
         self._setup = msgspec.structs.replace(self._setup, mark=mark)
-        log = Path(self._setup.directory) / f"{self._setup.worker_id}.log"
+        log = log_of(Path(self._setup.directory), self._setup.worker_id)
         try:
             # Its errors are there to be read when it died; mostly there are none.
             with log.open("ab") as errors:
