@@ -13,6 +13,8 @@ transport:
   stray: {class: "stray_plugins:Transport", description: d}
 phase_hook:
   stray: {class: "stray_plugins:Hook", description: d}
+ui:
+  stray: {class: "stray_plugins:Ui", description: d}
 """
 CODE = """
 import asyncio
@@ -45,6 +47,19 @@ class Hook:
             loop.call_later(0.1, crash)
         else:
             threading.Timer(0.3, loop.call_soon_threadsafe, (crash,)).start()
+
+
+class Ui:
+    shown = 0
+
+    def update(self, stats, live):
+        self.shown += 1
+        if self.shown <= 3:
+            asyncio.get_running_loop().call_soon(crash)
+            raise LookupError("while it showed the run")
+
+    def close(self):
+        raise BufferError("while it closed")
 """
 CRASHED = "ZeroDivisionError: in a callback (stray_plugins.py:"
 
@@ -102,3 +117,12 @@ def test_a_callback_that_a_hook_leaves_behind_costs_the_run_nothing(start):
     assert run.summary["run"]["status"] == "completed"
     assert {code for code in run.causes() if code in ("ended_early", "service_lost")} == set()
     assert "ZeroDivisionError: in a callback" in run.err
+
+
+def test_a_ui_that_raises_wherever_it_can_costs_the_run_its_picture_and_is_named(start):
+    run = start("--benchmark-duration", "1", "--ui", "stray", "--run-type", "inline")
+    assert run.summary["run"]["status"] == "completed"
+    (note,) = [note for note in run.summary["run"]["notes"] if "stray" in note]
+    assert note.startswith("ui 'stray' failed ")
+    assert "and was then left out: " in note
+    assert {code for code in run.causes() if code in ("ended_early", "service_lost")} == set()

@@ -50,6 +50,11 @@ class LiveView:
         self._doing = ""
 
     @property
+    def ui(self) -> Ui:
+        """Who shows it."""
+        return self._ui
+
+    @property
     def begun(self) -> bool:
         """The first phase has begun."""
         return self._stats is not None

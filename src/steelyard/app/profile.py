@@ -13,6 +13,7 @@ import msgspec
 
 from steelyard.app.composition import standard_host
 from steelyard.app.embedded_mock import embedded_mock
+from steelyard.app.guarded_ui import GuardedUi
 from steelyard.app.live_view import LiveView
 from steelyard.app.preflight import (
     make_directory,
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from steelyard.app.remote_setup import RemoteSetup
 
 CONTROLLER_STREAM = "controller"
+PLAIN_UI = "simple"
 SYSTEM_CONTROLLER = "system_controller"
 
 
@@ -133,7 +135,7 @@ def run_profile(
             hooks = PhaseHooks(host, plan.phase_hooks)
             for hook in phase_hooks:
                 hooks.add(hook)
-            ui = host.create("ui", plan.ui)
+            ui = _ui(plan, host)
             telling = outer.enter_context(_telling(plan, host))
             stack.callback(board_path(directory).unlink, missing_ok=True)
             live = LiveView(plan, ui, telling.feed if telling else None, host)
@@ -162,6 +164,12 @@ def _prepared(plan: Plan, stack: ExitStack) -> Plan:
     stack.enter_context(run_lock(directory))
     set_journal_aside(directory)
     return fit_workers(plan)
+
+
+def _ui(plan: Plan, host: PluginHost) -> GuardedUi:
+    """Return the plan's ui; where it gives up, the plain line of progress goes on."""
+    instead = partial(host.create, "ui", PLAIN_UI) if plan.ui != PLAIN_UI else lambda: None
+    return GuardedUi(host.create("ui", plan.ui), f"ui '{plan.ui}'", host.border, instead)
 
 
 def _telling(plan: Plan, host: PluginHost) -> "AbstractContextManager[Telling | None]":

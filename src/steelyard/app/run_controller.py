@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from steelyard.app.guarded_ui import GuardedUi
 from steelyard.app.live_view import LiveView
 from steelyard.app.signals import ReportGivenUpError
 from steelyard.domain.bench.messages import (
@@ -33,6 +34,7 @@ from steelyard.domain.bench.messages import (
     StopRun,
 )
 from steelyard.domain.bench.plan import Plan
+from steelyard.domain.bench.story import PLUGIN_FAILED
 from steelyard.kernel.errors import SteelyardError, exit_code_of
 from steelyard.runtime.bus_port import BusPort, describe_error
 from steelyard.runtime.callback_errors import watch_callbacks
@@ -261,12 +263,25 @@ class RunController:
         if self._alive("records_manager"):
             await self._ask("records_manager", FlushRecords(), FLUSH_TIMEOUT_S)
             self._live.show()  # the figures of the whole phase stay on the screen
+        self._note_plugins()
         ended = {"status": self.status} | ({"reason": self._reason} if self._reason else {})
         self._journal.event("bench.run.ended", ended)
         _log.info("the run is over: %s", self.status)
         await asyncio.to_thread(self._journal.sync)
         if self._alive("post_processor_manager"):
             await self._have_report_built()
+
+    def _note_plugins(self) -> None:
+        """Write down which plugins of this process failed, and how often: the report says so."""
+        counts = self._hooks.counts
+        if isinstance(self._live.ui, GuardedUi):
+            counts[self._live.ui.label] = self._live.ui.counts
+        for plugin, each in counts.items():
+            if each.failures:
+                self._journal.event(PLUGIN_FAILED, {
+                    "plugin": plugin, "failures": each.failures, "error": each.last_error,
+                    "quarantined": each.quarantined,
+                })  # fmt: skip
 
     async def _have_report_built(self) -> None:
         """Wait for the report, or for a person who does not.

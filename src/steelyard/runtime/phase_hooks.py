@@ -5,7 +5,7 @@ from typing import Any
 
 from steelyard.domain.bench.plan import PluginChoice
 from steelyard.domain.bench.ports import PhaseHook, PhaseTracker
-from steelyard.plugins.hooks import HookTable, event_from
+from steelyard.plugins.hooks import Counts, HookTable, event_from
 from steelyard.runtime.hook_runner import CALL_TIMEOUT_S, HookResult, HookRunner
 from steelyard.runtime.plugin_host import PluginHost
 
@@ -70,6 +70,11 @@ class PhaseHooks:
             if method is not None:
                 plugin = name or type(hook).__name__
                 self.table.register(event.name, method, plugin=plugin, priority=priority)
+
+    @property
+    def counts(self) -> dict[str, Counts]:
+        """How each plugin's hooks have done so far, by its name."""
+        return {f"phase_hook '{name}'": counts for name, counts in self.table.counts.items()}
 
     async def fire(self, event: str, phase: Any, tracker: PhaseTracker) -> list[HookResult]:
         """Tell every hook of `event` (`on_phase_start`, ...); failures come back as results."""

@@ -3,8 +3,9 @@
 import pytest
 
 from steelyard.domain.bench.plan import EndpointPlan, PhasePlan, Plan
-from steelyard.domain.bench.plan_notes import endpoint_notes, load_notes
-from steelyard.domain.bench.story import Story
+from steelyard.domain.bench.plan_notes import endpoint_notes, load_notes, plugin_notes
+from steelyard.domain.bench.story import PLUGIN_FAILED, Story
+from steelyard.kernel.events import Event
 
 TLS, PLAIN = "https://a.test", "http://b.test"
 
@@ -72,3 +73,19 @@ def test_turns_that_were_never_sent_are_said():
     assert "7 turns were never sent" in of_load(phase, dropped_turns=7)[0]
     assert "1 turn was never sent" in of_load(phase, dropped_turns=1)[0]
     assert of_load(phase, dropped_turns=0) == []
+
+
+def test_a_plugin_whose_failures_cost_nothing_is_named_with_what_it_failed_at():
+    story = Story()
+    for plugin, failures, out in (("ui 'x'", 3, True), ("phase_hook 'y'", 1, False)):
+        payload = {"plugin": plugin, "failures": failures, "error": "at this", "quarantined": out}
+        story.fold(
+            Event(
+                run_id="r", stream_id="controller", seq=1, mono_ns=1, wall_ns=1, host_id="h",
+                boot_id="b", type=PLUGIN_FAILED, payload=payload,
+            )
+        )  # fmt: skip
+    assert list(plugin_notes(story)) == [
+        "phase_hook 'y' failed once: at this",
+        "ui 'x' failed 3 times, and was then left out: at this",
+    ]

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from steelyard.domain.bench.balance import LEAST_IN_FLIGHT
 from steelyard.domain.bench.plan import PhasePlan, Plan
+from steelyard.domain.bench.redact import redacted_text
 from steelyard.domain.bench.story import COMPLETED, Story
 from steelyard.domain.bench.targets import parse_target
 from steelyard.kernel.units import NS_PER_S
@@ -41,6 +42,15 @@ def load_notes(plan: Plan, story: Story) -> Iterator[str]:
                 f"Phase {phase.name}: {turns} never sent, since the turn before failed or was "
                 "cancelled, which ends a conversation."
             )
+
+
+def plugin_notes(story: Story) -> Iterator[str]:
+    """Return a sentence for each plugin whose failures the run went on without."""
+    for plugin, told in sorted(story.plugin_failures.items()):
+        count = told.get("failures", 0)
+        times = "once" if count == 1 else f"{count} times"
+        out = ", and was then left out" if told.get("quarantined") else ""
+        yield f"{plugin} failed {times}{out}: {redacted_text(str(told.get('error', '')))}"
 
 
 def _ramp_notes(phase: PhasePlan, start_ns: int | None, sent_end_ns: int | None) -> Iterator[str]:

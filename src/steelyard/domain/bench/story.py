@@ -14,6 +14,7 @@ from steelyard.kernel.events import Event
 RUN_STARTED = "bench.run.started"
 RUN_ENDED = "bench.run.ended"
 SERVICE_LOST = "bench.service.lost"
+PLUGIN_FAILED = "bench.plugin.failed"
 WORKER_JOINED = "bench.worker.joined"
 WORKER_SKETCH = "bench.worker.sketch"
 WORKER_FACTS = "bench.worker.facts"
@@ -75,6 +76,7 @@ class Story:
         joined: workers that joined from other machines: service id and machine, by number.
         sketches: what those counted themselves, by number, where they could tell: how many
             records, and the sketch of their latencies.
+        plugin_failures: what plugins of the controller's process failed at, by plugin.
         calibration: the host's when the run began, None without one.
         calibration_problem: why the host's calibration could not be read.
     """
@@ -97,6 +99,7 @@ class Story:
         self.lost_hosts: dict[str, str] = {}
         self.joined: dict[int, dict[str, Any]] = {}
         self.sketches: dict[int, tuple[int, Sketch]] = {}
+        self.plugin_failures: dict[str, dict[str, Any]] = {}
         self.workers: dict[int, WorkerLoad] = {}
         self.calibration: Calibration | None = None
         self.calibration_problem = ""
@@ -119,6 +122,8 @@ class Story:
             self.reason = str(event.payload.get("reason", ""))
         elif event.type == SERVICE_LOST:
             self._lose(event.payload)
+        elif event.type == PLUGIN_FAILED:
+            self.plugin_failures[str(event.payload.get("plugin", "?"))] = event.payload
         elif event.type == WORKER_JOINED:
             self.joined[int(event.payload["worker"])] = event.payload
         elif event.type == WORKER_SKETCH:

@@ -8,7 +8,7 @@ import msgspec
 from steelyard.domain.bench.calibration import calibration_notes, with_error_bars
 from steelyard.domain.bench.metrics import MetricFlags, flags_of, group_of
 from steelyard.domain.bench.plan import PhasePlan, Plan
-from steelyard.domain.bench.plan_notes import load_notes
+from steelyard.domain.bench.plan_notes import load_notes, plugin_notes
 from steelyard.domain.bench.ports import AdjustedMetric
 from steelyard.domain.bench.redact import redacted_plan, redacted_text
 from steelyard.domain.bench.story import Story
@@ -239,7 +239,12 @@ def summarize(
             artifact_dir=directory,
             lost_services=tuple(service for service, _ in story.lost),
             journal={**journal, "damage": list(damage)},
-            notes=(*notes, *load_notes(plan, story), *_about_calibration(plan, story, totals)),
+            notes=(
+                *notes,
+                *load_notes(plan, story),
+                *plugin_notes(story),
+                *_about_calibration(plan, story, totals),
+            ),
             calibration=(
                 {"made_wall_ns": story.calibration.made_wall_ns} if story.calibration else {}
             ),
