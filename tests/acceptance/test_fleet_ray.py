@@ -17,8 +17,10 @@ from steelyard.app.fleet.settings import FleetSettings
 from steelyard.builtin.engine.ray import RayEngine
 from steelyard.domain.fleet.model import Backoff, Ending, Limits, TaskSpec
 from steelyard.domain.fleet.requirements import Requirements
+from steelyard.runtime.fleet import output_sweep
 from steelyard.runtime.fleet.ledger import SqlLedger
 from steelyard.runtime.fleet.ledger_queries import LedgerQueries
+from steelyard.runtime.fleet.retention import Retention
 from steelyard.testing.contracts.engine import EngineContract, EngineSubject
 
 pytestmark = [
@@ -85,6 +87,11 @@ def test_a_coordinator_with_another_token_is_not_let_in(stranger):
     assert OTHER_TOKEN not in said
 
 
+def outputs_on(cluster, name):
+    """Return the attempts' directories that a node has."""
+    return sorted(path.name for path in (cluster.directory / name).glob("*/attempts/t/*"))
+
+
 def trace(events, zero_ns, zero):
     """Return what happened, a line each, in seconds from a moment."""
     hidden = {"task_data", "capabilities", "coordinator"}
@@ -96,13 +103,20 @@ def trace(events, zero_ns, zero):
     return "\n".join(f"{at_s:+8.2f} s  {text}" for at_s, text in sorted(lines))
 
 
-async def test_two_nodes_join_and_one_is_killed_under_its_task(cluster, tmp_path, capsys):
-    """The task is done by the other node, once; its trace is printed."""
+async def test_two_nodes_join_and_one_is_killed_under_its_task(
+    cluster, tmp_path, capsys, monkeypatch
+):
+    """The task is done by the other node, once; its trace is printed.
+
+    What it left on the nodes can be removed where they are, and the dead one is named.
+    """
+    monkeypatch.setattr(output_sweep, "RESTED_S", 0.0)
     settings = FleetSettings(
         ledger=str(tmp_path / "fleet.sqlite"),
         directory=str(tmp_path / "files"),
         engines={"ray": cluster.engine_options()},
         limits=Limits(heartbeat_s=0.5, silent_s=6.0),
+        keep=Retention(days=0, output_days=1e-9, every_s=3_600.0),
     )
     marks = tmp_path / "marks"
     shell = f"echo $STEELYARD_FLEET_WORKER | tee -a {marks}; sleep 6; echo done"
@@ -124,6 +138,9 @@ async def test_two_nodes_join_and_one_is_killed_under_its_task(cluster, tmp_path
         ended = (await asyncio.wait_for(fleet.ended(["t"]), 60))["t"]
         attempts = await fleet.attempts("t")
         log = (await fleet.log_paths("t"))["stdout"].read_text()
+        left = {name: outputs_on(cluster, name) for name in ("n3", "n4")}
+        planned = await fleet.tidy(dry_run=True, within_s=60.0)
+        tidied = await fleet.tidy(within_s=60.0)
     ledger = SqlLedger(settings.ledger)
     events = LedgerQueries(ledger.database).events()
     ledger.close()
@@ -138,3 +155,9 @@ async def test_two_nodes_join_and_one_is_killed_under_its_task(cluster, tmp_path
     assert marks.read_text().split() == [victim, survivor]
     assert attempts[0].ended_ns - killed_ns < 10e9
     assert log == f"{survivor}\ndone\n"
+    assert [len(left[name]) for name in (victim, survivor)] == [1, 1]
+    assert planned.unreached == tidied.unreached == (victim,)
+    assert (tidied.outputs, tidied.node_outputs, tidied.left) == (1, 1, 0)
+    assert tidied.node_bytes == planned.node_bytes > 0
+    assert outputs_on(cluster, survivor) == []
+    assert outputs_on(cluster, victim) == left[victim]

@@ -82,6 +82,14 @@ def gc_page(found: dict[str, Any]) -> str:
         f"{verb} {found['tasks']:,} ended tasks and {found['workers']:,} workers from the ledger",
         f"{verb} {found['journal_parts']:,} parts of the journal, {found['journal_bytes']:,} bytes",
     ]
+    if found.get("node_outputs"):
+        size = f"{found['node_bytes']:,} bytes"
+        lines.insert(1, f"{verb} the outputs of {found['node_outputs']:,} tasks on nodes, {size}")
+    if found.get("worker_log_bytes"):
+        lines.append(f"{verb} logs of workers, {found['worker_log_bytes']:,} bytes")
+    if found.get("unreached"):
+        names = ", ".join(found["unreached"])
+        lines.append(f"Not reached: {names}; what is over there goes when it is back")
     if found["left"]:
         lines.append(f"Could not remove {found['left']:,} directories: see who owns their files")
     return "\n".join(lines)

@@ -12,14 +12,16 @@ from steelyard.app.fleet import tidying
 from steelyard.app.fleet.errors import UnknownTaskError
 from steelyard.cli.fleet_gc import Keep, gc_page
 from steelyard.domain.fleet.model import Ending, Outcome
-from steelyard.kernel.errors import FileError, UsageError
+from steelyard.kernel.errors import EndpointUnreachableError, FileError, UsageError
 from steelyard.kernel.units import NS_PER_S
 from steelyard.runtime.clock import SystemClock
 from steelyard.runtime.fleet import ledger_relay, output_sweep
 from steelyard.runtime.fleet.attempt_logs import attempt_directory
 from steelyard.runtime.fleet.ledger_relay import journal_parts
+from steelyard.runtime.fleet.output_files import OutputFiles
 from steelyard.runtime.fleet.ports import LostLeadershipError
 from steelyard.runtime.fleet.retention import Retention
+from steelyard.runtime.fleet.worker_logs import remove_logs
 
 AT_ONCE = 1e-9
 """Days: what has ended is kept no longer."""
@@ -140,6 +142,68 @@ async def test_what_can_not_be_removed_is_told_and_ends_nothing(tmp_path):
         assert fleet.leads
 
 
+class NodesEngine(InstantEngine):
+    """Its attempts write on other machines: directories of this one, and one that is gone."""
+
+    def __init__(self, **nodes):
+        super().__init__(behave=some_end)
+        self.nodes = nodes
+
+    def outputs(self):
+        return self.nodes
+
+
+class Node(OutputFiles):
+    def __init__(self, directory):
+        super().__init__(directory)
+        self.directory, self.is_cut_off = directory, False
+
+    def remove(self, found, *, dry_run):
+        if self.is_cut_off:
+            raise EndpointUnreachableError("its agent died")
+        return super().remove(found, dry_run=dry_run)
+
+    def tidy_logs(self, before_ns, *, dry_run):
+        return remove_logs(self.directory, ["ray-old"], dry_run=dry_run)
+
+
+async def test_what_attempts_left_on_nodes_goes_where_they_can_be_reached(tmp_path, caplog):
+    """One that is gone is named, and swept when it is back; nothing of a live attempt goes."""
+    n1, n2 = Node(tmp_path / "n1"), Node(tmp_path / "n2")
+    engine = NodesEngine(n1=n1, n2=n2, n3=None)
+    async with coordinator(tmp_path, engine, keep=NOTHING) as fleet:
+        await with_tasks(fleet, "a", "live")
+        for node, name in ((n1, "a"), (n2, "a"), (n1, "live")):
+            place = attempt_directory(node.directory, name, 1, 1)
+            place.mkdir(parents=True)
+            (place / "stdout.log").write_text("it worked\n" * 1_000)
+        (n1.directory / "ray-old.log").write_text("it died")
+        n2.is_cut_off = True
+        planned = await fleet.tidy(dry_run=True)
+        done = await fleet.tidy()
+        for found in (planned, done):
+            assert (found.outputs, found.node_outputs, found.worker_log_bytes) == (1, 1, 7)
+            assert found.unreached == ("n2", "n3")
+        assert done.node_bytes == planned.node_bytes > 10_000
+        assert "its agent died" in caplog.text
+        assert [path.name for path in (n1.directory / "attempts").iterdir()] == ["live"]
+        n2.is_cut_off = False
+        again = await fleet.tidy()
+        assert (again.node_outputs, again.unreached) == (1, ("n3",))
+        assert list((n2.directory / "attempts").iterdir()) == []
+
+
+async def test_logs_of_workers_go_with_them(tmp_path):
+    async with coordinator(tmp_path, InstantEngine(workers=2), keep=NOTHING) as fleet:
+        for name in ("w0", "w1"):
+            (fleet_files(fleet)).mkdir(exist_ok=True)
+            (fleet_files(fleet) / f"{name}.log").write_text("it died")
+        await fleet.dismiss("w1")
+        assert (await fleet.tidy(dry_run=True)).worker_log_bytes == 7
+        assert (await fleet.tidy()).worker_log_bytes == 7
+        assert [path.name for path in fleet_files(fleet).glob("*.log")] == ["w0.log"]
+
+
 async def test_only_the_leader_tidies_up(tmp_path):
     with pytest.raises(LostLeadershipError):
         await coordinator(tmp_path).tidy()
@@ -162,6 +226,11 @@ def test_the_page_says_what_could_not_be_removed():
     assert "Removed the outputs of 1,200 tasks, 5 bytes" in page
     assert "Could not remove 2 directories" in page
     assert "Would remove 3 ended tasks" in gc_page(found | {"dry_run": True, "left": 0})
+    nodes = {"node_outputs": 4, "node_bytes": 6_000, "worker_log_bytes": 7, "unreached": ["n2"]}
+    page = gc_page(found | nodes)
+    assert "Removed the outputs of 4 tasks on nodes, 6,000 bytes" in page
+    assert "Removed logs of workers, 7 bytes" in page
+    assert "Not reached: n2; what is over there goes when it is back" in page
 
 
 class SetClock(SystemClock):

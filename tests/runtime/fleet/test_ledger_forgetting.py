@@ -10,7 +10,13 @@ from steelyard.domain.fleet.model import Worker
 from steelyard.domain.fleet.requirements import Capabilities
 from steelyard.runtime.fleet import ledger_forgetting
 from steelyard.runtime.fleet.ledger import ASKED_MAX
-from steelyard.runtime.fleet.ledger_forgetting import forget, forget_events, forgettable, standing
+from steelyard.runtime.fleet.ledger_forgetting import (
+    forget,
+    forget_decisions,
+    forget_events,
+    forgettable,
+    standing,
+)
 from steelyard.runtime.fleet.ledger_inbox import Inbox
 from steelyard.runtime.fleet.ledger_queries import LedgerQueries
 from steelyard.runtime.fleet.ledger_tables import ATTEMPTS, DECISIONS, EVENTS, TASKS
@@ -139,3 +145,19 @@ def test_a_worker_that_is_forgotten_is_there_no_more(ledger):
     ledger.commit(Change(workers=workers))
     ledger.commit(Change(workers=workers[:1], gone=("w1", "w2")))
     assert [worker.worker_id for worker in ledger.load().workers] == ["w0"]
+
+
+def test_decisions_about_tasks_that_never_were_are_forgotten(ledger, monkeypatch):
+    """A scheduler may propose what it made up; what it decided of what waits stays."""
+    monkeypatch.setattr(ledger_forgetting, "WINDOW", 2)
+    decided = [decision(name) for name in ("ghost", "waiting", "ghost", "ghost", "waiting")]
+    old = [msgspec.structs.replace(each, at_ns=10) for each in decided]
+    young = msgspec.structs.replace(decision("ghost"), at_ns=30)
+    ledger.commit(Change(tasks=(task("waiting"),), decisions=(*old, young)))
+    after, calls = forget_decisions(ledger, 20), 1
+    while after:
+        after, calls = forget_decisions(ledger, 20, after), calls + 1
+    assert calls == 3
+    ask = LedgerQueries(ledger.database)
+    assert len(ask.decisions("waiting")) == 2
+    assert [each.at_ns for each in ask.decisions("ghost")] == [30]

@@ -1,11 +1,16 @@
 """What attempts wrote is removed when its time has come, and nothing of what is not over."""
 
 import errno
+import os
 from pathlib import Path
 
-from steelyard.runtime.fleet import output_sweep
+import pytest
+
+from steelyard.runtime.fleet import output_files
 from steelyard.runtime.fleet.attempt_logs import attempt_directory, task_directory
+from steelyard.runtime.fleet.output_files import Found, OutputFiles
 from steelyard.runtime.fleet.output_sweep import RESTED_S, sweep
+from steelyard.runtime.fleet.tree_removal import size_of
 
 S = 1_000_000_000
 NOW_NS = 1_000_000 * S
@@ -28,8 +33,8 @@ def swept(directory, ended, **more):
         return {name: at_ns for name, at_ns in ended.items() if name in names}
 
     given = {"before_ns": 0, "bytes_max": 0, "now_ns": NOW_NS, "dry_run": False}
-    steps = list(sweep(directory, standing, **(given | more)))
-    assert max(asked, default=0) <= output_sweep.SLICE
+    steps = list(sweep(OutputFiles(directory), standing, **(given | more)))
+    assert max(asked, default=0) <= output_files.SLICE
     return steps[-1] if steps else None
 
 
@@ -53,7 +58,7 @@ def test_the_longest_ended_go_first_until_the_rest_fits(tmp_path):
     ended = {f"t{n}": n * 600 * S for n in range(1, 11)} | {"live": 0}
     for name in ended:
         wrote(tmp_path, name, kb=100)
-    one = output_sweep._size(task_directory(tmp_path, "t1") / "1-1")
+    one = size_of(task_directory(tmp_path, "t1") / "1-1")
     swept(tmp_path, ended, bytes_max=3 * one)
     assert left(tmp_path) == {"live", "t8", "t9", "t10"}
     swept(tmp_path, ended, bytes_max=3 * one)
@@ -71,8 +76,6 @@ def test_a_task_that_just_ended_keeps_its_outputs_for_a_while(tmp_path):
 
 def test_what_the_ledger_does_not_know_is_as_old_as_its_files(tmp_path):
     """The ledger forgot it, or it is of another one; there is no telling whose files are new."""
-    import os
-
     for name in ("forgotten", "strange"):
         wrote(tmp_path, name)
     for path in (*task_directory(tmp_path, "forgotten").rglob("1-1"),
@@ -91,7 +94,7 @@ def test_an_attempt_that_begins_meanwhile_is_not_touched(tmp_path):
         return {"t": 10 * S}
 
     for _ in sweep(
-        tmp_path, standing, before_ns=20 * S, bytes_max=0, now_ns=NOW_NS, dry_run=False
+        OutputFiles(tmp_path), standing, before_ns=20 * S, bytes_max=0, now_ns=NOW_NS, dry_run=False
     ):  # fmt: skip
         pass
     assert [path.name for path in task_directory(tmp_path, "t").iterdir()] == ["1-99"]
@@ -136,6 +139,58 @@ def test_what_is_no_attempt_s_stays(tmp_path):
     swept(tmp_path, {"t": 10 * S, "elsewhere": 10 * S}, before_ns=20 * S)
     assert [path.name for path in task_directory(tmp_path, "t").iterdir()] == ["notes.txt"]
     assert (outside / "kept").exists()
+
+
+def test_a_link_in_the_place_of_all_attempts_is_refused(tmp_path):
+    wrote(tmp_path / "outside", "t")
+    (tmp_path / "attempts").symlink_to(tmp_path / "outside" / "attempts")
+    with pytest.raises(OSError, match="Not a directory"):
+        swept(tmp_path, {"t": 10 * S}, before_ns=20 * S)
+    assert (task_directory(tmp_path / "outside", "t") / "1-1").is_dir()
+
+
+def test_a_task_s_directory_that_became_a_link_is_not_followed(tmp_path):
+    """It was listed as a directory; what is behind the link stays."""
+    wrote(tmp_path, "t")
+    outside = tmp_path / "outside"
+
+    def standing(names):
+        if not outside.exists():
+            task_directory(tmp_path, "t").rename(outside)
+            task_directory(tmp_path, "t").symlink_to(outside)
+        return {"t": 10 * S}
+
+    files = OutputFiles(tmp_path)
+    steps = sweep(files, standing, before_ns=20 * S, bytes_max=0, now_ns=NOW_NS, dry_run=False)
+    assert [swept.left for swept in steps] == [1]
+    assert (outside / "1-1" / "stdout.log").exists()
+
+
+def test_a_tree_deeper_than_calls_nest_does_not_end_the_sweep(tmp_path):
+    wrote(tmp_path, "t")
+    here = os.open(task_directory(tmp_path, "t") / "1-1", os.O_RDONLY)
+    for _ in range(1_500):
+        os.mkdir("d", dir_fd=here)
+        below = os.open("d", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(here)
+    found = swept(tmp_path, {"t": 10 * S}, before_ns=20 * S, bytes_max=1)
+    assert (found.tasks, found.left, left(tmp_path)) == (1, 0, set())
+
+
+def test_an_attempt_under_way_stays_whatever_is_asked(tmp_path):
+    """And no name that another machine says leads out of the directory."""
+    wrote(tmp_path, "t", (1, 7), (2, 17))
+    wrote(tmp_path / "out", "t")
+    files = OutputFiles(tmp_path, lambda: [17])
+    asked = [
+        Found("t", ("1-7", "2-17")), Found("..", ("1-1",)), Found("../out/attempts/t", ("1-1",)),
+        Found("t", ("../../out/attempts/t/1-1",)), Found("", ("1-1",)), Found(".", ("1-1",)),
+    ]  # fmt: skip
+    assert files.remove(asked, dry_run=False).left == 0
+    assert [path.name for path in task_directory(tmp_path, "t").iterdir()] == ["2-17"]
+    assert (task_directory(tmp_path / "out", "t") / "1-1").is_dir()
 
 
 def test_a_fleet_that_never_ran_has_nothing_to_sweep(tmp_path):

@@ -2,23 +2,32 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
 import msgspec
 
 from steelyard.domain.fleet.events import Event, WorkersOutlived
+from steelyard.domain.fleet.ports import Engine
 from steelyard.domain.fleet.worker_rules import is_outlived
-from steelyard.kernel.errors import FileError
+from steelyard.kernel.errors import EndpointUnreachableError, FileError
 from steelyard.kernel.units import NS_PER_S
 from steelyard.runtime.files import next_step_of, reason_of
 from steelyard.runtime.fleet.ledger import SqlLedger
-from steelyard.runtime.fleet.ledger_forgetting import forget, forget_events, forgettable, standing
+from steelyard.runtime.fleet.ledger_forgetting import (
+    forget,
+    forget_decisions,
+    forget_events,
+    forgettable,
+    standing,
+)
 from steelyard.runtime.fleet.ledger_queries import LedgerQueries
 from steelyard.runtime.fleet.ledger_relay import journal_parts
+from steelyard.runtime.fleet.output_files import HasNodes, NodeFiles, OutputFiles, Outputs
 from steelyard.runtime.fleet.output_sweep import Swept, sweep
 from steelyard.runtime.fleet.retention import Retention
+from steelyard.runtime.fleet.worker_logs import cut_logs, remove_logs
 
 REST_S = 0.05
 """Between two steps in the background: who submits, and who looks, goes first."""
@@ -40,6 +49,9 @@ class Tidied(msgspec.Struct, kw_only=True):
         workers: that ended as long ago, forgotten too.
         outputs, output_bytes: tasks whose files went, and what they took of the disk.
         journal_parts, journal_bytes: files of the journal.
+        worker_log_bytes: what workers that ended as long ago said themselves.
+        node_outputs, node_bytes: as `outputs`, on the nodes of an engine that has any.
+        unreached: workers on whose nodes nothing was removed, as they are not there; later it is.
         left: directories and files that could not be removed.
     """
 
@@ -51,6 +63,10 @@ class Tidied(msgspec.Struct, kw_only=True):
     output_bytes: int = 0
     journal_parts: int = 0
     journal_bytes: int = 0
+    worker_log_bytes: int = 0
+    node_outputs: int = 0
+    node_bytes: int = 0
+    unreached: tuple[str, ...] = ()
     left: int = 0
 
 
@@ -65,6 +81,7 @@ class Tidier:
         now_ns: Unix time, the earliest there is reason to believe in.
         last_ns: when something happened last before this coordinator began, 0 for never.
         journal: there is one; without it no event waits to be published.
+        engines: some may have nodes, with files of attempts on them.
     """
 
     def __init__(
@@ -77,10 +94,12 @@ class Tidier:
         *,
         last_ns: int,
         journal: bool,
+        engines: Iterable[Engine] = (),
     ) -> None:
         self._keep, self._directory, self._ledger = keep, directory, ledger
         self._tell, self._now_ns, self._journal = tell, now_ns, journal
         self._last_ns = last_ns
+        self._engines = tuple(engines)
         self._round: asyncio.Task[Tidied] | None = None
         self._account = Tidied()
 
@@ -147,7 +166,9 @@ class Tidier:
 
     async def _tidy(self, account: Tidied) -> Tidied:
         try:
-            await self._tidy_outputs(account)  # before the ledger forgets when their tasks ended
+            # Before the ledger forgets when tasks ended, and who were workers.
+            await self._tidy_outputs(account)
+            await self._tidy_nodes(account)
             await self._tidy_ledger(account)
             await asyncio.to_thread(self._tidy_journal, account)
         except OSError as error:
@@ -157,24 +178,60 @@ class Tidier:
         return account
 
     async def _tidy_outputs(self, account: Tidied) -> None:
+        async for swept in self._sweep(OutputFiles(self._directory), account):
+            account.outputs, account.output_bytes = swept.tasks, swept.bytes
+            account.left = swept.left
+
+    async def _tidy_nodes(self, account: Tidied) -> None:
+        """Sweep each node there is: it has a disk of its own, for which the same holds."""
+        for engine in self._engines:
+            for worker_id, node in engine.outputs().items() if isinstance(engine, HasNodes) else ():
+                why_not = await self._tidy_node(node, account) if node is not None else "it is gone"
+                if why_not:
+                    _log.warning(
+                        "What is over stays on %s until it is back: %s", worker_id, why_not
+                    )
+                    account.unreached += (worker_id,)
+
+    async def _tidy_node(self, node: NodeFiles, account: Tidied) -> str:
+        """Sweep one; return why it could not be."""
+        tasks, size, left = account.node_outputs, account.node_bytes, account.left
+        before_ns = self._keep.before_ns(self._now_ns(), self._keep.days)
+        try:
+            async for swept in self._sweep(node, account):
+                account.node_outputs = tasks + swept.tasks
+                account.node_bytes, account.left = size + swept.bytes, left + swept.left
+            gone = await asyncio.to_thread(node.tidy_logs, before_ns, dry_run=account.dry_run)
+        except EndpointUnreachableError as error:
+            return str(error)
+        account.worker_log_bytes += gone.bytes
+        account.left += gone.left
+        return ""
+
+    async def _sweep(self, outputs: Outputs, account: Tidied) -> AsyncIterator[Swept]:
         keep, now_ns = self._keep, self._now_ns()
         steps = sweep(
-            self._directory, partial(standing, self._ledger.database),
+            outputs, partial(standing, self._ledger.database),
             before_ns=keep.before_ns(now_ns, keep.output_days), bytes_max=keep.output_bytes,
             now_ns=now_ns, dry_run=account.dry_run,
         )  # fmt: skip
         while (swept := await asyncio.to_thread(_next, steps)) is not None:
-            account.outputs, account.output_bytes = swept.tasks, swept.bytes
-            account.left = swept.left
+            yield swept
             await asyncio.sleep(REST_S)
 
     async def _tidy_ledger(self, account: Tidied) -> None:
         before_ns = self._keep.before_ns(self._now_ns(), self._keep.days)
+        known = await asyncio.to_thread(LedgerQueries(self._ledger.database).workers)
+        if not account.dry_run:
+            cut_logs(self._directory, [worker.worker_id for worker in known])
         if not before_ns:
             return
-        known = await asyncio.to_thread(LedgerQueries(self._ledger.database).workers)
-        account.workers = sum(is_outlived(worker, before_ns) for worker in known)
-        if account.workers and not account.dry_run:
+        outlived = [worker.worker_id for worker in known if is_outlived(worker, before_ns)]
+        account.workers = len(outlived)
+        gone = remove_logs(self._directory, outlived, dry_run=account.dry_run)
+        account.worker_log_bytes += gone.bytes
+        account.left += gone.left
+        if outlived and not account.dry_run:
             await self._tell(WorkersOutlived(before_ns))
         if account.dry_run:
             account.tasks = await asyncio.to_thread(forgettable, self._ledger.database, before_ns)
@@ -182,11 +239,14 @@ class Tidier:
         while count := await asyncio.to_thread(forget, self._ledger, before_ns):
             account.tasks += count
             await asyncio.sleep(REST_S)
-        look = partial(forget_events, self._ledger, before_ns, published=self._journal)
-        after = await asyncio.to_thread(look, 0)
-        while after:
-            await asyncio.sleep(REST_S)
-            after = await asyncio.to_thread(look, after)
+        for look in (
+            partial(forget_events, self._ledger, before_ns, published=self._journal),
+            partial(forget_decisions, self._ledger, before_ns),
+        ):
+            after = await asyncio.to_thread(look, after=0)
+            while after:
+                await asyncio.sleep(REST_S)
+                after = await asyncio.to_thread(look, after=after)
 
     def _tidy_journal(self, account: Tidied) -> None:
         """Remove the oldest parts of the journal; the last is still written."""

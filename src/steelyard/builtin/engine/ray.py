@@ -20,6 +20,7 @@ from steelyard.domain.fleet.ports import EngineEvent
 from steelyard.domain.fleet.requirements import Capabilities
 from steelyard.kernel.errors import EndpointUnreachableError, SteelyardError
 from steelyard.runtime.fleet.capabilities import usable_directory
+from steelyard.runtime.fleet.output_files import NodeFiles
 from steelyard.runtime.fleet.ray_agent import AgentSettings
 from steelyard.runtime.fleet.ray_cluster import WORKER_LABEL, Tls, security
 from steelyard.runtime.fleet.ray_connection import connect, secure
@@ -96,6 +97,7 @@ class RayEngine:
         self._events: asyncio.Queue[EngineEvent | None] = asyncio.Queue()
         self._watching: asyncio.Task[None] | None = None
         self._doubles: set[str] = set()
+        self._met: set[str] = set()
         self._is_ours = False
 
     async def start(self) -> list[tuple[str, Capabilities, int]]:
@@ -154,6 +156,11 @@ class RayEngine:
             self._is_ours = False
             await asyncio.to_thread(ray.shutdown)
 
+    def outputs(self) -> dict[str, NodeFiles | None]:
+        """Return what attempts wrote on each node there was; None for one that is not there now."""
+        met: dict[str, NodeFiles | None] = dict.fromkeys(sorted(self._met))
+        return met | {node.worker_id: node.outputs() for node in self._nodes.values()}
+
     def _node(self, worker_id: str) -> RayWorker:
         for node in self._nodes.values():
             if node.worker_id == worker_id:
@@ -206,5 +213,6 @@ class RayEngine:
                 self._doubles.add(node_id)
                 _log.warning("A second Ray node is called %s; it waits for the first", worker_id)
             return
+        self._met.add(worker_id)
         settings = msgspec.structs.replace(self._settings, worker_id=worker_id)
         self._nodes[node_id] = RayWorker(node_id, settings, Path(self.directory), self._events)

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from sqlalchemy import Connection, delete, exists, func, select
+from sqlalchemy import ColumnElement, Connection, Table, delete, exists, func, select
 
 from steelyard.domain.fleet.states import TASK_ENDS
 from steelyard.runtime.fleet.ledger import ASKED_MAX, SqlLedger
@@ -68,24 +68,49 @@ def forget_events(
         FileError, LedgerGoneError: the ledger can't be written.
     """
     leadership = ledger.led()
-    first = select(EVENTS.c.seq, EVENTS.c.at_ns).where(EVENTS.c.seq > after)
-    known = exists().where(TASKS.c.task_id == EVENTS.c.task_id)
-    old = [EVENTS.c.at_ns < before_ns, ~known] + [EVENTS.c.published == 1] * published
+    extra = [EVENTS.c.published == 1] * published
     done = [INBOX.c.answer.is_not(None), INBOX.c.at_ns < before_ns]
     head = select(func.min(INBOX.c.seq)).scalar_subquery() + WINDOW
 
     def work(connection: Connection) -> int:
         leadership.check(connection)
         connection.execute(delete(INBOX).where(INBOX.c.seq < head, *done))
-        seen = connection.execute(first.order_by(EVENTS.c.seq).limit(WINDOW)).all()
-        if not seen:
-            return 0
-        last = seen[-1]
-        within = (EVENTS.c.seq > after, EVENTS.c.seq <= last.seq)
-        connection.execute(delete(EVENTS).where(*within, *old))
-        return int(last.seq) if last.at_ns < before_ns and len(seen) == WINDOW else 0
+        return _forget_strays(connection, EVENTS, before_ns, after, extra)
 
     return ledger.database.write(work)
+
+
+def forget_decisions(ledger: SqlLedger, before_ns: int, after: int = 0) -> int:
+    """Forget old decisions about no task that is remembered, as `forget_events` does events.
+
+    A scheduler may propose what there never was.
+    """
+    leadership = ledger.led()
+
+    def work(connection: Connection) -> int:
+        leadership.check(connection)
+        return _forget_strays(connection, DECISIONS, before_ns, after, [])
+
+    return ledger.database.write(work)
+
+
+def _forget_strays(
+    connection: Connection,
+    table: Table,
+    before_ns: int,
+    after: int,
+    extra: list[ColumnElement[bool]],
+) -> int:
+    first = select(table.c.seq, table.c.at_ns).where(table.c.seq > after)
+    seen = connection.execute(first.order_by(table.c.seq).limit(WINDOW)).all()
+    if not seen:
+        return 0
+    last = seen[-1]
+    known = exists().where(TASKS.c.task_id == table.c.task_id)
+    within = (table.c.seq > after, table.c.seq <= last.seq)
+    old = (table.c.at_ns < before_ns, ~known, *extra)
+    connection.execute(delete(table).where(*within, *old))
+    return int(last.seq) if last.at_ns < before_ns and len(seen) == WINDOW else 0
 
 
 def forgettable(database: Database, before_ns: int) -> int:

@@ -7,9 +7,9 @@ the coordinator, the node or the actor dies, the local worker below ends all tha
 import asyncio
 import contextlib
 import os
-import shutil
 import socket
 from collections import deque
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,10 @@ from steelyard.domain.fleet.requirements import Capabilities
 from steelyard.kernel.errors import SteelyardError
 from steelyard.runtime.fleet.attempt_logs import STREAMS, attempt_directory, log_path, read_log
 from steelyard.runtime.fleet.local_engine import LocalEngine
+from steelyard.runtime.fleet.output_files import Found, Gone, OutputFiles
 from steelyard.runtime.fleet.ray_cluster import AUTH_MODE, is_secured, node_settings
+from steelyard.runtime.fleet.tree_removal import opened, remove_tree
+from steelyard.runtime.fleet.worker_logs import cut_logs, logs_before, remove_logs
 
 LOG_POLL_S = 0.2
 UNSEEN_MAX = 4 << 20
@@ -30,6 +33,8 @@ UNSEEN_MAX = 4 << 20
 
 _HEARD_MAX = 100
 """With so much unseen, heartbeats are left out."""
+
+_FOUND = msgspec.msgpack.Decoder(list[Found])
 
 
 class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,6 +116,7 @@ class NodeAgent:
         self._untold: set[int] = set()
         self._ending: set[asyncio.Task[None]] = set()
         self._tasks: list[asyncio.Task[None]] = []
+        self._listing: Iterator[list[Found]] = iter(())
 
     async def start(self) -> bytes:
         """Start the node's worker, which detects what the node has; return `Ready` or `Refusal`."""
@@ -183,8 +189,46 @@ class NodeAgent:
         if self._engine is not None:
             await self._engine.stop()
             if not self._settings.keep:
-                await asyncio.to_thread(shutil.rmtree, self._root, ignore_errors=True)
+                await asyncio.to_thread(_remove, self._root)
         return os.getpid()
+
+    # What is over
+
+    async def outputs(self, begin: bool) -> bytes:  # noqa: FBT001  a call from afar
+        """Return the next of the tasks that have files here, `Found`, as a list; none at the end.
+
+        Args:
+            begin: from the first one on.
+        """
+        if begin:
+            self._listing = self._files().parts()
+        return msgspec.msgpack.encode(await asyncio.to_thread(next, self._listing, []))
+
+    async def output_sizes(self, found: bytes) -> bytes:
+        """Return what each of a list of `Found` takes of the disk, a list."""
+        sizes = await asyncio.to_thread(self._files().sizes, _FOUND.decode(found))
+        return msgspec.msgpack.encode(sizes)
+
+    async def remove_outputs(self, found: bytes, dry_run: bool) -> bytes:  # noqa: FBT001  as above
+        """Remove attempts of a list of `Found`, none that is under way; return what is `Gone`."""
+        files = self._files()
+        gone = await asyncio.to_thread(files.remove, _FOUND.decode(found), dry_run=dry_run)
+        return msgspec.msgpack.encode(gone)
+
+    async def tidy_logs(self, before_ns: int, dry_run: bool) -> bytes:  # noqa: FBT001  as above
+        """Remove logs of workers that this node was; return what is `Gone`."""
+        return msgspec.msgpack.encode(await asyncio.to_thread(self._tidy_logs, before_ns, dry_run))
+
+    def _files(self) -> OutputFiles:
+        # An attempt whose end is not told yet is under way: its logs are read from its files.
+        return OutputFiles(self._root, lambda: {*self._leases, *self._untold})
+
+    def _tidy_logs(self, before_ns: int, dry_run: bool) -> Gone:  # noqa: FBT001  as above
+        own = self._settings.worker_id
+        old = logs_before(self._root, before_ns, [own]) if before_ns else []
+        if not dry_run:
+            cut_logs(self._root, [own])
+        return remove_logs(self._root, old, dry_run=dry_run)
 
     # What there is to say
 
@@ -252,3 +296,8 @@ class NodeAgent:
         self._unseen.append(Said(self._seq, event, piece))
         self._unseen_bytes += len(piece.data) if piece is not None else 0
         self._news.set()
+
+
+def _remove(directory: Path) -> None:
+    with contextlib.suppress(OSError), opened(directory.parent) as place:
+        remove_tree(directory.name, place)

@@ -24,6 +24,7 @@ from steelyard.runtime.fleet.ray_agent import (
     Said,
 )
 from steelyard.runtime.fleet.ray_connection import first_line
+from steelyard.runtime.fleet.ray_outputs import NodeOutputs
 
 JOIN_WITHIN_S = 60.0
 STOP_WITHIN_S = 10.0
@@ -80,6 +81,10 @@ class RayWorker:
         """Have an attempt ended."""
         if self._is_up:
             self._later(_quietly(self._agent.cancel.remote(msgspec.msgpack.encode(lease))))
+
+    def outputs(self) -> NodeOutputs | None:
+        """Return what attempts wrote on the node; None while its agent is not there."""
+        return NodeOutputs(self.worker_id, self._agent) if self._is_up else None
 
     async def died(self, reason: str) -> None:
         """Give the node up."""
