@@ -16,7 +16,9 @@ A script makes runs in two lines:
 
   from steelyard.track import start_logging
 
-  experiment = start_logging("first", project="demo"); experiment.log_metric("loss", 0.5)
+  experiment = start_logging("first", project="demo")
+
+  experiment.log_metric("loss", 0.5)
 
 Runs lie in .steelyard/ (or $STEELYARD_TRACK_DIR), benchmarks in artifacts/. RUN is an id, the
 beginning of one, a name (the latest run of it), a run's directory, or `last`. An id wins over

@@ -90,3 +90,42 @@ def test_a_name_too_long_is_refused_before_anything_is_kept(folder):
     with Experiment("e") as run, pytest.raises(UsageError, match="The name of an artifact"):
         run.log_artifact(folder, "r")
     assert run.list_artifacts() == []
+
+
+def test_a_directory_comes_back_as_it_was_logged_last(folder, tmp_path):
+    with Experiment("e") as run:
+        run.log_artifact(folder, "r")
+        run.log_bytes(b"by itself", "r-other")
+        (folder / "a" / "x.txt").write_text("newer")
+        (folder / "y").write_text("y")
+        run.log_artifact(folder, "r")
+        copy = run.get_artifact("r", to=tmp_path / "copy")
+        inner = run.get_artifact("r/a/", to=tmp_path / "inner")
+        with pytest.raises(UsageError, match=r"directory of 2 artifacts.*to=\.\.\."):
+            run.get_artifact("r")
+        with pytest.raises(UsageError, match="no artifact 'r'"):
+            run.get_artifact("r", version=1)
+    found = {path.relative_to(copy).as_posix(): path.read_text() for path in copy.rglob("*.*")}
+    assert found | {"y": (copy / "y").read_text()} == {"a/x.txt": "newer", "y": "y"}
+    assert [path.name for path in inner.iterdir()] == ["x.txt"]
+
+
+def test_a_message_names_some_of_many_artifacts(folder):
+    with Experiment("e") as run:
+        for number in range(50):
+            run.log_bytes(b"x", f"f{number:02}")
+        with pytest.raises(UsageError, match="f19 and 30 more"):
+            run.get_artifact("none")
+
+
+def test_the_store_itself_is_never_an_artifact(tmp_path, monkeypatch):
+    """`log_artifact(".")` beside it would keep every run's contents anew each time."""
+    (tmp_path / "train.py").write_text("pass")
+    (tmp_path / "sub" / ".steelyard").mkdir(parents=True)
+    (tmp_path / "sub" / ".steelyard" / "notes").write_text("not ours")
+    monkeypatch.chdir(tmp_path)
+    with Experiment("e", directory=".steelyard") as run:
+        run.log_bytes(b"x", "model")
+        run.log_artifact(".", "code")
+        names = [kept.name for kept in run.list_artifacts()]
+    assert names == ["model", "code/sub/.steelyard/notes", "code/train.py"]

@@ -8,6 +8,7 @@ import pytest
 from steelyard.app.track.experiment import Experiment
 from steelyard.app.track.logging import get_active_experiment
 from steelyard.app.track.queries import runs
+from steelyard.kernel.errors import UsageError
 
 
 def status(run):
@@ -139,3 +140,10 @@ async def test_async_generators_take_what_is_sent_and_thrown_and_may_be_closed()
     await anext(closed)
     await closed.aclose()
     assert [status(run) for run in seen] == ["failed", "finished"]
+
+
+def test_a_class_is_refused_where_it_is_decorated():
+    """It would be a function from then on, and `isinstance` of it an error somewhere else."""
+    for what in (type("Model", (), {}), 5):
+        with pytest.raises(UsageError, match="decorates functions and methods"):
+            Experiment("e")(what)

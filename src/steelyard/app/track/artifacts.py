@@ -8,23 +8,30 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from steelyard.domain.track.names import check_artifact_name
-from steelyard.domain.track.run import Run
+from steelyard.domain.track.run import Kept, Run
 from steelyard.kernel.errors import UsageError
 from steelyard.runtime.files import atomic_path, reason_of
 from steelyard.runtime.track.blobs import BlobStore
 from steelyard.runtime.track.layout import Store
 
 _UNUSABLE = re.compile(r"[\\\x00-\x1f\x7f\ud800-\udfff]")
+_SHOWN = 20
+"""Names in a message."""
 _log = logging.getLogger("steelyard.track")
 
 
-def files_in(path: Path, name: str) -> dict[str, Path]:
+def files_in(path: Path, name: str, store: Path | None = None) -> dict[str, Path]:
     """Return the files that are meant by `path`, by their names as artifacts.
 
     Of a directory these are all files below it. A link is followed to a file that is below it, too;
     links to elsewhere, links to directories, pipes, sockets and devices are left out, and named in
     a warning. What a name can't have (a backslash, a control character, bytes that are no text) is
     there as its number: `%5C`.
+
+    Args:
+        path: a file or a directory.
+        name: of the artifact, or what the names of a directory's files begin with.
+        store: the directory of runs, which is no part of what a run leaves.
 
     Raises:
         UsageError: a directory can't be read, or a file's name is too long.
@@ -34,7 +41,7 @@ def files_in(path: Path, name: str) -> dict[str, Path]:
     files: dict[str, Path] = {}
     left_out = []
     root = path.resolve()
-    for file in sorted(_below(path)):
+    for file in sorted(_below(path, store)):
         if _is_kept(file, root):
             files[check_artifact_name(f"{name}/{_as_text(file.relative_to(path))}")] = file
         else:
@@ -48,7 +55,7 @@ def files_in(path: Path, name: str) -> dict[str, Path]:
     return files
 
 
-def _below(path: Path) -> Iterator[Path]:
+def _below(path: Path, store: Path | None) -> Iterator[Path]:
     def refuse(error: OSError) -> None:
         raise UsageError(
             f"Can't read {error.filename}: {reason_of(error)}",
@@ -57,6 +64,8 @@ def _below(path: Path) -> Iterator[Path]:
 
     for directory, folders, names in os.walk(path, onerror=refuse):
         here = Path(directory)
+        if store is not None and store.name in folders and (here / store.name).samefile(store):
+            folders.remove(store.name)
         yield from (here / name for name in names)
         yield from (here / name for name in folders if (here / name).is_symlink())
 
@@ -81,19 +90,58 @@ def fetch_artifact(
     """
     found = [kept for kept in run.artifacts if kept.name == name]
     chosen = [kept for kept in found if version in (None, kept.version)]
+    if not chosen and version is None and (below := _latest_below(run, name)):
+        return _fetch_directory(store, name, below, to)
     if not chosen:
         raise UsageError(
             f"Run {run.run_id} has no artifact '{name}'"
             + (f" of version {version}" if found else ""),
-            expected="one of " + (", ".join(sorted({k.name for k in run.artifacts})) or "none"),
+            expected="one of " + _some(sorted({kept.name for kept in run.artifacts})),
         )
-    blobs = BlobStore(store.blobs)
-    problem = blobs.problem_of(chosen[-1].sha256)
-    if problem:
-        raise UsageError(f"The artifact '{name}' can't be read: {problem}")
-    path = blobs.path(chosen[-1].sha256)
+    path = _content(store, chosen[-1])
     if to is None:
         return path
-    with atomic_path(Path(to)) as temporary:
-        shutil.copyfile(path, temporary)
+    _copy(path, Path(to))
     return Path(to)
+
+
+def _latest_below(run: Run, name: str) -> dict[str, Kept]:
+    """Return the latest versions of what was kept of a directory, by their paths in it."""
+    start = name.rstrip("/") + "/"
+    return {
+        kept.name.removeprefix(start): kept
+        for kept in run.artifacts
+        if kept.name.startswith(start)
+    }  # fmt: skip
+
+
+def _fetch_directory(
+    store: Store, name: str, files: dict[str, Kept], to: str | Path | None
+) -> Path:
+    if to is None:
+        raise UsageError(
+            f"'{name}' is a directory of {len(files)} artifacts, which lie by their contents",
+            next_step=f"Copy it: get_artifact('{name}', to=...)",
+        )
+    contents = {path: _content(store, kept) for path, kept in files.items()}
+    for path, content in contents.items():
+        _copy(content, Path(to) / path)
+    return Path(to)
+
+
+def _content(store: Store, kept: Kept) -> Path:
+    blobs = BlobStore(store.blobs)
+    problem = blobs.problem_of(kept.sha256)
+    if problem:
+        raise UsageError(f"The artifact '{kept.name}' can't be read: {problem}")
+    return blobs.path(kept.sha256)
+
+
+def _copy(content: Path, to: Path) -> None:
+    with atomic_path(to) as temporary:
+        shutil.copyfile(content, temporary)
+
+
+def _some(names: list[str]) -> str:
+    shown = ", ".join(names[:_SHOWN]) or "none"
+    return shown + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")

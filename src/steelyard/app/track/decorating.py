@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Callable, Generator
 from typing import Any, Self, TypeVar
 
 from steelyard.app.track.active import current, within
+from steelyard.kernel.errors import UsageError
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -16,7 +17,16 @@ def each_call(function: _F, block: Callable[[], Any]) -> _F:
     A call of a generator function begins when it is first asked for a value, and ends with the
     generator: by its return, by what it raises, or, finished too, when nobody wants more of it.
     Between two values the caller's experiment is the active one, and not the generator's.
+
+    Raises:
+        UsageError: `function` is a class, which would be one no more, or can't be called.
     """
+    if isinstance(function, type) or not callable(function):
+        raise UsageError(
+            "An experiment decorates functions and methods",
+            got=function,
+            next_step="Decorate a method of the class, or use `with Experiment(...):`.",
+        )
     wrapped: Any
     if inspect.isasyncgenfunction(function):
         wrapped = _async_generator(function, block)

@@ -360,7 +360,7 @@ class Experiment:
         name = check_artifact_name(artifact_path or path.resolve().name)
         blobs = BlobStore(self.store.blobs)
         writer = self._writing()
-        for each, file in files_in(path, name).items():
+        for each, file in files_in(path, name, self.store.root).items():
             blob = blobs.put_file(file)
             writer.write(ArtifactLogged(name=each, sha256=blob.sha256, size=blob.size))
 
@@ -381,8 +381,8 @@ class Experiment:
         """Return where an artifact's content lies, which is not to be changed; or copy it.
 
         Args:
-            name: as it was logged.
-            to: a file to write it to; that path is returned then.
+            name: as it was logged; of a directory too, which needs `to`.
+            to: a file, or directory, to write it to; that path is returned then.
             version: which of several, from 1; the latest without it.
 
         Raises:
