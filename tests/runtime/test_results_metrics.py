@@ -8,7 +8,7 @@ import pytest
 
 from steelyard.domain.bench.document import number_document
 from steelyard.domain.bench.plan import EndpointPlan, PhasePlan
-from steelyard.domain.bench.records import MISSING, ErrorKind
+from steelyard.domain.bench.records import MISSING, ErrorKind, StampSource
 from steelyard.runtime.plugin_host import PluginHost
 from steelyard.runtime.results import open_run
 from steelyard.testing.journals import (
@@ -143,3 +143,18 @@ def test_a_whole_run_is_what_numpy_says_of_its_columns(tmp_path, seed):
         assert metric.std == pytest.approx(truth.std(ddof=1), rel=1e-12)
         for p in (1, 5, 10, 25, 50, 75, 90, 95, 99):
             assert getattr(metric, f"p{p}") == pytest.approx(np.percentile(truth, p), rel=1e-12)
+
+
+def test_stamps_of_this_process_are_named(tmp_path):
+    """A report without a word would let them pass for the kernel's."""
+    by_us = {"stamp_source": StampSource.USER}
+    rows = [
+        answered(0, start_ms=0, ttft_ms=20),
+        answered(1, start_ms=50, ttft_ms=20, **by_us),
+        refused(2, start_ms=90, **by_us),
+    ]
+    notes = " ".join(summary_of(tmp_path, rows)[0].run.notes)
+    assert "1 of 2 answers have stamps of this process" in notes
+    assert "stamps of this process" not in " ".join(
+        summary_of(tmp_path / "kernel", rows[:1])[0].run.notes
+    )

@@ -45,6 +45,10 @@ def require_reachable(targets: Sequence[Target], plan: EndpointPlan) -> None:
             _connect(target, plan.connect_timeout_s or None, context)
         except ssl.SSLError as error:
             reasons.append((target.url, f"tls: {explain(error)}"))
+        except TimeoutError as error:
+            what = "TLS handshake" if target.tls else "connection"
+            late = f"no {what} within {plan.connect_timeout_s:g} s"
+            reasons.append((target.url, error.strerror or late))
         except OSError as error:
             reasons.append((target.url, error.strerror or str(error)))
         else:

@@ -213,7 +213,11 @@ def _filled(directory: Path, host: PluginHost, scratch: Path, check: Callable[[]
             "records": totals.records,
         },
         damage=(*reader.damage, *compared.wrong),
-        notes=(*endpoint_notes(plan), *host_notes(hosts, compared), *_notes(metrics, ingest)),
+        notes=(
+            *endpoint_notes(plan),
+            *host_notes(hosts, compared),
+            *_notes(metrics, ingest, totals),
+        ),
         clock_step_records=ingest.stepped,
     )
     view.summary = msgspec.structs.replace(summary, hosts=hosts)
@@ -273,7 +277,7 @@ def _story(reader: JournalReader, directory: Path, until: str = "") -> Story:
     return story
 
 
-def _notes(metrics: MetricSet, ingest: Ingest) -> Iterator[str]:
+def _notes(metrics: MetricSet, ingest: Ingest, totals: Totals) -> Iterator[str]:
     yield from metrics.failures.values()
     if lost := ingest.gaps_unattributed:
         yield f"{lost} inter-chunk gaps belong to no known request and are left out."
@@ -281,6 +285,12 @@ def _notes(metrics: MetricSet, ingest: Ingest) -> Iterator[str]:
         yield (
             f"{ingest.stepped} requests were in flight when the wall clock was set: what they "
             "received has no reliable time and is left out of every latency."
+        )
+    if totals.user_stamped:
+        yield (
+            f"{totals.user_stamped} of {totals.succeeded} answers have stamps of this process, the "
+            "kernel having none for them (as on Unix sockets): its delays are in their latencies, "
+            "which have no error bar."
         )
 
 

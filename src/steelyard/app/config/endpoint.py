@@ -45,8 +45,8 @@ class EndpointConfig(Section):
         BeforeValidator(split_list),
         Flag(("--url", "-u"), Groups.ENDPOINT, metavar="URL"),
         Field(
-            description="Base URLs of the servers; several share the load. Without one, the "
-            "embedded simulated server is measured."
+            description="Base URLs of the servers, http, https or unix:/PATH; several share "
+            "the load. Without one, the embedded simulated server is measured."
         ),
     ] = ()
     path: Annotated[

@@ -11,7 +11,7 @@ from steelyard.domain.bench.held_back import HeldBack
 from steelyard.domain.bench.metrics import cancelled, failed, succeeded
 from steelyard.domain.bench.occupancy import in_flight_ns, prefill_ns, token_ns
 from steelyard.domain.bench.plan import PhasePlan
-from steelyard.domain.bench.records import MISSING, ErrorKind, TokenProvenance
+from steelyard.domain.bench.records import MISSING, ErrorKind, StampSource, TokenProvenance
 from steelyard.domain.bench.summary import ErrorCount
 from steelyard.kernel.units import NS_PER_S
 
@@ -114,6 +114,7 @@ class Totals:
         self.osl_mismatched = 0
         self.chunks = 0
         self.coalesced_events = 0
+        self.user_stamped = 0
         self.provenance: Counter[TokenProvenance] = Counter()
         self.errors: Counter[tuple[ErrorKind, int]] = Counter()
         self.examples: dict[ErrorKind, str] = {}
@@ -146,6 +147,8 @@ class Totals:
         self.cancelled += int(np.count_nonzero(cancelled(measured)))
         self.chunks += int(np.maximum(measured["chunks"], 0).sum())
         self.coalesced_events += int(np.maximum(measured["coalesced_events"], 0).sum())
+        by_us = measured["stamp_source"] == StampSource.USER
+        self.user_stamped += int(np.count_nonzero(answered & by_us))
         self._fold_times(measured)
         self._fold_tokens(measured, answered)
         self._fold_errors(measured)
