@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from steelyard.kernel.clock import Clock
 from steelyard.kernel.errors import FileError, PluginError
@@ -66,7 +67,11 @@ class Database:
         self._closed = threading.Event()
         if self.is_sqlite:
             _make_file(Path(str(self.url.database)))
-        self._engine = _sqlite(self.url) if self.is_sqlite else _postgres(self.url, self.session)
+        free_s = min(_BUSY_S, patience_s)
+        self._engine = (
+            _sqlite(self.url, free_s) if self.is_sqlite
+            else _postgres(self.url, self.session, free_s)
+        )  # fmt: skip
 
     @property
     def is_sqlite(self) -> bool:
@@ -112,7 +117,7 @@ class Database:
         while True:
             try:
                 return self._once(work, writes=writes)
-            except (DBAPIError, sqlite3.Error) as error:
+            except (DBAPIError, PoolTimeoutError, sqlite3.Error) as error:
                 problem = problem_of(error)
                 spent_s = (self.clock.mono_ns() - begun_ns) / NS_PER_S
                 if not problem.passes or spent_s + wait_s > self._patience_s:
@@ -152,8 +157,11 @@ def _make_file(path: Path) -> None:
         raise FileError(text, next_step=next_step_of(error)) from error
 
 
-def _sqlite(url: URL) -> Engine:
-    engine = create_engine(url, hide_parameters=True, connect_args={"timeout": _BUSY_S})
+def _sqlite(url: URL, free_s: float) -> Engine:
+    """Return connections to a file; one that is at work is waited for so long at a time."""
+    engine = create_engine(
+        url, hide_parameters=True, connect_args={"timeout": _BUSY_S}, pool_timeout=free_s
+    )
 
     @event.listens_for(engine, "connect")
     def prepare(connection: sqlite3.Connection, _: Any) -> None:
@@ -169,11 +177,11 @@ def _sqlite(url: URL) -> Engine:
     return engine
 
 
-def _postgres(url: URL, session: str) -> Engine:
+def _postgres(url: URL, session: str, free_s: float) -> Engine:
     timing = {name: value for name, value in _TCP.items() if name not in url.query}
     arguments = {"application_name": session, **timing}
     try:
-        return create_engine(url, hide_parameters=True, connect_args=arguments)
+        return create_engine(url, hide_parameters=True, connect_args=arguments, pool_timeout=free_s)
     except ImportError as error:
         raise PluginError(
             "A ledger in PostgreSQL needs an extra",

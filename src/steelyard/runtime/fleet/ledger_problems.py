@@ -4,6 +4,7 @@ import sqlite3
 
 import msgspec
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 _PRIMARY = 0xFF  # SQLite's extended codes keep the primary one in the low byte
 
@@ -50,8 +51,10 @@ _STATE_STEPS = {
 _REFUSED = ("authentication failed", "does not exist", "no password supplied", "pg_hba.conf")
 
 
-def problem_of(error: DBAPIError | sqlite3.Error) -> Problem:
-    """Return what an error of a database means."""
+def problem_of(error: DBAPIError | PoolTimeoutError | sqlite3.Error) -> Problem:
+    """Return what an error of a database, or of our connections to it, means."""
+    if isinstance(error, PoolTimeoutError):
+        return Problem(passes=True, message="all connections to it that we may have are at work")
     cause = error.orig if isinstance(error, DBAPIError) else error
     message = str(cause).strip() or type(cause).__name__
     if isinstance(cause, sqlite3.Error):
