@@ -6,6 +6,8 @@ import signal
 import time
 
 import pytest
+from fleet_service import FleetService, command
+from nosy import without_powers, words_that_look
 
 from steelyard.app.fleet.coordinator import Coordinator
 from steelyard.app.fleet.settings import FleetSettings
@@ -59,3 +61,17 @@ async def test_one_that_stands_by_says_for_whom(tmp_path, caplog):
         await said_within(caplog, "box-1")
         assert "this one stands by for its end" in caplog.text
         await second.stop()
+
+
+def test_attempts_read_nothing_of_the_coordinator_that_they_run_below(tmp_path):
+    """What it knows, such as its ledger's password, stands in no environment that they can read."""
+    how = {"environ": {"PGPASSWORD": "what-is-secret"}, "within": without_powers()}
+    served = FleetService(tmp_path, "--slots", "1", "--drain-s", "0", **how)
+    with served as service, service.client() as client:
+        coordinator = service.process.pid
+        (task,) = client.submit(command(*words_that_look(coordinator)))
+        told = client.wait(task["task_id"])["outcome"]["result"]["stdout"]
+    assert told.count("at ") == 3  # the attempt's own process, its worker, the coordinator
+    assert told.endswith(f"at {coordinator}\nhidden {coordinator}\nmemory hidden {coordinator}\n")
+    assert "PATH=" in told
+    assert "what-is-secret" not in told

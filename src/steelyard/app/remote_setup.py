@@ -12,6 +12,7 @@ from steelyard.domain.bench.join_messages import HostIdentity
 from steelyard.domain.bench.plan import Plan, RemotePlan
 from steelyard.domain.bench.story import WORKER_JOINED
 from steelyard.kernel.errors import UsageError
+from steelyard.runtime.hidden import forget_variable
 from steelyard.runtime.join import JOIN_VARIABLE, Join
 from steelyard.runtime.journal import JournalWriter
 from steelyard.runtime.remote_seats import RemoteSpec
@@ -95,7 +96,7 @@ def _prepared(plan: Plan, environ: Mapping[str, str]) -> Join | None:
             expected=f"one that was prepared for {plan.workers} workers",
             next_step=f"Unset {JOIN_VARIABLE}: the run makes a join of its own.",
         )
-    os.environ.pop(JOIN_VARIABLE, None)  # it is nothing for the roles that are forked
+    forget_variable(JOIN_VARIABLE)  # it is nothing for the roles that are forked, nor for others
     return join
 
 

@@ -1,6 +1,5 @@
 """`steelyard worker`: this process takes a worker's place in a run that another machine began."""
 
-import os
 import shutil
 import sys
 import tempfile
@@ -11,6 +10,7 @@ from typing import NamedTuple
 from steelyard.kernel.errors import FileError, UsageError
 from steelyard.runtime.board import board_path
 from steelyard.runtime.files import reason_of
+from steelyard.runtime.hidden import forget_variable
 from steelyard.runtime.join import ANY_INDEX, INDEX_VARIABLE, JOIN_VARIABLE, Join
 from steelyard.runtime.private_file import read_private
 
@@ -92,7 +92,7 @@ def join_run(join: Join, scratch: str | None = None, wait_s: float = 0.0) -> Wor
     """
     from steelyard.runtime.keeper import keep_worker  # what it loads is for workers only
 
-    os.environ.pop(JOIN_VARIABLE, None)  # the worker's children need not have it
+    forget_variable(JOIN_VARIABLE)  # neither the worker's children nor its neighbours need it
     directory = _scratch(scratch)
     code = 1
     try:

@@ -13,6 +13,7 @@ from steelyard.app.fleet.client import DEFAULT_DIRECTORY
 from steelyard.cli.fleet_gc import Keep
 from steelyard.cli.fleet_reach import json_values, pairs, say
 from steelyard.kernel.errors import EXIT_OK, UsageError
+from steelyard.runtime.hidden import hide_from_others
 from steelyard.runtime.json_log import LogFormat, service_logging
 
 if TYPE_CHECKING:
@@ -157,6 +158,7 @@ def serve(  # noqa: PLR0913  each is a flag or a group of them
         keep=(keep or Keep()).retention(),
     )  # fmt: skip
     check_address(settings)
+    hide_from_others()  # attempts run as the same user, and here are keys, passwords and tokens
     tell = say if told.log_format == "text" else _log.info
     with service_logging(told.log_format, told.log_level):
         asyncio.run(serve_fleet(settings, lambda served: _started(served, tell), tell))

@@ -10,6 +10,7 @@ import time
 import pytest
 from fake_nvml import build_nvml
 from local_rig import LocalRig, alive, gone, keeper_of, kill, parent_of, processes_of
+from nosy import words_that_look
 
 from steelyard.domain.fleet.model import Ending
 from steelyard.kernel.errors import SteelyardError, UsageError
@@ -239,6 +240,17 @@ async def test_variables_are_passed_on_by_name(tmp_path, monkeypatch):
     assert "KIT_SHOWN=1" in text
     assert "KIT_HIDDEN" not in text
     assert "STEELYARD_FLEET_TASK=t1" in text
+
+
+async def test_an_attempt_reads_no_secret_in_the_processes_it_comes_from(tmp_path, monkeypatch):
+    monkeypatch.setenv("KIT_HIDDEN", "what-is-secret")
+    monkeypatch.setenv("KIT_SHOWN", "1")
+    async with LocalRig(tmp_path, environment=["KIT_SHOWN"]) as rig:
+        (worker,) = rig.engine.pids.values()
+        outcome = await rig.run(payload={"argv": words_that_look(worker)})
+    text = outcome.result["stdout"]
+    assert (text.count("at "), text.count("KIT_SHOWN=1")) == (2, 2)  # its own process, and worker
+    assert "what-is-secret" not in text
 
 
 async def test_several_workers_share_a_machine(tmp_path):

@@ -22,6 +22,7 @@ from steelyard.domain.fleet.requirements import Capabilities
 from steelyard.kernel.errors import SteelyardError, UsageError
 from steelyard.runtime.fleet.capabilities import usable_directory
 from steelyard.runtime.fleet.local_messages import (
+    MESSAGE_BYTES_MAX,
     Cancel,
     Ended,
     FromWorker,
@@ -31,6 +32,7 @@ from steelyard.runtime.fleet.local_messages import (
     Start,
     Started,
     ToWorker,
+    environment_of_worker,
 )
 from steelyard.runtime.fleet.local_processes import (
     END_WITHIN_S,
@@ -195,6 +197,7 @@ class _Worker:
                     sys.executable, "-m", "steelyard.runtime.fleet.local_worker", str(os.getpid()),
                     stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=errors,
                     start_new_session=True,
+                    env=environment_of_worker(dict(os.environ), self._setup.environment),
                 )  # fmt: skip
         except OSError as error:
             raise SteelyardError(
@@ -205,7 +208,7 @@ class _Worker:
         try:
             async with asyncio.timeout(JOIN_WITHIN_S):
                 joined = await anext(self._messages, None)
-        except TimeoutError:
+        except (TimeoutError, msgspec.MsgspecError):
             joined = None
         if not isinstance(joined, Joined):
             await self.stop()
@@ -221,16 +224,12 @@ class _Worker:
 
     async def keep(self) -> None:
         """Pass on what the worker says, and start another one when it died, until cancelled."""
-        deaths = 0
         while True:
-            async for message in self._messages or _nothing():
-                deaths = 0 if isinstance(message, Ended) else deaths
-                self._pass_on(message)
-            await self._died()
+            await self._died(await self._heard())
             joined: Joined | None = None
             while joined is None:
-                await asyncio.sleep(_AGAIN_S[min(deaths, len(_AGAIN_S) - 1)])
-                deaths += 1
+                await asyncio.sleep(_AGAIN_S[min(self._deaths, len(_AGAIN_S) - 1)])
+                self._deaths += 1
                 with contextlib.suppress(SteelyardError):  # said when it died: it is tried again
                     joined = await self.start()
             self._events.put_nowait(
@@ -239,6 +238,16 @@ class _Worker:
                     capabilities=joined.capabilities, slots=joined.slots,
                 )
             )  # fmt: skip
+
+    async def _heard(self) -> str:
+        """Pass on what the worker says until its end; return what was wrong with it, if so."""
+        try:
+            async for message in self._messages or _nothing():
+                self._deaths = 0 if isinstance(message, Ended) else self._deaths
+                self._pass_on(message)
+        except msgspec.MsgspecError as error:
+            return f"it said what is no message ({error}), and was ended"
+        return ""
 
     def begin(self, lease: Lease, spec: TaskSpec) -> None:
         """Have an attempt carried out."""
@@ -269,7 +278,7 @@ class _Worker:
             await asyncio.to_thread(end_marked, self._setup.mark)
 
     async def _read(self, process: asyncio.subprocess.Process) -> AsyncIterator[FromWorker]:
-        frames = Frames(FromWorker)
+        frames = Frames(FromWorker, bytes_max=MESSAGE_BYTES_MAX)
         while process.stdout is not None and (data := await process.stdout.read(_CHUNK)):
             for message in frames.feed(data):
                 yield message
@@ -287,15 +296,18 @@ class _Worker:
             return
         self._events.put_nowait(event)
 
-    async def _died(self) -> None:
-        """Say that the worker died, when nothing of what it ran is left."""
+    async def _died(self, problem: str) -> None:
+        """Say that the worker died, when nothing of what it ran is left; why, if we end it."""
         process, self._process = self._process, None
+        if problem and process is not None:
+            process.kill()
+            await _drained(process)
         code = await process.wait() if process is not None else 0
         how = f"killed by {signal_name(-code)}" if code < 0 else f"exit code {code}"
         await asyncio.to_thread(end_marked, self._setup.mark)
         self._leases.clear()
         self._events.put_nowait(
-            EngineEvent(kind="worker_died", worker_id=self._setup.worker_id, reason=how)
+            EngineEvent(kind="worker_died", worker_id=self._setup.worker_id, reason=problem or how)
         )
 
 

@@ -6,13 +6,24 @@ import msgspec
 
 from steelyard.domain.fleet.model import Lease, Outcome, TaskSpec
 from steelyard.domain.fleet.requirements import Capabilities
-from steelyard.runtime.fleet.local_processes import ProcessLimits
+from steelyard.runtime.fleet.local_processes import MARK, ProcessLimits
 
 PASSED_ON = (
     "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "PYTHONPATH",
     "VIRTUAL_ENV", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR",
 )  # fmt: skip
 """Variables of the worker that attempts get too, with all `LC_*`: none in which secrets stand."""
+
+_FOR_WORKERS = (
+    "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES",
+    "PLAYWRIGHT_BROWSERS_PATH", "LD_PRELOAD", "GLIBC_TUNABLES", "PYTHONHOME", "PYTHONUSERBASE",
+    "PYTHONNOUSERSITE", "PYTHONWARNINGS", "PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX",
+    "PYTHONSAFEPATH", "PYTHONUTF8", "PYTHONHASHSEED", "PYTHONFAULTHANDLER", "PYTHONDEVMODE", MARK,
+)  # fmt: skip
+"""Variables by which a worker itself starts, and finds what its machine has."""
+
+MESSAGE_BYTES_MAX = 64 << 20
+"""Bytes of what a worker or one of its processes says at once; results are bounded far below."""
 
 
 class Setup(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -110,3 +121,17 @@ def passed_on(environ: dict[str, str], more: tuple[str, ...]) -> dict[str, str]:
     return {
         name: value for name, value in environ.items() if name in names or name.startswith("LC_")
     }
+
+
+def environment_of_worker(environ: dict[str, str], more: tuple[str, ...]) -> dict[str, str]:
+    """Return the variables of a coordinator that its worker gets: no more than it works with.
+
+    Attempts run as the worker's user, who can read the environment of all its processes in `/proc`:
+    so what they do not get, the worker does not have.
+    """
+    own = {
+        name: value
+        for name, value in environ.items()
+        if name in _FOR_WORKERS or name.startswith("COVERAGE_")
+    }
+    return passed_on(environ, more) | own
