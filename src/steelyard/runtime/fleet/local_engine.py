@@ -180,6 +180,7 @@ class _Worker:
         self._process: asyncio.subprocess.Process | None = None
         self._messages: AsyncIterator[FromWorker] | None = None
         self._leases: dict[int, Lease] = {}
+        self._deaths = 0
 
     async def start(self) -> Joined:
         """Start a process; return what it has.

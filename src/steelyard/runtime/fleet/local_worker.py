@@ -15,6 +15,8 @@ import time
 from collections.abc import Callable
 from functools import partial
 
+import msgspec
+
 from steelyard.domain.fleet.gpus import Device, choose, share, variables
 from steelyard.domain.fleet.model import Ending, Lease, Outcome, TaskSpec
 from steelyard.domain.fleet.ports import TaskKind
@@ -22,6 +24,7 @@ from steelyard.kernel.errors import SteelyardError
 from steelyard.runtime.fleet import capabilities
 from steelyard.runtime.fleet.attempt_run import Attempt, Control, carry_out
 from steelyard.runtime.fleet.local_messages import (
+    MESSAGE_BYTES_MAX,
     Begin,
     Cancel,
     Ended,
@@ -54,6 +57,7 @@ class _Runner:
     """A process that carries attempts out, as its worker sees it.
 
     Attributes:
+        problem: why it was ended, where what it said was no message.
         lease: what it is at, None while it waits.
         kill_s: when it is killed, on the monotonic clock.
         left: how many attempts it may still carry out.
@@ -62,7 +66,8 @@ class _Runner:
     def __init__(self, pid: int, control_fd: int) -> None:
         self.pid = pid
         self.control_fd = control_fd
-        self.frames = Frames(FromWorker)
+        self.frames = Frames(FromWorker, bytes_max=MESSAGE_BYTES_MAX)
+        self.problem = ""
         self.lease: Lease | None = None
         self.gpus: tuple[Device, ...] = ()
         self.kill_s = float("inf")
@@ -230,15 +235,24 @@ class LocalWorker:
 
     def _read(self, runner: _Runner, fd: int) -> None:
         data = os.read(fd, _CHUNK)
-        for message in runner.frames.feed(data):
-            if isinstance(message, Ended):
-                self._ended(runner, message)
-            else:
-                self._say(message)
+        if not runner.problem:
+            self._understand(runner, data)
         if not data:
             self._selector.unregister(fd)
             os.close(fd)
             self._died(runner)
+
+    def _understand(self, runner: _Runner, data: bytes) -> None:
+        """Pass on what a process says; one whose words are no message is ended, and no other."""
+        try:
+            for message in runner.frames.feed(data):
+                if isinstance(message, Ended):
+                    self._ended(runner, message)
+                else:
+                    self._say(message)
+        except msgspec.MsgspecError as error:
+            runner.problem = f"it said what is no message ({error})"
+            os.kill(runner.pid, signal.SIGKILL)
 
     def _ended(self, runner: _Runner, message: Ended) -> None:
         self._release(runner)
@@ -267,7 +281,8 @@ class LocalWorker:
         if lease is None:
             return
         how = f"killed by {signal_name(-code)}" if code < 0 else f"exit code {code}"
-        outcome = Outcome(ending=Ending.LOST, error=f"the attempt's own process ended: {how}")
+        error = f"the attempt's own process ended: {runner.problem or how}"
+        outcome = Outcome(ending=Ending.LOST, error=error)
         if is_cancelled:
             outcome = Outcome(ending=Ending.CANCELLED, error="cancelled")
         self._say(Ended(lease.token, outcome))

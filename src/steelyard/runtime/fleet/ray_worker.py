@@ -61,6 +61,7 @@ class RayWorker:
         self._events = events
         self._agent: Any = None
         self._is_up = False
+        self._failures = 0
         self._leases: dict[int, Lease] = {}
         self._calls: set[asyncio.Task[None]] = set()
         self._keeping = asyncio.create_task(self._keep(), name=f"fleet-ray-{self.worker_id}")
@@ -126,6 +127,8 @@ class RayWorker:
         except RayError as error:
             # Should it run after all: its token is old by then, and it is ended when it is heard of
             reason = f"worker {self.worker_id} can't be reached: {first_line(error)}"
+        except msgspec.MsgspecError as error:
+            reason = f"worker {self.worker_id}: {_no_message(error)}"
         if reason and self._leases.pop(lease.token, None) is not None:
             outcome = Outcome(ending=Ending.REFUSED, error=reason)
             self._tell(EngineEvent(kind="ended", lease=lease, outcome=outcome))
@@ -136,7 +139,6 @@ class RayWorker:
         """Start an agent, pass on what it says, and start another one when it died."""
         from ray.exceptions import RayError
 
-        failures = 0
         while True:
             try:
                 ready = await self._start()
@@ -144,7 +146,6 @@ class RayWorker:
                 text = first_line(error)
                 _log.warning("Ray node %s is no worker: %s", self.worker_id, text)
             else:
-                failures = 0
                 self._is_up = True
                 self._tell(
                     EngineEvent(
@@ -154,8 +155,8 @@ class RayWorker:
                 )  # fmt: skip
             if self._is_up:
                 self._fell(await self._listen())
-            await asyncio.sleep(_AGAIN_S[min(failures, len(_AGAIN_S) - 1)])
-            failures += 1
+            await asyncio.sleep(_AGAIN_S[min(self._failures, len(_AGAIN_S) - 1)])
+            self._failures += 1
 
     async def _start(self) -> Ready:
         """Place an agent on the node, and nowhere else."""
@@ -177,13 +178,16 @@ class RayWorker:
                 )
         except TimeoutError:
             said = Refusal(f"its agent did not start within {JOIN_WITHIN_S:g} s")
+        except msgspec.MsgspecError as error:
+            said = Refusal(_no_message(error))
         if isinstance(said, Refusal):
             ray.kill(self._agent)
             raise SteelyardError(said.reason)
         return said
 
     async def _listen(self) -> str:
-        """Pass on what the agent says until it is dead; return why."""
+        """Pass on what the agent says until it is dead, or makes no sense; return why."""
+        import ray
         from ray.exceptions import ActorUnavailableError, RayError
 
         seen = 0
@@ -195,7 +199,13 @@ class RayWorker:
                 continue
             except RayError as error:
                 return f"its agent died: {first_line(error)}"
-            for said in msgspec.msgpack.decode(data, type=list[Said]):
+            try:
+                batch = msgspec.msgpack.decode(data, type=list[Said])
+            except msgspec.MsgspecError as error:
+                ray.kill(self._agent)
+                return _no_message(error)
+            self._failures = 0
+            for said in batch:
                 if said.seq <= seen:
                     continue
                 seen = said.seq
@@ -241,6 +251,13 @@ class RayWorker:
         except OSError as error:
             # The node has all of it, and the attempt's outcome does not hang on it.
             _log.warning("A log of %s can't be kept here: %s", lease.task_id, error.strerror)
+
+
+def _no_message(error: msgspec.MsgspecError) -> str:
+    return (
+        f"its agent said what is no message ({error}). Install the same version of Steelyard on"
+        " the node and here"
+    )
 
 
 async def _quietly(reference: Any) -> None:
