@@ -108,8 +108,8 @@ def _events(pieces: Sequence[bytes], stamps: Sequence[int]) -> tuple[list[bytes]
     between = True
     for piece, stamp in zip(pieces, stamps, strict=True):
         end = len(piece) - 2
-        one_line = piece[:6] == _DATA and piece.find(b"\n") == end and piece[end:] == b"\n\n"
-        if one_line and between:
+        one_line = piece[:6] == _DATA and piece.find(b"\n") == end and piece[end:] == _BLANK
+        if one_line and between and b"\r" not in piece:
             events.append(piece[6:end])
             marks.append(stamp)
         else:
@@ -123,14 +123,11 @@ def _events(pieces: Sequence[bytes], stamps: Sequence[int]) -> tuple[list[bytes]
 
 def _events_alike(pieces: Sequence[bytes]) -> list[bytes] | None:
     """Return each piece's data when every piece is one event of one `data:` line, else None."""
-    whole = b"".join(pieces)
-    if not (whole.startswith(_DATA) and whole.endswith(_BLANK)):
-        return None
-    events = whole[len(_DATA) : -len(_BLANK)].split(_BLANK + _DATA)
-    around = len(_DATA) + len(_BLANK)
-    if list(map(len, pieces)) != [size + around for size in map(len, events)]:
-        return None  # an event ends elsewhere than its piece
-    return None if b"\n" in b"".join(events) else events
+    events = [piece[len(_DATA) : -len(_BLANK)] for piece in pieces]
+    if b"%b%b%b" % (_DATA, (_BLANK + _DATA).join(events), _BLANK) != b"".join(pieces):
+        return None  # what was cut off is not what stands around an event
+    data = b"".join(events)
+    return None if b"\n" in data or b"\r" in data else events
 
 
 def read_one_by_one(endpoint: Endpoint, events: Sequence[bytes]) -> StreamReading:

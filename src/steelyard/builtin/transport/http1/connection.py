@@ -48,6 +48,8 @@ class Connection:
     The parser calls the `on_*` methods. Nothing here reads a body's meaning.
 
     Attributes:
+        on_body: keeps a piece of the body; a list's own `append`, for there are as many pieces as
+            tokens. They get their stamp after each read.
         stamp_ns: when what was read last arrived, or the request began, CLOCK_MONOTONIC.
         session: whose connection it is, where connections belong to sessions.
         usable: another request may go out on it.
@@ -56,21 +58,24 @@ class Connection:
     """
 
     __slots__ = (
-        "_complete", "_keep_alive", "_out_of_step", "_owner", "_parser", "_rest", "_seen_ns",
-        "_served", "_sock", "_stamped", "exchange", "number", "session", "stale", "stamp_ns",
-        "target", "usable",
+        "_keep_alive", "_out_of_step", "_owner", "_parser", "_pieces", "_rest",
+        "_served", "_sock", "_stamped", "_whole", "exchange", "number", "on_body", "session",
+        "stale", "stamp_ns", "target", "usable",
     )  # fmt: skip
 
     def __init__(self, owner: Owner, dialed: Dialed, target: int, number: int) -> None:
         self._owner = owner
         self._sock = dialed.sock
         self._stamped = dialed.stamped
+        self._pieces: list[bytes] = []
+        self._whole: int | None = None
+        self.on_body = self._pieces.append
         self._parser = httptools.HttpResponseParser(self)
         self._rest: memoryview | None = None
-        self._complete = self._out_of_step = False
+        self._out_of_step = False
         self._keep_alive = True
         self._served = 0
-        self.stamp_ns = self._seen_ns = 0
+        self.stamp_ns = 0
         self.exchange: Exchange | None = None
         self.target = target
         self.number = number
@@ -87,6 +92,7 @@ class Connection:
             payload: the bytes to send when they are not the request's own.
         """
         self.exchange = exchange
+        exchange.pieces = self._pieces
         exchange.conn_id = self.number
         exchange.conn_reused = self._served > 0
         exchange.kernel_stamped = self._stamped
@@ -175,8 +181,10 @@ class Connection:
 
     def _take(self, exchange: Exchange, data: memoryview, before_ns: int) -> None:
         """Parse what a read brought; `before_ns` is the stamp of the read before it."""
-        if not exchange.stamps:
-            self._seen_ns = _now()
+        stamps = exchange.stamps
+        seen_ns = MISSING
+        if not stamps:
+            seen_ns = _now()
             exchange.before_body_ns = before_ns
             if exchange.first_byte_ns == MISSING:
                 exchange.first_byte_ns = self.stamp_ns
@@ -186,17 +194,37 @@ class Connection:
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            if not self._complete:
+            if self._whole is None:
+                self._stamp(exchange, seen_ns)
                 self._broken(ErrorKind.PROTOCOL, _unreadable(error))
                 return
             self._out_of_step = True
-        if self._complete:
+        self._stamp(exchange, seen_ns)
+        if self._whole is not None:
             self._finish(exchange)
             return
         if exchange.when_read is not None:
             exchange.when_read(exchange)
         if exchange.bytes_received > HEAD_BYTES_MAX:
             self._check_size(exchange)
+
+    def _stamp(self, exchange: Exchange, seen_ns: int) -> None:
+        """Give the pieces that a read brought its stamp."""
+        stamps = exchange.stamps
+        whole = len(self._pieces) if self._whole is None else self._whole
+        if fresh := whole - len(stamps):
+            if not stamps:
+                exchange.lag_ns = seen_ns - self.stamp_ns
+            stamps.extend([self.stamp_ns] * fresh)
+
+    def give_back(self) -> Exchange | None:
+        """Return the exchange that is over, with what came of its body, and be without one."""
+        exchange, self.exchange = self.exchange, None
+        if exchange is not None:
+            exchange.pieces = self._pieces[: self._whole]
+        self._pieces.clear()
+        self._whole = None
+        return exchange
 
     def _check_size(self, exchange: Exchange) -> None:
         if not exchange.stamps:
@@ -222,8 +250,6 @@ class Connection:
 
         So does an answer that did not wait for the whole request.
         """
-        self._complete = False
-        self.exchange = exchange
         exchange.end_ns = self.stamp_ns
         if not self._keep_alive or self._out_of_step or self._rest is not None:
             self.close()
@@ -254,34 +280,22 @@ class Connection:
 
     def on_message_begin(self) -> None:
         """Note an answer behind the one that was asked for."""
-        if self.exchange is None:
+        if self._whole is not None:
             self._out_of_step = True
-
-    def on_body(self, data: bytes) -> None:
-        """Keep a piece of the body with the stamp of the read that brought it."""
-        exchange = self.exchange
-        if exchange is None:
-            return
-        if not exchange.stamps:
-            exchange.lag_ns = self._seen_ns - self.stamp_ns
-        exchange.pieces.append(data)
-        exchange.stamps.append(self.stamp_ns)
 
     def on_message_complete(self) -> None:
         """Note the end, unless of an interim (1xx) answer; acted upon when the parser returns.
 
-        Until then there is no exchange, so that nothing behind the end is taken for its body.
+        So is how much of the body there is: nothing behind the end is taken for it.
         """
-        exchange = self.exchange
-        if exchange is None:
+        exchange, parser = self.exchange, self._parser
+        if exchange is None or self._whole is not None:
             return
-        parser = self._parser
         status = parser.get_status_code()
         if status >= _FINAL_STATUS:
-            self._complete = True
-            self._keep_alive = parser.should_keep_alive()
             exchange.status = status
-            self.exchange = None
+            self._whole = len(self._pieces)
+            self._keep_alive = parser.should_keep_alive()
 
 
 def _unreadable(error: Exception) -> str:

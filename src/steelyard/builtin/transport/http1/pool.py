@@ -211,7 +211,7 @@ class Http1Transport:
 
     def released(self, connection: Connection) -> None:
         """Take a connection back: its exchange is over, or it broke."""
-        exchange, connection.exchange = connection.exchange, None
+        exchange = connection.give_back()
         self._busy.pop(connection.number, None)
         if connection.usable:
             if self._pooled:
