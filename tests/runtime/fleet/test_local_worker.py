@@ -64,3 +64,58 @@ def test_an_attempt_for_which_there_is_no_process_leaves_no_file_open(monkeypatc
     assert [(type(each), each.outcome.ending) for each in said] == [(Ended, Ending.REFUSED)] * 3
     for fd in (read, write):
         os.close(fd)
+
+
+GARBLES = """
+import os, time
+from steelyard.domain.fleet.model import Lease, TaskSpec
+from steelyard.runtime.fleet import local_worker
+from steelyard.runtime.fleet.local_messages import Ended, FromWorker, Setup, Started, ToWorker
+from steelyard.runtime.fleet.local_processes import adopt_orphans
+from steelyard.runtime.pipe_frames import Frames, frame_of
+
+def be_runner(setup, kind, control_fd, report_fd):
+    control = local_worker.Control(control_fd)
+    token = control.next().lease.token
+    if token == 1:
+        os.write(report_fd, b"\\0\\0\\0\\1\\xc1 and more")
+    else:
+        os.write(report_fd, frame_of(Started(token, os.getpid())))
+    time.sleep(60)
+
+class Kinds:
+    def create(self, kind, name):
+        return object()
+
+adopt_orphans()
+local_worker._be_runner = be_runner
+read, write = os.pipe()
+setup = Setup(worker_id="w", mark="", directory="/")
+worker = local_worker.LocalWorker(setup, Kinds(), 0, write, Frames(ToWorker))
+for token in (1, 2):
+    lease = Lease(task_id=f"t{token}", worker_id="w", attempt=1, token=token)
+    worker._start(lease, TaskSpec(task_id=f"t{token}", kind="command"))
+frames, said = Frames(FromWorker), {}
+while len(said) < 2:
+    for key, _ in worker._selector.select(5):
+        key.data()
+        if 1 not in worker._runners or 2 in said:
+            break
+    os.set_blocking(read, False)
+    try:
+        said |= {each.token: each for each in frames.feed(os.read(read, 65_536))}
+    except BlockingIOError:
+        continue
+print(said[1].outcome.ending, said[1].outcome.error.partition(" (")[0], list(worker._runners))
+os.kill(worker._runners[2].pid, 9)
+"""
+
+
+def test_a_process_that_says_what_is_no_message_is_ended_and_no_other():
+    """As one does in which a kind of tasks writes where it should not."""
+    done = subprocess.run(
+        [sys.executable, "-c", GARBLES], timeout=60, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (
+        0, "lost the attempt's own process ended: it said what is no message [2]\n",
+    ), done.stderr  # fmt: skip
