@@ -49,6 +49,7 @@ OTHERS = [
     HEAD,
     HEAD + TAIL[1:],
     HEAD.replace(b"content", b"reasoning") + b"why" + TAIL,
+    HEAD.replace(b"content", b"contend") + b"word" + TAIL,
     b'{"choices":[{"text":"plain"}]}',
     b'{"choices":[],"usage":{"prompt_tokens":7,"completion_tokens":3}}',
     b'{"error":"overloaded"}',
@@ -100,12 +101,13 @@ def test_the_two_halves_of_a_character_are_not_read_as_one() -> None:
     assert openai_stream.read_stream(events).malformed
 
 
-def test_the_text_is_found_beside_others_that_are_spelled_alike() -> None:
-    """The last that looks like it need not be it: then each event is decoded."""
-    head, tail = b'{"choices":[{"delta":{"content":"', b'"},"note":"word"}]}'
-    same([head + b"word" + tail] * 20)
-    kinds = openai_stream.read_stream([head + b"word" + tail] * 20).kinds
-    assert kinds == [CONTENT] * 20
+def test_a_name_that_is_spelled_as_the_text_is_not_taken_for_it() -> None:
+    """What varies in its place may name another field."""
+    head = b'{"choices":[{"delta":{"content":"ended"},"'
+    events = [head + b'ended":null}]}'] * 20
+    events[12] = head + b'delta":null}]}'
+    same(events)
+    assert openai_stream.read_stream(events).kinds.count(CONTENT) == 19
 
 
 @pytest.mark.parametrize(
