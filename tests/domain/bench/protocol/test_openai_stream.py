@@ -93,6 +93,15 @@ def test_a_text_that_could_end_its_string_is_decoded(text: bytes, times: int, pl
     same(events)
 
 
+@pytest.mark.parametrize("other", OTHERS)
+@pytest.mark.parametrize("place", [0, 1, 9, 11, 18, 19])
+def test_an_event_of_another_shape_amid_the_run_is_decoded(other: bytes, place: int) -> None:
+    """Be it as long as the others, or shorter than what stands around their texts."""
+    events = [HEAD + b"word" + TAIL] * 20
+    events[place] = other
+    same(events)
+
+
 def test_the_two_halves_of_a_character_are_not_read_as_one() -> None:
     """Side by side the events' texts are UTF-8, each alone is not."""
     events = [HEAD + b"word" + TAIL] * 20
