@@ -120,8 +120,10 @@ def test_the_error_bar_is_what_stamps_bound_or_nothing(tmp_path, host):
     run_of(tmp_path / "a", rows)
     with open_run(tmp_path / "a", host) as view:
         metric = view.summary.metrics["time_to_first_token"]
+        output = view.summary.metrics["time_to_first_output_token"]
         pace = view.summary.metrics["inter_token_latency"]
     assert (metric.error_bar, metric.error_bar_source) == (pytest.approx(0.04), "stamps")
+    assert output.error_bar == metric.error_bar
     assert pace.error_bar is None
     rows[1]["stamp_source"] = StampSource.USER
     (tmp_path / "b").mkdir()

@@ -10,6 +10,7 @@ from steelyard.domain.bench.metrics import (
     counted_gaps_ns,
     elapsed_ms,
     failed,
+    first_output_stamp_width_ms,
     first_token_stamp_width_ms,
     flags_of,
     gaps_per_row,
@@ -74,6 +75,20 @@ def test_stamps_can_overstate_a_time_by_no_more_than_itself():
 def test_a_merged_read_without_a_lower_bound_is_not_bounded():
     batch = answered(0, start_ms=0, ttft_ms=5, tokens=1, stamp_lower_ns=MISSING)
     assert np.isnan(first_token_stamp_width_ms(batch)[0])
+
+
+def test_the_first_output_is_as_uncertain_as_the_first_content_that_it_is():
+    batch = answered(0, start_ms=0, ttft_ms=5, itl_ms=0, tokens=2, stamp_lower_ns=T0_NS + 3 * MS)
+    assert first_output_stamp_width_ms(batch)[0] == pytest.approx(2.0)
+
+
+def test_an_output_after_reasoning_came_after_its_first_word_at_least():
+    """Reasoning at 5 ms, output at 8: 3 ms of doubt where reads were merged, none else."""
+    times = {"first_output_ns": T0_NS + 8 * MS, "sent_ns": T0_NS + 40_000}
+    alone = answered(0, start_ms=0, ttft_ms=5, itl_ms=1, tokens=6, **times)
+    merged = answered(0, start_ms=0, ttft_ms=5, itl_ms=1, tokens=6, coalesced_events=1, **times)
+    assert first_output_stamp_width_ms(alone)[0] == pytest.approx(0.04)
+    assert first_output_stamp_width_ms(merged)[0] == pytest.approx(3.04)
 
 
 def test_gaps_go_to_the_rows_that_made_them():

@@ -8,6 +8,7 @@ from steelyard.domain.bench.metrics import (
     amount,
     apart_ms,
     elapsed_ms,
+    first_output_stamp_width_ms,
     first_token_stamp_width_ms,
     ratio,
     request_stamp_width_ms,
@@ -91,6 +92,10 @@ class TimeToFirstOutputToken:
         """Return ms per request; NaN where no such content came in a stream."""
         return elapsed_ms(batch, "start_ns", "first_output_ns")
 
+    def stamp_width(self, batch: np.ndarray) -> np.ndarray:
+        """Return ms by which stamps alone can overstate each value."""
+        return first_output_stamp_width_ms(batch)
+
 
 class TimeToFirstOutputTokenIntended:
     """Milliseconds from when the schedule meant to send to the first non-reasoning content."""
@@ -107,6 +112,10 @@ class TimeToFirstOutputTokenIntended:
     def values(self, batch: np.ndarray) -> np.ndarray:
         """Return ms per request; NaN where no such content came in a stream."""
         return elapsed_ms(batch, "intended_ns", "first_output_ns")
+
+    def stamp_width(self, batch: np.ndarray) -> np.ndarray:
+        """Return ms by which stamps alone can overstate each value."""
+        return first_output_stamp_width_ms(batch)
 
 
 class InterTokenLatency:

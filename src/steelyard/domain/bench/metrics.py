@@ -129,6 +129,22 @@ def first_token_stamp_width_ms(batch: np.ndarray) -> np.ndarray:
     return np.asarray(np.minimum(open_ms, elapsed_ms(batch, "start_ns", "first_token_ns")))
 
 
+def first_output_stamp_width_ms(batch: np.ndarray) -> np.ndarray:
+    """Return by how much stamps alone can overstate the time to the first output token, in ms.
+
+    That is the first content's own width where nothing was reasoned before it. Else the read before
+    is not known, only that the reasoning came by then: where any reads of the answer were merged,
+    the token may have come right after the first reasoning did.
+    NaN as for the first content.
+    """
+    output, first = batch["first_output_ns"], batch["first_token_ns"]
+    merged = (batch["coalesced_events"] > 0) | (batch["end_ns"] == output)
+    reasoned_ms = np.where(merged, elapsed_ms(batch, "first_token_ns", "first_output_ns"), 0.0)
+    after_ms = elapsed_ms(batch, "start_ns", "sent_ns") + reasoned_ms
+    after_ms = np.minimum(after_ms, elapsed_ms(batch, "start_ns", "first_output_ns"))
+    return np.asarray(np.where(output == first, first_token_stamp_width_ms(batch), after_ms))
+
+
 def request_stamp_width_ms(batch: np.ndarray) -> np.ndarray:
     """Return by how much stamps alone can overstate the time to the last byte, in ms.
 
