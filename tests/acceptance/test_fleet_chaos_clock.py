@@ -16,7 +16,7 @@ from steelyard.runtime.fleet.service_http import ServiceRefusedError
 pytestmark = [pytest.mark.acceptance, pytest.mark.network, pytest.mark.timeout(120)]
 FLAGS = (
     "--slots", "6", "--engine-option", "local.detect=false", "--engine-option",
-    "local.heartbeat_s=0.5", "--rate", "1000",
+    "local.heartbeat_s=0.5", "--rate", "1000", "--pass-env", "STEPPED_CLOCK",
 )  # fmt: skip
 
 

@@ -23,6 +23,23 @@ def test_what_is_no_events_number_is_refused_and_never_read(place):
     assert _refusal(KEY, place) == "after is the number of an event"
 
 
+@pytest.mark.parametrize("task_id", ["a\0b", "a\nb", "t" * 201])
+def test_what_no_task_is_called_is_never_looked_for(task_id):
+    assert _refusal(KEY, "", task_id) == "task_id is the id of a task"
+
+
+@pytest.mark.network
+def test_what_a_client_says_is_passed_over_whatever_it_is(service):
+    key = {"Authorization": f"Bearer {service.key}"}
+    url = service.url.replace("http", "ws", 1) + "/v1/events?after=0"
+    with connect(url, proxy=None, additional_headers=key) as socket:
+        socket.send(b"\x00\xff")
+        socket.send("words")
+        assert "coordinator_startup" in socket.recv(10)
+        socket.ping().wait(10)
+        assert socket.protocol.close_code is None
+
+
 def test_each_number_of_an_event_is_taken():
     assert [_refusal(KEY, place) for place in ("", "0", "17", str(INTEGER_MAX))] == [""] * 4
 

@@ -135,6 +135,51 @@ async def test_who_guesses_keys_is_soon_not_listened_to(tmp_path):
     bench.close()
 
 
+async def test_who_guesses_behind_a_proxy_locks_nobody_out_whose_key_was_right_before(tmp_path):
+    bench = Bench(tmp_path, Bounds(failures_per_s=1, failures_burst=1))
+    key, token = bench.keys.create("ann", Role.READER)
+    assert (await bench.ask(key=token))[0] == 200
+    assert (await bench.ask(key=f"sty_{key.key_id}_{'x' * 43}"))[0] == 401
+    assert (await bench.ask(key=f"sty_{key.key_id}_{'x' * 43}"))[0] == 429
+    assert (await bench.ask(key=token))[0] == 200
+    bench.keys.revoke(key.key_id)
+    assert (await bench.ask(key=token))[0] == 401
+    bench.close()
+
+
+async def test_one_key_has_so_many_requests_under_way_and_leaves_room_for_others(tmp_path):
+    bench = Bench(tmp_path, Bounds(at_once=2))
+    _, greedy = bench.keys.create("ann", Role.READER)
+    _, other = bench.keys.create("bob", Role.READER)
+    held = [asyncio.create_task(bench.ask(key=greedy, parts=())) for _ in range(2)]
+    while bench.reached < 2:
+        await asyncio.sleep(0)
+    status, headers, body = await bench.ask(key=greedy)
+    assert (status, headers[b"retry-after"], body["detail"]) == (
+        429, b"2", "Too many requests at once")  # fmt: skip
+    assert (await bench.ask(key=other))[0] == 200
+    for each in held:
+        each.cancel()
+    await asyncio.gather(*held, return_exceptions=True)
+    assert (await bench.ask(key=greedy))[0] == 200
+    bench.close()
+
+
+async def test_strangers_push_nothing_out_of_the_audit_log(tmp_path):
+    """What they are refused is a line as long as these are few, then a number in the next one."""
+    bench = Bench(tmp_path, Bounds(strangers_per_s=1, strangers_burst=2))
+    _, token = bench.keys.create("ann", Role.READER)
+    for number in range(9):
+        assert (await bench.ask(address=f"1.2.3.{number}"))[0] == 401
+    assert (await bench.ask(key=token))[0] == 200
+    bench.clock.now_ns += NS_PER_S
+    assert (await bench.ask())[0] == 401
+    lines = [json.loads(line) for line in bench.audit.path.read_text().splitlines()]
+    assert [(e["status"], e["user"], e.get("left_out", 0)) for e in lines] == [
+        (401, "", 0), (401, "", 0), (200, "ann", 0), (401, "", 7)]  # fmt: skip
+    bench.close()
+
+
 async def test_a_body_over_the_bound_is_refused_before_it_is_read_or_as_it_comes(tmp_path):
     bench = Bench(tmp_path, Bounds(body_max_bytes=10))
     _, token = bench.keys.create("ann", Role.READER)

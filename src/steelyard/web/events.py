@@ -30,6 +30,7 @@ CLIENTS_OF_KEY_MAX = 50
 """Of one key, so that no key keeps all others out."""
 _POLICY, _TRY_AGAIN = 1008, 1013
 _DIGITS_MAX = 19
+_TASK_ID_MAX = 200
 _TOO_MANY = RequestError(
     429, "Too many clients follow events",
     expected=f"at most {CLIENTS_OF_KEY_MAX} of one key, {CLIENTS_MAX} of all",
@@ -65,7 +66,7 @@ async def events(socket: WebSocket) -> None:
     """Hold a WebSocket: `after` begins after the event of that number, `task_id` is only of one."""
     key: AccessKey | None = socket.state.key
     place = socket.query_params.get("after", "")
-    refusal = _refusal(key, place)
+    refusal = _refusal(key, place, socket.query_params.get("task_id", ""))
     if refusal or key is None:
         await socket.close(_POLICY, refusal)
         return
@@ -82,7 +83,7 @@ async def events(socket: WebSocket) -> None:
             del clients[key.key_id]
 
 
-def _refusal(key: AccessKey | None, place: str) -> str:
+def _refusal(key: AccessKey | None, place: str, task_id: str = "") -> str:
     if key is None or Permission.EVENTS_READ not in key.permissions:
         return f"your key does not allow {Permission.EVENTS_READ}"
     if place and not (
@@ -90,6 +91,8 @@ def _refusal(key: AccessKey | None, place: str) -> str:
         and place.isascii() and place.isdecimal() and int(place) <= INTEGER_MAX
     ):  # fmt: skip
         return "after is the number of an event"
+    if not task_id.isprintable() or len(task_id) > _TASK_ID_MAX:
+        return "task_id is the id of a task"
     return ""
 
 
@@ -126,10 +129,9 @@ async def _tell(socket: WebSocket, told: AsyncIterator[Told]) -> None:
 
 
 async def _hear(socket: WebSocket) -> None:
-    """A client has nothing to say but goodbye."""
-    with contextlib.suppress(WebSocketDisconnect):
-        while True:
-            await socket.receive_text()
+    """A client has nothing to say but goodbye; what it says, in text or bytes, is passed over."""
+    while (await socket.receive())["type"] != "websocket.disconnect":
+        continue
 
 
 async def _watch(socket: WebSocket, key: AccessKey) -> None:

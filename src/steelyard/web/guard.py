@@ -6,6 +6,7 @@ Only `OPEN_PATHS` are answered to strangers. What a key may do is checked by the
 
 import asyncio
 import secrets
+from collections import Counter
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -39,7 +40,10 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
         body_max_bytes: a longer body is refused with 413.
         body_s: a body that is slower is refused with 408.
         rate_per_s, burst: requests of one key.
+        at_once: requests of one key that are under way, so that none keeps all others out.
         failures_per_s, failures_burst: wrong keys of one address.
+        strangers_per_s, strangers_burst: lines of the audit log for who shows no valid key, so that
+            they push nothing out of it; the next line says how many were left out.
     """
 
     body_max_bytes: int = 8_000_000
@@ -48,6 +52,9 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     burst: int = 300
     failures_per_s: float = 0.5
     failures_burst: int = 20
+    at_once: int = 200
+    strangers_per_s: float = 1.0
+    strangers_burst: int = 200
 
 
 class Guard:
@@ -69,6 +76,9 @@ class Guard:
         self._clock, self._bounds = clock, bounds
         self._rates = RateLimit(bounds.rate_per_s, bounds.burst)
         self._failures = RateLimit(bounds.failures_per_s, bounds.failures_burst)
+        self._strangers = RateLimit(bounds.strangers_per_s, bounds.strangers_burst)
+        self._left_out = 0
+        self._under_way: Counter[str] = Counter()
         self._hashing = asyncio.Semaphore(HASHES_AT_ONCE)
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
@@ -87,18 +97,28 @@ class Guard:
             await _refuse(error, scope, receive, send)
             return
         scope.setdefault("state", {})["key"] = key
-        await self._app(scope, self._bounded(scope, receive), self._watched(scope, key, send))
+        caller = _caller(scope, key)
+        self._under_way[caller] += 1
+        try:
+            await self._app(scope, self._bounded(scope, receive), self._watched(scope, key, send))
+        finally:
+            self._under_way[caller] -= 1
+            if not self._under_way[caller]:
+                del self._under_way[caller]
 
     async def _admit(self, scope: MutableMapping[str, Any]) -> AccessKey:
         address = _address(scope)
-        if wait_s := self._failures.wait_s(address, self._clock.mono_ns(), take=False):
-            raise _too_often("Too many wrong keys came from your address", wait_s)
         given = [value for name, value in scope["headers"] if name == b"authorization"]
+        token = bearer_of(given[0].decode("latin-1")) if len(given) == 1 else None
+        # Others behind the same address, a proxy's mostly, are not held up by who guesses there.
+        is_known = token is not None and self._keys.is_known(token)
+        wait_s = self._failures.wait_s(address, self._clock.mono_ns(), take=False)
+        if wait_s and not is_known:
+            raise _too_often("Too many wrong keys came from your address", wait_s)
         if scope["type"] == "websocket":
             self._door.check_origin(scope)
             if not given:
                 return await self._by_ticket(scope)
-        token = bearer_of(given[0].decode("latin-1")) if len(given) == 1 else None
         if token is None:
             raise _unknown("This needs a key", "")
         if self._keys.is_quick(token):
@@ -124,7 +144,9 @@ class Guard:
         return key
 
     def _take_turn(self, key: AccessKey | None, scope: MutableMapping[str, Any]) -> None:
-        caller = key.key_id if key is not None else f"address {_address(scope)}"
+        caller = _caller(scope, key)
+        if self._under_way[caller] >= self._bounds.at_once:
+            raise _too_often("Too many requests at once", 1.0)
         if wait_s := self._rates.wait_s(caller, self._clock.mono_ns()):
             raise _too_often("Too many requests", wait_s)
 
@@ -174,11 +196,19 @@ class Guard:
         return watched
 
     def _note(self, scope: MutableMapping[str, Any], key: AccessKey | None, status: int) -> None:
+        more = {}
+        if key is None:
+            if self._strangers.wait_s("", self._clock.mono_ns()):
+                self._left_out += 1
+                return
+            more = {"left_out": self._left_out} if self._left_out else {}
+            self._left_out = 0
         self._audit.note(
             at_ns=self._clock.wall_ns(), request_id=secrets.token_hex(8),
             key_id=key.key_id if key else "", user=key.user if key else "",
             role=str(key.role) if key else "", address=_address(scope),
             method=scope.get("method", "WEBSOCKET"), path=scope["path"][:500], status=status,
+            **more,
         )  # fmt: skip
 
 
@@ -188,6 +218,10 @@ _HEADERS = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-sto
 def _address(scope: MutableMapping[str, Any]) -> str:
     client = scope.get("client")
     return str(client[0]) if client else ""
+
+
+def _caller(scope: MutableMapping[str, Any], key: AccessKey | None) -> str:
+    return key.key_id if key is not None else f"address {_address(scope)}"
 
 
 def _unknown(what: str, error: str) -> RequestError:

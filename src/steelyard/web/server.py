@@ -31,6 +31,7 @@ from steelyard.runtime.fleet.ledger_url import ledger_url_for
 from steelyard.web.app import create_app
 from steelyard.web.door import origin_of
 from steelyard.web.guard import Bounds
+from steelyard.web.punctual import PunctualProtocol
 
 DEFAULT_PORT = 7600
 FIRST_KEY = "first"
@@ -309,7 +310,7 @@ def _listen(settings: ServeSettings) -> socket.socket:
 def _config(app: object, tls: ssl.SSLContext | None) -> uvicorn.Config:
     config = uvicorn.Config(
         app,  # type: ignore[arg-type]  # an ASGI app, whatever its framework
-        loop="none", http="h11", ws="websockets-sansio", lifespan="off", log_config=None,
+        loop="none", http=PunctualProtocol, ws="websockets-sansio", lifespan="off", log_config=None,
         access_log=False, server_header=False, proxy_headers=False, backlog=_BACKLOG,
         limit_concurrency=_CONNECTIONS_MAX, timeout_keep_alive=30, timeout_graceful_shutdown=2,
         h11_max_incomplete_event_size=_HEADERS_MAX_BYTES, ws_max_size=_WEBSOCKET_MAX_BYTES,

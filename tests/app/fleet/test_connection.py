@@ -9,12 +9,22 @@ from steelyard.app.fleet.connection import (
     URL_ENV,
     Connection,
     find_connection,
+    is_loopback,
     read_connection,
     write_connection,
 )
 from steelyard.kernel.errors import UsageError
 
 HERE = Connection(url="http://127.0.0.1:1", key="kept", ca_file="ca.pem")
+
+
+@pytest.mark.parametrize(
+    ("host", "own"),
+    [("localhost", True), ("127.0.0.1", True), ("127.8.9.1", True), ("::1", True), ("", False),
+     ("0.0.0.0", False), ("10.0.0.1", False), ("127.example.com", False), ("127.", False)],
+)  # fmt: skip
+def test_a_name_that_begins_as_a_loopback_address_is_none(host, own):
+    assert is_loopback(host) is own
 
 
 def test_only_the_owner_reads_what_serve_wrote(tmp_path):

@@ -4,6 +4,7 @@
 directory need neither.
 """
 
+import ipaddress
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +19,6 @@ URL_ENV = "STEELYARD_FLEET_URL"
 KEY_ENV = "STEELYARD_FLEET_KEY"
 CA_ENV = "STEELYARD_FLEET_CA"
 CONNECTION_FILE = "client.json"
-_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 class Connection(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,7 +112,10 @@ def write_connection(directory: Path, connection: Connection) -> Path:
 
 def is_loopback(host: str) -> bool:
     """Tell whether an address reaches no other machine."""
-    return host in _LOOPBACK or host.startswith("127.")
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:  # a name, which may stand for anything
+        return False
 
 
 def _checked(url: str) -> str:

@@ -173,10 +173,14 @@ class KeyStore:
         kept = self._all().get(key_id)
         return kept is not None and kept.key.is_valid(self._clock.wall_ns())
 
+    def is_known(self, token: str) -> bool:
+        """Tell whether a token was right once: who shows it guesses nothing, and costs no hash."""
+        digest = hmac.digest(self._pepper, token.encode("utf-8", "replace"), "sha256")
+        return digest in self._recognised
+
     def is_quick(self, token: str) -> bool:
         """Tell whether `recognise` answers without a hash and without the database."""
-        digest = hmac.digest(self._pepper, token.encode("utf-8", "replace"), "sha256")
-        return digest in self._recognised and self._is_fresh(FRESH_S)
+        return self.is_known(token) and self._is_fresh(FRESH_S)
 
     def _make_room(self, now_ns: int) -> None:
         """Forget the oldest keys that are revoked or past their time, where there are too many."""
