@@ -91,6 +91,9 @@ def test_sql_is_answered(steelyard, made):
 
 
 def test_values_are_exported(steelyard, made, tmp_path):
+    for dash in (["--to", "-"], ["--to=-"]):
+        code, out, _ = steelyard("track", "export", "first", *dash, "--format", "csv")
+        assert (code, out.splitlines()[0][:7]) == (0, "run_id,")
     code, out, _ = steelyard("track", "export", "first", "--to", "points.csv")
     assert (code, out) == (0, "Wrote points.csv (4 rows)\n")
     assert (tmp_path / "points.csv").read_text().startswith("run_id,name,step,value,non_finite")
@@ -140,6 +143,7 @@ def test_a_run_that_can_not_be_read_is_told_on_stderr(steelyard, made, tmp_path)
         (["sync", "first", "--backend", "nope"], 3, "Unknown backend 'nope'"),
         (["sync", "first", "--option", "a=b"], 2, "--option needs --backend"),
         (["export", "first", "--to", "x.doc"], 2, "Unknown format"),
+        (["export", "first", "--to", "--force"], 2, "--to needs a value"),
     ],
 )
 def test_what_can_not_be_done_is_told(steelyard, made, words, code, said):

@@ -32,12 +32,13 @@ SECRET = _names(
     x-functions-key seed_phrase mnemonic otp github_pat gh_pat azure_pat secrets.openai
     credentials.db.main db.credentials.value trainer.logger.api_key model.hub.token
     config.wandb.apikey database.password redis.0.password OPENAI-KEY Ocp-Apim-Subscription-Key
-    admin_key bearer
+    admin_key bearer openaikey awskeys sshkey HFKEY wandbkey slacktoken githubtoken hftoken
     """
 )
 
 HARMLESS = _names(
     """
+    cookie_cutter monkeys turkeys
     max_tokens tokenizer key_size author monkey passes n_keys token_count lr_scheduler_key
     maxTokens max_new_tokens num_tokens tokens token_ids token_id eos_token bos_token pad_token
     unk_token mask_token sep_token cls_token eos_token_id pad_token_id image_token special_tokens

@@ -82,6 +82,10 @@ def test_a_token_is_found_alone_and_in_a_sentence_under_a_name_that_says_nothing
 
 # Where a secret stands tells what it is; `{}` is a secret that looks like nothing.
 PLACES = """
+    docker login -u me -p {} registry.example
+    sshpass -p {} ssh host
+    mysql -u root -p{} db
+    machine host login me password {}
     Authorization: Bearer {}
     authorization=Bearer {}
     {{"Authorization": "Bearer {}"}}
@@ -142,6 +146,7 @@ def test_where_a_secret_stands_tells_what_it_is(place, secret):
 
 DIGESTS = {kind: hashlib.new(kind, b"k").hexdigest() for kind in ("md5", "sha1", "sha256")}
 HARMLESS = [
+    "mysql -p -u root", "docker run -p 80:80 login", "the login page, password forgotten",
     "llama", "meta-llama/Llama-3.1-8B-Instruct", "Qwen/Qwen2.5-VL-72B-Instruct-AWQ",
     "mistralai/Mixtral-8x22B-Instruct-v0.1-GPTQ-Int4", "gpt-4o-mini-2024-07-18",
     "resnet50_imagenet_bs256_lr0.1_wd1e-4_ep90", "claude-3-5-sonnet-20241022",
@@ -213,6 +218,13 @@ def test_the_tables_are_long_enough_to_mean_something():
         ("password", ["a", "b"], [REDACTED, REDACTED]),
         ("db", {"password": "x", "port": 1}, {"password": REDACTED, "port": 1}),
         ("secrets", {"openai": "x", "path": "y"}, {"openai": REDACTED, "path": "y"}),
+        (
+            "headers",
+            [["Authorization", "Bearer x"], ["Accept", "*/*"]],
+            [["Authorization", REDACTED], ["Accept", "*/*"]],
+        ),
+        ("headers", [("X-Auth-Token", "x")], [["X-Auth-Token", REDACTED]]),
+        ("columns", ["token", "label"], ["token", "label"]),
         ("token", 5, 5),
         ("token", "5", "5"),
         ("token", "<mask>", "<mask>"),
@@ -318,3 +330,11 @@ def test_a_long_text_takes_no_longer_than_its_length_tells():
         "eyJ" * 100_000,
     ):
         scrubbed(text)
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("word", ["login ", "mysql ", "machine ", "sshpass\t", "default login x "])
+def test_a_long_text_of_words_that_may_begin_a_secret_takes_no_longer_than_another(word):
+    """Looked for from each of them to the end it would take minutes."""
+    text = word * 50_000 + "password -p"
+    assert len(scrubbed(text)) >= len(text) - 20

@@ -144,7 +144,7 @@ def diff(
 @app.command
 def export(
     *words: Annotated[str, Parameter(name="RUN")],
-    to: str,
+    to: Annotated[str, Parameter(allow_leading_hyphen=True)],
     format: str | None = None,
     force: Annotated[bool, Parameter(negative="", show_default=False)] = False,
     store: StoreFlag = None,
@@ -161,6 +161,10 @@ def export(
     from steelyard.app.track.exporting import export as write_runs
     from steelyard.app.track.exporting import is_stream
 
+    if to.startswith("--"):
+        raise UsageError(
+            "--to needs a value", got=to, next_step="See: steelyard track export --help"
+        )
     count = write_runs(words, to, format, directory=store, force=force)
     print(f"Wrote {to} ({count} rows)", file=sys.stderr if is_stream(to) else sys.stdout)
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 from collections.abc import Sequence
 from datetime import datetime
@@ -11,6 +12,9 @@ from steelyard.domain.track.diff import Difference
 from steelyard.domain.track.values import mark_of
 
 GAP = "  "
+_PADDED_MAX = 60
+"""A column is no wider where nobody folds it; a longer text moves what follows in its own line."""
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _COLOURS = {"finished": "green", "failed": "red", "killed": "magenta", "running": "cyan"}
 
 
@@ -34,7 +38,10 @@ def plain_table(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     ]
     if sys.stdout.isatty() or "COLUMNS" in os.environ:
         return _folded(headings, cells, right)
-    widths = [max(map(len, column)) for column in zip(headings, *cells, strict=True)]
+    widths = [
+        min(max(map(len, column)), max(_PADDED_MAX, len(column[0])))
+        for column in zip(headings, *cells, strict=True)
+    ]
     lines = [
         GAP.join(
             text.rjust(width) if to_right else text.ljust(width)
@@ -68,7 +75,12 @@ def _text(value: Any) -> str:
         return value.strftime("%Y-%m-%d %H:%M:%S")
     if isinstance(value, dict | list):
         return json.dumps(value, ensure_ascii=False, default=str)
-    return number_text(value)
+    return one_line(number_text(value))
+
+
+def one_line(text: str) -> str:
+    """Return a text without what would break its line, or tell a terminal what to do."""
+    return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 def runs_page(rows: Sequence[dict[str, Any]], metrics: Sequence[str]) -> str:
@@ -100,10 +112,10 @@ def run_page(run: dict[str, Any]) -> str:
         "tags": ", ".join(f"{key}={value}" for key, value in sorted(run["tags"].items())),
         "not written": run["unwritten"] or "",
     }
-    lines += [f"  {key}: {value}" for key, value in facts.items() if value != ""]
+    lines += [f"  {key}: {one_line(str(value))}" for key, value in facts.items() if value != ""]
     if run["error_type"]:
-        lines += ["", f"Failed by {run['error_type']}: {run['error_message']}"]
-        lines += [f"  {line}" for line in (run["error_traceback"] or "").splitlines()]
+        lines += ["", one_line(f"Failed by {run['error_type']}: {run['error_message']}")]
+        lines += [f"  {one_line(line)}" for line in (run["error_traceback"] or "").splitlines()]
     if run["params"]:
         lines += ["", plain_table(["PARAMETER", "VALUE"], sorted(run["params"].items()))]
     if run["metrics"]:

@@ -87,7 +87,7 @@ _ABOUT = _set(
     backend domain port user username attempts retries chars protected visible arn ref reference
     schema jar middleware plugin plugins module flow service server realm per check checks
     detection scanner scanning is samesite secure httponly consent banner lifetime seconds s ms
-    days bits bytes list template templates
+    days bits bytes list template templates cutter
     """
 )
 # Before it these say the same: how many, or whether.
@@ -166,6 +166,8 @@ def _names_key(words: tuple[str, ...]) -> bool:
     *_, before, last = ("", *words)
     if last in {"key", "keys"}:
         return before in _KEY_OF or before.removesuffix("s") in _KEY_OF
+    if last.removesuffix("s").removesuffix("key") in _KEY_OF and "key" in last:  # `openaikey`
+        return True
     return last == "pat" and before in _PAT_OF
 
 
@@ -174,6 +176,8 @@ def _names_login(words: tuple[str, ...]) -> bool:
     *_, before, last = ("", *words)
     if last == "token":
         return not _TEXT_TOKENS.intersection(words)
+    if last.endswith("token") and last.removesuffix("token") in _KEY_OF:  # `slacktoken`
+        return True
     if last == "tokens":
         return before in _TOKENS_OF
     if last in {"auth", "oauth", "authentication", "oauth2"}:

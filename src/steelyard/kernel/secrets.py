@@ -9,7 +9,7 @@ are what runs are compared by.
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -19,6 +19,7 @@ REDACTED = "<redacted>"
 KNOWN_MIN = 6
 """Characters from which on a known secret is looked for in texts; a shorter one is everywhere."""
 
+_PAIR_LENGTH = 2
 _RANDOM_MIN = 20
 _RANDOM_MAX = 512
 """Longer texts without a space are data rather than keys."""
@@ -80,6 +81,12 @@ _FLAG = re.compile(
     rf"(?:(?P<quoted>{_QUOTED})|(?P<value>[^\s\"'<-][^\s\"']*))"
 )
 _LOGIN = re.compile(r"(?P<flag>(?<![\w-])(?:-u|--user)(?:\s+|=)[\"']?[^\s:\"']+:)[^\s\"'<]+")
+# Programs and files that take a password without a name for it.
+_SPOKEN = re.compile(
+    r"(?P<before>\b(?:login\b|sshpass\b)[^\n;|&]{0,120}?\s-p\s+"
+    r"|\bmysql\w*\b[^\n;|&]{0,120}?\s-p(?=\S)"
+    r"|\b(?:machine\s+\S+|default)\s+login\s+\S+\s+password\s+)[^\s\"'<]+"
+)
 _WORD = re.compile(r"(?<![\w+/=.-])[A-Za-z0-9+/_=-]{20,512}(?![\w+/=-])")
 _RUN = re.compile(r"[A-Za-z0-9]+")
 _WORDLIKE = re.compile(r"[a-z]{4,}")
@@ -124,8 +131,10 @@ def _redacted_text(name: str, value: str, known: Iterable[str]) -> str:
     return REDACTED if _is_named_secret(name, value) else scrubbed(value, known)
 
 
-def _redacted_items(name: str, values: Iterable[Any], known: Iterable[str]) -> list[Any]:
-    """A list may be a command line, where a flag tells what its next word is."""
+def _redacted_items(name: str, values: Sequence[Any], known: Iterable[str]) -> list[Any]:
+    """A list may be a command line, where a flag tells what its next word is; or a pair."""
+    if _is_header(name, values):
+        return [values[0], redacted(values[0], values[1], known)]
     shown: list[Any] = []
     flag = ""
     for value in values:
@@ -135,6 +144,16 @@ def _redacted_items(name: str, values: Iterable[Any], known: Iterable[str]) -> l
         is_flag = isinstance(value, str) and value.startswith("--") and "=" not in value
         flag = value.lstrip("-") if is_flag else ""
     return shown
+
+
+def _is_header(name: str, values: Sequence[Any]) -> bool:
+    """Tell whether these are a name and its value, as in `["X-Api-Key", "..."]`."""
+    if len(values) != _PAIR_LENGTH or not all(isinstance(value, str) for value in values):
+        return False
+    if values[0].startswith("-"):
+        return False
+    told = suspicion_of(values[0])
+    return told == Suspicion.ANY or (told == Suspicion.TEXT and "header" in name.lower())
 
 
 def _names_another(value: str) -> bool:
@@ -172,6 +191,8 @@ def scrubbed(text: str, known: Iterable[str] = ()) -> str:
     text = _BEARER.sub(rf"\g<scheme>\g<gap>{REDACTED}", text)
     text = _COOKIE.sub(rf"\g<name>{REDACTED}", text)
     text = _LOGIN.sub(rf"\g<flag>{REDACTED}", text)
+    if " -p" in text or "password" in text:
+        text = _SPOKEN.sub(rf"\g<before>{REDACTED}", text)
     text = _PAIR.sub(_without_value, text)
     if "-" in text:
         text = _FLAG.sub(_without_argument, text)

@@ -38,6 +38,7 @@ def test_a_hanging_backend_holds_up_the_end_for_no_longer_than_asked(caplog):
     assert time.monotonic() - begun < 2
     assert experiment.mirrors()["stuck"].closed is False
     assert "Mirror 'stuck' is not done" in caplog.text
+    assert f"steelyard track sync {experiment.run_id}" in caplog.text
     assert experiment.snapshot().status == "finished"
 
 

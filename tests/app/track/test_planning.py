@@ -38,3 +38,12 @@ def test_a_wrong_rule_is_told_before_the_run_begins():
 def test_a_wrong_sampling_is_told_before_the_run_begins(backend, routing, words):
     with pytest.raises(UsageError, match=words):
         planned(backend, routing)
+
+
+def test_a_rule_for_a_mirror_that_is_not_there_is_told(caplog):
+    """Nobody would be told what it matches. It may be meant for another day, so it is no error."""
+    routing = [{"to": ["jsnl", "json*"], "name": "a"}, {"to": [], "name": "b"}]
+    assert planned("jsonl", routing) is not None
+    (record,) = caplog.records
+    assert "for 'jsnl'" in record.getMessage()
+    assert "Did you mean 'jsonl'?" in record.getMessage()

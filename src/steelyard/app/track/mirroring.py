@@ -195,6 +195,7 @@ class Mirroring:
         rules: Sequence[Rule] = (),
         environ: Mapping[str, str] = os.environ,
     ) -> None:
+        self._run_id = run.path.name
         in_threads = environ.get(MODE_VARIABLE) == "thread" or not sys.executable
         beside = [spec for spec in specs if spec.instance is None and not in_threads]
         sidecar = Sidecar(beside, run, store, rules) if beside else None
@@ -231,8 +232,9 @@ class Mirroring:
             if not place.closed:
                 why = f": {place.last_error.rstrip('.')}" if place.last_error else ""
                 _log.warning(
-                    "Mirror '%s' is not done%s. See: steelyard track sync --help", label, why
-                )
+                    "Mirror '%s' is not done%s. It can have the rest by: steelyard track sync %s",
+                    label, why, self._run_id,
+                )  # fmt: skip
             elif place.dropped:
                 reasons = "; ".join(place.why_dropped)
                 _log.warning("Mirror '%s' refused %d: %s", label, place.dropped, reasons)

@@ -60,6 +60,12 @@ class Rule(
         )
 
 
+def unmatched(rules: Sequence[Rule], labels: Sequence[str]) -> list[str]:
+    """Return the patterns of `to` that no mirror's label matches: slips of the pen, mostly."""
+    patterns = dict.fromkeys(pattern for rule in rules for pattern in rule.to)
+    return [each for each in patterns if not any(fnmatchcase(label, each) for label in labels)]
+
+
 def type_of(item: Logged) -> MetricType:
     """Return the type that rules know it by."""
     if isinstance(item, Metric):
