@@ -3,12 +3,15 @@
 import signal
 import threading
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
 from steelyard.cli.fleet_reach import flag, pairs, say
 from steelyard.kernel.errors import EXIT_OK, UsageError
+
+if TYPE_CHECKING:
+    from steelyard.app.fleet.cluster_joining import Joined
 
 Several = tuple[str, ...]
 
@@ -61,6 +64,7 @@ def join(  # noqa: PLR0913  each is a flag or a group of them
         security: What Ray's processes show each other.
     """
     from steelyard.app.fleet.cluster_joining import join as join_cluster
+    from steelyard.app.signals import term_as_interrupt
     from steelyard.runtime.fleet.ray_cluster import Tls
 
     given = security or Security()
@@ -68,21 +72,26 @@ def join(  # noqa: PLR0913  each is a flag or a group of them
     if any(files) and not all(files):
         raise UsageError("TLS takes all three", expected="--tls-cert, --tls-key and --tls-ca")
     tls = Tls(certificate=files[0], key=files[1], authority=files[2]) if all(files) else None
-    joined = join_cluster(
-        head, worker_id=name, host=host, port=port, directory=directory, slots=slots,
-        labels=pairs(label, "--label"), environment=pass_env, plugin_dirs=plugin_dir,
-        token_path=given.token_path, tls=tls,
-    )  # fmt: skip
+    with term_as_interrupt():  # a node that is not up yet ends as well, and is waited for
+        joined = join_cluster(
+            head, worker_id=name, host=host, port=port, directory=directory, slots=slots,
+            labels=pairs(label, "--label"), environment=pass_env, plugin_dirs=plugin_dir,
+            token_path=given.token_path, tls=tls,
+        )  # fmt: skip
+        try:
+            _greet(joined, is_head=not head)
+            return _until_the_end(joined.wait)
+        finally:
+            joined.leave()
+
+
+def _greet(joined: "Joined", *, is_head: bool) -> None:
     has = joined.capabilities
     print(f"{joined.worker_id} is a worker of the cluster at {joined.address}", flush=True)
     gpus = f", {len(has.gpus)} GPUs" if has.gpus else ""
     say(f"It has {has.cpu_cores:g} cores, {has.memory_gb:.1f} GB memory{gpus}.")
-    if not head:
+    if is_head:
         say(f"Others join it with: steelyard fleet join {joined.address}")
-    try:
-        return _until_the_end(joined.wait)
-    finally:
-        joined.leave()
 
 
 def _until_the_end(wait: Any) -> int:

@@ -1,10 +1,16 @@
 """A node that can't be started says why; real nodes are in the acceptance tests."""
 
+import signal
 import stat
+import subprocess
+import sys
+import time
 from importlib.util import find_spec
 
 import pytest
+from local_rig import gone
 
+from steelyard.app.signals import EXIT_INTERRUPTED
 from steelyard.kernel.errors import UsageError
 from steelyard.runtime.fleet.ray_node import NodePlan, RayNode
 
@@ -56,3 +62,54 @@ def test_what_never_began_can_be_stopped(tmp_path):
 def test_the_address_is_the_heads(tmp_path):
     assert RayNode(plan(tmp_path, head="10.0.0.1:6379"), tmp_path).address == "10.0.0.1:6379"
     assert RayNode(plan(tmp_path, host="10.0.0.2", port=99), tmp_path).address == "10.0.0.2:99"
+
+
+STARTING = """
+import os, sys
+from steelyard.cli.main import main
+from steelyard.runtime.fleet.ray_node import RayNode
+
+SLOW = "import os, sys, time; print(os.getpid(), os.fork(), flush=True); time.sleep(600)"
+RayNode._argv = lambda self: [sys.executable, "-c", SLOW]
+main()
+"""
+
+
+def test_a_signal_while_a_node_starts_ends_the_node_and_is_told_by_the_exit_code(tmp_path):
+    """Whoever had it started knows then that nothing of it is left."""
+    words = ["fleet", "join", "--dir", str(tmp_path / "n"), "--token-file", str(tmp_path / "token")]
+    begun = subprocess.Popen(
+        [sys.executable, "-c", STARTING, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True, start_new_session=True,
+    )  # fmt: skip
+    log = tmp_path / "n" / "ray-node.log"
+    deadline_s = time.monotonic() + 60
+    while len(pids := (log.read_text() if log.exists() else "").split()) < 4:
+        assert begun.poll() is None, begun.stderr.read()
+        assert time.monotonic() < deadline_s
+        time.sleep(0.01)
+    begun.send_signal(signal.SIGTERM)
+    _, errors = begun.communicate(timeout=60)
+    assert (begun.returncode, errors.splitlines()[-1]) == (EXIT_INTERRUPTED, "Interrupted.")
+    assert not gone([int(pid) for pid in pids if pid != "0"])
+
+
+def test_a_second_signal_amid_the_end_leaves_no_process_either(tmp_path, monkeypatch):
+    stubborn = (
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
+        "print('Ray runtime started', flush=True); time.sleep(600)"
+    )
+    node = RayNode(plan(tmp_path), tmp_path / "node")
+    monkeypatch.setattr(RayNode, "_argv", lambda self: [sys.executable, "-c", stubborn])
+    node.start()
+    process = node._process
+
+    def interrupted(timeout=None, wait=process.wait):
+        if timeout is not None:
+            raise KeyboardInterrupt
+        return wait()
+
+    process.wait = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        node.stop()
+    assert process.returncode == -signal.SIGKILL

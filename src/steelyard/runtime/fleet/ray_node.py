@@ -110,10 +110,16 @@ class RayNode:
                 argv, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT,
                 env=environment, start_new_session=True,
             )  # fmt: skip
+        try:
+            self._wait_until_up(self._process)
+        except BaseException:  # a signal as well: nobody else knows of the node yet
+            self.stop()
+            raise
+
+    def _wait_until_up(self, process: "subprocess.Popen[bytes]") -> None:
         deadline_s = time.monotonic() + START_WITHIN_S
         while _UP not in self._said():
-            if self._process.poll() is not None or time.monotonic() > deadline_s:
-                self.stop()
+            if process.poll() is not None or time.monotonic() > deadline_s:
                 raise self._problem()
             time.sleep(_POLL_S)
 
@@ -129,11 +135,13 @@ class RayNode:
         process.terminate()
         if process.stdin is not None:
             process.stdin.close()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(STOP_WITHIN_S)
-        # Ray ends its own; what it may have left has our session.
-        signal_group(process.pid, signal.SIGKILL)
-        process.wait()
+        try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(STOP_WITHIN_S)
+        finally:  # also when a second signal cuts the wait short
+            # Ray ends its own; what it may have left has our session.
+            signal_group(process.pid, signal.SIGKILL)
+            process.wait()
 
     def _environment(self) -> dict[str, str]:
         plan = self.plan
