@@ -226,3 +226,13 @@ def test_the_page_about_the_verdict_has_each_cause_as_it_is():
 )
 def test_a_run_fails_on_the_verdicts_named_and_on_worse_ones(fail_on, failing):
     assert [status for status in (VALID, SUSPECT, INVALID) if fails(status, fail_on)] == failing
+
+
+def test_large_figures_are_written_out():
+    """`1.73e+03 ms` and `2e+04 requests/s` are no words for a person."""
+    fast = msgspec.structs.replace(rate(12.5)[0], requested_per_s=20_000.0)
+    late = {"send_lag_p50_ms": 1730.4, "send_lag_p99_ms": 9000.0}
+    found = judge(msgspec.structs.replace(GOOD, rates=(fast,), **late)).causes
+    said = {cause.code: cause.message for cause in found}
+    assert "sent 16,000 requests/s of 20,000 asked for" in said["rate_missed"]
+    assert "more than 1,730 ms late (allowed 25 ms)" in said["send_lag"]

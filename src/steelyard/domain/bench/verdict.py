@@ -250,8 +250,8 @@ def _load(n: RunNumbers) -> Iterator[Cause]:
             yield _cause(
                 "rate_missed",
                 INVALID if kept < RATE_INVALID else SUSPECT,
-                f"Phase {rate.name} sent {kept * rate.requested_per_s:.4g} requests/s of "
-                f"{rate.requested_per_s:.4g} asked for ({100 * kept:.3g} %, expected "
+                f"Phase {rate.name} sent {_figure(kept * rate.requested_per_s, 4)} requests/s of "
+                f"{_figure(rate.requested_per_s, 4)} asked for ({100 * kept:.3g} %, expected "
                 f"{100 * RATE_SUSPECT:g} %){_held(rate.held_by)}",
                 _instead(rate.held_by),
             )
@@ -278,6 +278,12 @@ def _instead(limits: tuple[str, ...]) -> str:
     return f"Raise {' and '.join(limits)}, or ask for less load." if limits else ""
 
 
+def _figure(value: float, digits: int = 3) -> str:
+    """Return a number as people write it: a large one with all of its digits, no exponent."""
+    text = f"{value:.{digits}g}"
+    return f"{value:,.0f}" if "e+" in text else text
+
+
 def _lag(n: RunNumbers) -> Iterator[Cause]:
     limits = tuple(dict.fromkeys(flag for rate in n.rates for flag in rate.held_by))
     if n.send_lag_p50_ms is None or n.send_lag_p99_ms is None or not n.latency_p50_ms:
@@ -288,8 +294,8 @@ def _lag(n: RunNumbers) -> Iterator[Cause]:
         yield _cause(
             "send_lag",
             INVALID,
-            f"Half of the requests left more than {n.send_lag_p50_ms:.3g} ms late (allowed "
-            f"{median_limit:.3g} ms); the median latency is {n.latency_p50_ms:.3g} ms"
+            f"Half of the requests left more than {_figure(n.send_lag_p50_ms)} ms late (allowed "
+            f"{_figure(median_limit)} ms); the median latency is {_figure(n.latency_p50_ms)} ms"
             f"{_held(limits)}",
             _instead(limits),
         )
@@ -297,8 +303,8 @@ def _lag(n: RunNumbers) -> Iterator[Cause]:
         yield _cause(
             "send_lag",
             SUSPECT,
-            f"1 % of the requests left more than {n.send_lag_p99_ms:.3g} ms late (allowed "
-            f"{tail_limit:.3g} ms); the median latency is {n.latency_p50_ms:.3g} ms"
+            f"1 % of the requests left more than {_figure(n.send_lag_p99_ms)} ms late (allowed "
+            f"{_figure(tail_limit)} ms); the median latency is {_figure(n.latency_p50_ms)} ms"
             f"{_held(limits)}",
             _instead(limits),
         )
