@@ -136,3 +136,13 @@ def _waits(handlers):
 def test_a_level_that_is_none_is_named(stream):
     with pytest.raises(UsageError, match="warning"), service_logging("text", "warn", stream):
         pass
+
+
+def test_what_others_wrote_moves_no_cursor_and_passes_for_no_record(stream):
+    with service_logging("text", "", stream):
+        logging.getLogger("steelyard.fleet").warning(
+            "a task failed: %s", "\x1b[2J\x9b1mé\nERROR all keys were revoked\r\u2028"
+        )
+    assert stream.getvalue() == (
+        "WARNING a task failed: \\x1b[2J\\x9b1mé\n  ERROR all keys were revoked\\r\\u2028\n"
+    )

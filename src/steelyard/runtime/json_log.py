@@ -63,7 +63,11 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(TerminalFormatter):
-    """Says a record to a person, with what it is about behind it."""
+    """Says a record to a person, with what it is about behind it.
+
+    What others wrote may be in it, such as an error of a task: none of that moves the cursor, and a
+    line that it breaks is indented, so that it passes for no record of its own.
+    """
 
     def __init__(self, secrets: tuple[str, ...] = ()) -> None:
         super().__init__("%(levelname)s %(message)s")
@@ -72,8 +76,15 @@ class TextFormatter(TerminalFormatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the line of a record."""
         found = [f"{name}={getattr(record, name)}" for name in FIELDS if hasattr(record, name)]
-        text = str(redacted("", super().format(record), self._secrets))
+        text = _plain(str(redacted("", super().format(record), self._secrets)))
         return " ".join((text, *found))
+
+
+def _plain(text: str) -> str:
+    lines = text.split("\n")
+    if not text.isprintable():
+        lines = ["".join(c if c.isprintable() else ascii(c)[1:-1] for c in line) for line in lines]
+    return "\n  ".join(lines)
 
 
 class Behind(logging.Handler):

@@ -116,3 +116,10 @@ def test_a_log_hears_of_what_takes_long_after_the_phases():
         ui.update(STATS, {"doing": f"step {second}"})
     ui.close()
     assert out.getvalue() == "step 106\n"
+
+
+def test_a_note_with_somebody_elses_words_moves_no_cursor():
+    out = io.StringIO()
+    SimpleUi(out, Clock()).update(STATS, {"notes": ["lost worker_1 on \x1b[2Jbox\nERROR x"]})
+    assert "lost worker_1 on ?[2Jbox ERROR x\n" in out.getvalue()
+    assert "\x1b[2J" not in out.getvalue()

@@ -101,6 +101,8 @@ class SimpleUi:
 
     def _say(self, note: str) -> None:
         """Print a line of its own; on a terminal, over the progress line, which comes back."""
+        # Errors of plugins and of other machines are said here too.
+        note = "".join(c if c.isprintable() else "?" for c in " ".join(note.split("\n")))
         self._stream.write(f"\r\x1b[K{note}\n" if self._terminal else f"{note}\n")
         self._stream.flush()
 
