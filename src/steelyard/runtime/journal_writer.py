@@ -249,7 +249,7 @@ class JournalWriter:
             raise JournalError(
                 f"Journal {self.path} has a writer already",
                 expected="one writer per file",
-                next_step="Wait for the other run to end, or choose another --artifact-dir.",
+                next_step="Wait for the run that has it to end, or choose another directory or id.",
             ) from error
         repaired = self._recover()
         if self._end == 0:

@@ -100,6 +100,7 @@ class Tidier:
         self._tell, self._now_ns, self._journal = tell, now_ns, journal
         self._last_ns = last_ns
         self._engines = tuple(engines)
+        self._away: set[str] = set()
         self._round: asyncio.Task[Tidied] | None = None
         self._account = Tidied()
 
@@ -184,14 +185,20 @@ class Tidier:
 
     async def _tidy_nodes(self, account: Tidied) -> None:
         """Sweep each node there is: it has a disk of its own, for which the same holds."""
-        for engine in self._engines:
-            for worker_id, node in engine.outputs().items() if isinstance(engine, HasNodes) else ():
-                why_not = await self._tidy_node(node, account) if node is not None else "it is gone"
-                if why_not:
-                    _log.warning(
-                        "What is over stays on %s until it is back: %s", worker_id, why_not
-                    )
-                    account.unreached += (worker_id,)
+        nodes = [e.outputs() for e in self._engines if isinstance(e, HasNodes)]
+        queries = LedgerQueries(self._ledger.database)
+        known = {w.worker_id for w in await asyncio.to_thread(queries.workers)} if nodes else set()
+        for worker_id, node in [item for each in nodes for item in each.items()]:
+            if node is None and worker_id not in known:
+                continue  # forgotten: nodes that come and go have new names each time
+            why_not = await self._tidy_node(node, account) if node is not None else "it is gone"
+            if not why_not:
+                self._away.discard(worker_id)
+                continue
+            account.unreached += (worker_id,)
+            if worker_id not in self._away:
+                self._away.add(worker_id)
+                _log.warning("What is over stays on %s until it is back: %s", worker_id, why_not)
 
     async def _tidy_node(self, node: NodeFiles, account: Tidied) -> str:
         """Sweep one; return why it could not be."""
