@@ -3,10 +3,12 @@
 All calls of the scheduler are made in one thread of its own, in order. The fleet waits for a pass a
 while; one that takes longer, or raises, is served first come, first served instead, and what the
 scheduler says later is of the past and dropped. Failures in a row, or a call that does not come
-back, quarantine it: from then on all is served so, until somebody chooses a scheduler again.
+back, quarantine it: from then on all is served so, until somebody chooses a scheduler again. It
+is handed copies of tasks and workers, which stay as they were whatever becomes of the others.
 """
 
 import asyncio
+import copy
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -86,7 +88,7 @@ class GuardedScheduler:
     def added(self, task: Task) -> None:
         """Have it told of a task that became ready."""
         self._first_come.added(task)
-        self._note("added", partial(self.scheduler.added, task))
+        self._note("added", partial(self.scheduler.added, copy.copy(task)))
 
     def removed(self, task_id: str) -> None:
         """Have it told of one that is ready no longer."""
@@ -96,19 +98,20 @@ class GuardedScheduler:
     def leased(self, task: Task) -> None:
         """Have it told of a lease."""
         self._first_come.leased(task)
-        self._note("leased", partial(self.scheduler.leased, task))
+        self._note("leased", partial(self.scheduler.leased, copy.copy(task)))
 
     def ended(self, task: Task, attempt: Attempt) -> None:
         """Have it told how an attempt ended."""
         self._first_come.ended(task, attempt)
-        self._note("ended", partial(self.scheduler.ended, task, attempt))
+        self._note("ended", partial(self.scheduler.ended, copy.copy(task), attempt))
 
     def propose(
         self, free: Sequence[Free], workers: Mapping[str, Worker], now_ns: int
     ) -> list[Proposal]:
         """Return leases; the thread waits for them. Without a free worker it is told only."""
         if not free:
-            self._note("propose", lambda: list(self.scheduler.propose((), workers, now_ns)))
+            seen = _seen(workers)
+            self._note("propose", lambda: list(self.scheduler.propose((), seen, now_ns)))
             return []
         job = self._begin(free, workers, now_ns)
         if job is None:
@@ -144,8 +147,10 @@ class GuardedScheduler:
         scheduler = self.scheduler
         if not isinstance(scheduler, Explains):
             return ()
+        shown, seen = copy.copy(task), _seen(workers)
+        places = _places(free, seen)
         return self._look(
-            lambda: tuple(map(str, scheduler.why_held(task, free, workers, now_ns)))
+            lambda: tuple(map(str, scheduler.why_held(shown, places, seen, now_ns)))
         ) or ()  # fmt: skip
 
     def metrics(self) -> Mapping[str, Any]:
@@ -232,7 +237,8 @@ class GuardedScheduler:
         if self.quarantined or self._is_busy():
             return None
         notes, self._notes = self._notes, []
-        job = self._thread.submit(partial(self._pass, notes, tuple(free), workers, now_ns))
+        seen = _seen(workers)
+        job = self._thread.submit(partial(self._pass, notes, _places(free, seen), seen, now_ns))
         self._under_way, self._since_s = job, time.monotonic()
         return job
 
@@ -322,6 +328,18 @@ class GuardedScheduler:
         self._counts["guard_failures"] += 1
         _log.warning("Scheduler %s %s", self.name, text)
         return None
+
+
+def _seen(workers: Mapping[str, Worker]) -> dict[str, Worker]:
+    """Return the workers as they are now: who is given up may go on looking while they change."""
+    seen = {name: copy.copy(worker) for name, worker in workers.items()}
+    for worker in seen.values():
+        worker.holds = worker.holds.copy()
+    return seen
+
+
+def _places(free: Sequence[Free], seen: Mapping[str, Worker]) -> tuple[Free, ...]:
+    return tuple(Free(seen[each.worker.worker_id], each.room) for each in free)
 
 
 def _is_proposal(value: object) -> bool:
