@@ -9,6 +9,7 @@ from steelyard.domain.bench.messages import BeginPhase, Lease, LeaseAck, SetQuot
 from steelyard.kernel.ids import make_request_id_prefix
 from steelyard.runtime.board import Board, Cell
 from steelyard.runtime.cancellations import Cancellations, cancellations_of
+from steelyard.runtime.exact_timer import ExactTimer
 from steelyard.runtime.exchange import Exchange, Prepared, Transport
 from steelyard.runtime.freed_slots import FreedSlots
 from steelyard.runtime.limits import Limits
@@ -18,7 +19,6 @@ from steelyard.runtime.recorder import Recorder
 from steelyard.runtime.request_factory import RequestFactory
 from steelyard.runtime.sessions import LiveSession, SessionBook
 from steelyard.runtime.slots import Slots
-from steelyard.runtime.timerfd import DeadlineTimer
 
 _SENT, _IN_FLIGHT = int(Cell.SENT), int(Cell.IN_FLIGHT)  # an enum takes 0.1 us to give one
 _now = time.monotonic_ns
@@ -37,7 +37,7 @@ class Engine:
         attention: called when the timing manager should hear of us now: leases run low, or
             nothing is left to do.
 
-    `transport` is set by the worker before the first phase.
+    `transport` is set by the worker before the first phase; `timer` waits for what is due.
     """
 
     transport: Transport
@@ -64,7 +64,7 @@ class Engine:
         self._lease_cells = board.lease_cells(worker)
         self._attention = attention
         self._loop = loop
-        self._timer = DeadlineTimer(loop, self._pump)
+        self.timer = ExactTimer(loop, self._pump)
         self._book = LeaseBook(self._lease_cells)
         self._phase = -1
         self._beat: Beat | None = None
@@ -120,7 +120,7 @@ class Engine:
         self._cells[Cell.PHASE] = message.phase
         self.grant(message.leases, message.leases[0].expires_ns if message.leases else 0)
         self._factory.prepare_ahead(message.leases, message.start_ns)
-        self._timer.arm(max(message.start_ns, _now()))
+        self.timer.arm(max(message.start_ns, _now()))
 
     def grant(self, leases: Sequence[Lease], renew_to_ns: int) -> None:
         """Take more leases; all that are held are good until `renew_to_ns`."""
@@ -142,7 +142,7 @@ class Engine:
     def stop_sending(self, cancel_at_ns: int | None) -> None:
         """Send nothing new; cancel what is in flight at `cancel_at_ns`."""
         self._book.drop_all()
-        self._timer.disarm()
+        self.timer.disarm()
         for index in self._sessions.end_waiting():
             self._session_over(index)
         self._stopping = True
@@ -239,7 +239,7 @@ class Engine:
             candidates = [self._next_due_ns, self._sessions.next_due_ns(), self._slots.next_ns]
         dues = [due for due in candidates if due is not None]
         if dues:
-            self._timer.arm(min(dues))
+            self.timer.arm(min(dues))
 
     def _follow_up(self, now_ns: int) -> None:
         """Send the turns whose time has come; a conversation waits for no lease and keeps its slot.
@@ -395,6 +395,6 @@ class Engine:
 
     def close(self) -> None:
         """Release the timers."""
-        self._timer.close()
+        self.timer.close()
         if self._cancellations is not None:
             self._cancellations.close()

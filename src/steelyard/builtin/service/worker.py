@@ -143,7 +143,7 @@ class Worker(Service):
         name = f"transport '{plan.endpoint.transport}'"
         with self.context.host.border.crossing(name, "open its connections"):
             await self._transport.open(min(ahead, CONNECTIONS_AHEAD_MAX))
-        self._facts_since = (time.monotonic_ns(), time.process_time(), cpu_wait_s())
+        self._facts_since = (time.monotonic_ns(), self._busy_s(), cpu_wait_s())
         self.spawn(self._tick(), "tick")
         self._say_ready()
 
@@ -234,8 +234,12 @@ class Worker(Service):
         self._clock_steps += 1
         self._sample_clock()
 
+    def _busy_s(self) -> float:
+        """Return the CPU time used, but for what was spent on being awake in time."""
+        return time.process_time() - self._engine.timer.polled_ns / 1e9
+
     async def _report_facts(self) -> None:
-        now_ns, cpu_s, wait_s = time.monotonic_ns(), time.process_time(), cpu_wait_s()
+        now_ns, cpu_s, wait_s = time.monotonic_ns(), self._busy_s(), cpu_wait_s()
         since_ns, since_cpu_s, since_wait_s = self._facts_since
         self._facts_since = (now_ns, cpu_s, wait_s)
         lag_p99_ns, lag_max_ns = self._recorder.take_send_lag_ns()
@@ -243,7 +247,7 @@ class Worker(Service):
             worker=self._number,
             mono_ns=now_ns,
             wall_offset_ns=self._sample_clock(),
-            cpu_s=cpu_s - since_cpu_s,
+            cpu_s=max(0.0, cpu_s - since_cpu_s),
             wait_s=wait_s - since_wait_s,
             span_s=(now_ns - since_ns) / 1e9,
             send_lag_p99_ns=lag_p99_ns,

@@ -210,8 +210,9 @@ class RecordBatchAck(msgspec.Struct, frozen=True):
 class WorkerFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Worker to the records manager, a few times a second: what the verdict needs to know.
 
-    Of `span_s` seconds its process used a core for `cpu_s`, and for `wait_s` its thread was ready
-    to run while others had the cores. `clock` is told by a worker on another machine.
+    Of `span_s` seconds its process used a core for `cpu_s` (without what it spent on being awake
+    when a send fell due, which yields to any work), and for `wait_s` its thread was ready to run
+    while others had the cores. `clock` is told by a worker on another machine.
     """
 
     worker: int
