@@ -1,5 +1,6 @@
 """Seats of workers elsewhere: who may take one, and what is known when one is empty again."""
 
+import msgspec
 import pytest
 
 from steelyard import __version__
@@ -277,6 +278,16 @@ async def test_secrets_are_told_by_name_only_as_far_as_the_plan_names_them(run):
     told = await run.broker.tell(AskSecrets(("KEY", "HOME", "PATH")))
     assert told.values == {"KEY": "sesame"}
     assert "sesame" not in repr(told)
+
+
+@pytest.mark.parametrize("part", ["name", "host_id", "clock_id"])
+@pytest.mark.parametrize("odd", ["box\x1b[2J", "box\n| 1 |", "b" * 256])
+async def test_a_machine_whose_name_no_report_can_show_does_not_come_in(run, part, odd):
+    await run.roles.open(run.broker)
+    with pytest.raises(UsageError, match="can't be shown") as caught:
+        await run.knock(0, host=msgspec.structs.replace(BOX, **{part: odd}))
+    assert str(caught.value).isprintable()
+    await run.knock(0)  # and its seat is free
 
 
 async def test_a_join_file_that_can_not_be_taken_away_keeps_no_worker_from_its_end(run, caplog):

@@ -53,6 +53,7 @@ WORD_WAIT_NS = 1_500_000_000
 """How long a keeper may take to say how far a worker was that is known to be gone."""
 KEEPER_SUFFIX = ".keeper"
 DOOR_SUFFIX = ".door"
+_NAME_MAX = 255
 
 _log = logging.getLogger(__name__)
 
@@ -294,6 +295,7 @@ class RemoteSeats:
                 expected=__version__,
                 next_step="Install the same one on both machines.",
             )
+        _check_names(message.host)
         seat = _seat(service)
         if seat.host is not None or not service.alive:
             state = "is lost" if not service.alive else "is there already"
@@ -329,6 +331,20 @@ class RemoteSeats:
     async def _tell_secrets(self, message: AskSecrets) -> Secrets:
         known = self._spec.secrets
         return Secrets({name: known[name] for name in message.names if name in known})
+
+
+def _check_names(host: HostIdentity) -> None:
+    """Refuse names of a machine that a report or a terminal can't show as they are.
+
+    Raises:
+        UsageError: there is one.
+    """
+    for name in (host.name, host.host_id, host.clock_id):
+        if len(name) > _NAME_MAX or not name.isprintable():
+            raise UsageError(
+                "The name of the worker's machine can't be shown", got=ascii(name[:_NAME_MAX]),
+                expected=f"at most {_NAME_MAX} printable characters",
+            )  # fmt: skip
 
 
 def _seat(service: ManagedService) -> Seat:
