@@ -15,9 +15,10 @@ and source, and this page is made from them. Tags are the keys of `metrics` in
 distributions but those marked *all requests*.
 
 Percentiles are exact, whatever the number of requests (linear interpolation between order
-statistics). Metrics whose tag ends in `_adjusted` count each failed request as one that never
-ended: a percentile that falls among them is `{"value": null, "non_finite": "+inf"}` in JSON and
-`never` on the terminal, where they are only shown when requests failed.
+statistics); `std` is the sample's standard deviation, with n - 1. Metrics whose tag ends in
+`_adjusted` count each failed request as one that never ended: a percentile that falls among them is
+`{"value": null, "non_finite": "+inf"}` in JSON and `never` on the terminal, where they are only
+shown when requests failed.
 
 Receive stamps are the kernel's where the transport has them. Requests in flight while the wall
 clock was set have no reliable receive time: they are marked `clock_step` in the exported records,

@@ -45,6 +45,7 @@ def trace(tmp_path, plan_of):
         ({"fixed_schedule": True}, "synthetic prompts have no times"),
         ({"fixed_schedule_auto_offset": True}, "needs --fixed-schedule"),
         ({"request_rate": 5, "arrival_pattern": "fixed_schedule"}, "is asked for by"),
+        ({"request_rate": 5, "arrival_pattern": "even"}, "; or concurrency_burst, with a concurr"),
         ({"request_rate": 5, "request_rate_series": "r.json"}, "there is a request rate too"),
         ({"request_rate_series": "r.json"}, "can't read"),
     ],

@@ -184,6 +184,8 @@ def _one_of(kind: str, known: list[str]) -> str:
     names = ", ".join(known) if known else "none is installed"
     if kind == "tokenizer":
         names += "; or a path of a tokenizer.json, or an installed package that carries one"
+    if kind == "arrival":
+        names += f"; or {BURST}, with a concurrency"
     return f"an installed {words}: {names}"
 
 
