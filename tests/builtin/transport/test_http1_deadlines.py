@@ -73,6 +73,7 @@ async def test_a_connection_that_takes_too_long_is_a_kind_of_its_own(monkeypatch
         ended = await rig.sink.next()
     assert ended.error == ErrorKind.TIMEOUT_CONNECT
     assert "0.05 s" in ended.error_text
+    assert not ended.cancelled, "a failure, as every other timeout"
 
 
 async def test_zero_sets_no_bound() -> None:

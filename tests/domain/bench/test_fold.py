@@ -71,6 +71,14 @@ def test_an_error_inside_a_200_stream_fails_the_request() -> None:
     assert (folded.error, folded.error_text) == (ErrorKind.SERVER_ERROR, "out of memory")
 
 
+def test_an_error_line_of_llama_cpp_fails_the_request() -> None:
+    """It is no field of the standard, so it would be skipped."""
+    pieces = [event(content="a"), b'error: {"code":500,"message":"no slot"}\n\n', DONE]
+    folded = fold_stream(ENDPOINT, pieces, [1, 2, 3], before_ns=0)
+    assert folded.error == ErrorKind.SERVER_ERROR
+    assert "no slot" in folded.error_text
+
+
 def test_a_stream_without_content_is_a_failure() -> None:
     """A role chunk and an end are no answer."""
     folded = fold_stream(ENDPOINT, [ROLE, DONE], [10, 11], before_ns=5)

@@ -58,3 +58,24 @@ def test_a_byte_order_mark_is_skipped_even_when_split() -> None:
 def test_a_lone_carriage_return_ends_a_line() -> None:
     """CR alone is a line end, also when it is the last byte of a piece."""
     assert parse([b"data: x\r\rdata: y\r", b"\r"]) == [b"x", b"y"]
+
+
+def test_a_line_may_come_in_very_many_pieces() -> None:
+    """Each is kept as it came until the line's end is there, instead of copying all at each."""
+    pieces = [b"data: "] + [b"x" * 200] * 30_000
+    assert parse([b"data: first\n\n", *pieces, b"\n\n"]) == [b"first", b"x" * 6_000_000]
+
+
+@pytest.mark.parametrize("cut", range(1, 8))
+def test_a_carriage_return_at_a_pieces_end_waits_for_one_piece_only(cut: int) -> None:
+    """The next piece tells whether a line feed belongs to it, even one that ends no line."""
+    stream = b"data: a\r\rdata: b"
+    parser = SseParser()
+    parser.feed(b"data: first\n\n")
+    assert parser.feed(stream[:9]) + parser.feed(stream[9 : 9 + cut]) == [b"a"]
+
+
+def test_an_error_line_is_read_as_the_data_that_says_so() -> None:
+    """Else a stream that failed would count as a short success."""
+    line = b'error: {"code":500,"message":"no slot"}\n\n'
+    assert parse([line]) == [b'{"error": {"code":500,"message":"no slot"}}']

@@ -192,7 +192,8 @@ class Http1Transport:
         exchange.connect_ns = times.connect_ns
         exchange.tls_ns = times.tls_ns
         if task.cancelled():
-            _fail(exchange, ErrorKind.CANCELLED, "the worker stopped")
+            if exchange.error == ErrorKind.NONE:  # else it was ended with a reason of its own
+                _fail(exchange, ErrorKind.CANCELLED, "the worker stopped")
         elif (error := task.exception()) is None:
             connection = self._connection(task.result(), exchange.url)
             if exchange.error == ErrorKind.NONE:

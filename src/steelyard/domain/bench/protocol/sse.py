@@ -2,7 +2,9 @@
 
 Source: WHATWG HTML, section 9.2 "Server-sent events": lines end with LF, CRLF or CR; a line that
 begins with a colon is a comment; the `data` lines of an event are joined by LF; a blank line ends
-it. The `event`, `id` and `retry` fields carry nothing that a measurement needs and are skipped.
+it. The `event`, `id` and `retry` fields carry nothing that a measurement needs and are skipped. An
+`error` field is none of the standard's, but how llama.cpp's server once told of an error in a
+stream; it is read as the data that others send for it, a JSON object with the member `error`.
 """
 
 
@@ -10,18 +12,18 @@ class SseParser:
     """Turns body bytes, in pieces of any size, into the data of whole events."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._held: list[bytes] = []
         self._data: list[bytes] = []
         self._started = False
 
     @property
     def between_events(self) -> bool:
         """Nothing of an event is held: the next piece may be read without the parser."""
-        return not self._rest and not self._data
+        return not self._held and not self._data
 
     def feed(self, piece: bytes) -> list[bytes]:
         """Return the data of each event that `piece` completes, in order."""
-        if not self._rest and not self._data and piece[-2:] == b"\n\n" and b"\r" not in piece:
+        if not self._held and not self._data and piece[-2:] == b"\n\n" and b"\r" not in piece:
             whole = self._whole_events(piece)
             if whole is not None:
                 self._started = True
@@ -39,10 +41,15 @@ class SseParser:
         return events
 
     def _lines(self, piece: bytes) -> list[bytes]:
-        text = self._rest + piece
+        undecided = bool(self._held) and self._held[-1].endswith(b"\r")
+        if self._started and not undecided and b"\n" not in piece and b"\r" not in piece:
+            self._held.append(piece)  # joined once: a line may come in a million pieces
+            return []
+        text = b"".join((*self._held, piece))
+        self._held.clear()
         if not self._started and text:
             if b"\xef\xbb\xbf".startswith(text):
-                self._rest = text
+                self._held.append(text)
                 return []
             text = text.removeprefix(b"\xef\xbb\xbf")
             self._started = True
@@ -51,7 +58,8 @@ class SseParser:
         while (end := _line_end(text, start)) is not None:
             self._line(text[start : end[0]], events)
             start = end[1]
-        self._rest = text[start:]
+        if start < len(text):
+            self._held.append(text[start:])
         return events
 
     def _line(self, line: bytes, events: list[bytes]) -> None:
@@ -63,6 +71,8 @@ class SseParser:
         name, _, value = line.partition(b":")
         if name == b"data":
             self._data.append(value.removeprefix(b" "))
+        elif name == b"error":
+            self._data.append(b'{"error":%b}' % value)
 
     def finish(self) -> list[bytes]:
         """Return the event that lacked its blank line when the stream ended, if any.
@@ -70,10 +80,10 @@ class SseParser:
         The standard drops it; servers that close right after `data: [DONE]` are common.
         """
         events: list[bytes] = []
-        if self._rest:
-            self._line(self._rest.rstrip(b"\r"), events)
+        if self._held:
+            self._line(b"".join(self._held).rstrip(b"\r"), events)
         self._line(b"", events)
-        self._rest = b""
+        self._held.clear()
         return events
 
 
