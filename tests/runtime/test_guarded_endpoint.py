@@ -106,6 +106,9 @@ def test_texts_that_raise_or_do_not_fit_are_a_fault_of_read_stream(odd):
     odd.reading = StreamReading([CONTENT, CONTENT], lambda: ["a", "b"])
     with pytest.raises(PluginError, match="at most a kind for each of 1 events"):
         one.read_stream([b"x"])
+    odd.reading = StreamReading([], list, error=3)
+    with pytest.raises(PluginError, match="its error or malformed is no text"):
+        one.read_stream([])
     odd.reading = "nonsense"
     with pytest.raises(PluginError, match=r"read_stream\(\): AttributeError"):
         one.read_stream([b"x"])

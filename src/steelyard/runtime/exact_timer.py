@@ -93,9 +93,9 @@ class ExactTimer:
     def _poll(self) -> None:
         now_ns, due_ns = _now(), self._due_ns
         round_ns = now_ns - self._looked_ns
+        self._credit_ns -= min(round_ns, _IDLE_ROUND_NS)
         if round_ns < _IDLE_ROUND_NS:
             self.polled_ns += round_ns
-            self._credit_ns -= round_ns
         if due_ns == 0:
             self._polling = False
         elif now_ns >= due_ns:

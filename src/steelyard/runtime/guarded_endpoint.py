@@ -117,6 +117,12 @@ class GuardedEndpoint:
                 expected=f"at most a kind for each of {len(events)} events, and a text for each "
                 "kind that is not 0",
             )
+        said: list[Any] = [reading.error, reading.malformed]
+        if not all(isinstance(each, str) for each in said):
+            raise PluginError(
+                f"Plugin {self._label} failed to read_stream(): its error or malformed is no text",
+                expected="texts, empty where there is nothing to say",
+            )
         if _miscounts(reading.usage):
             raise PluginError(
                 f"Plugin {self._label} failed to read_stream(): it gave {_BAD_USAGE}",

@@ -71,4 +71,6 @@ def test_an_event_without_text_is_no_failure():
     reader = FreeFormReader("")
     assert reader.read_event(b'{"choices": [{"delta": {"role": "assistant"}}]}').content == ""
     assert reader.read_event(b'{"usage": {"input_tokens": 3}}').usage == Usage(3)
+    two = b'{"usage": {"prompt_tokens": -1, "input_tokens": 5}}'
+    assert reader.read_event(two).usage == Usage(5)
     assert reader.read_event(b"[DONE]") is None

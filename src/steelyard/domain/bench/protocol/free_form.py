@@ -147,8 +147,9 @@ def _usage(answer: Any) -> Usage | None:
 
 
 def _count(usage: Mapping[str, Any], names: tuple[str, ...]) -> int:
-    counts = (usage.get(name) for name in names)
-    return next((known_count(count) for count in counts if isinstance(count, int)), -1)
+    given = (usage.get(name) for name in names)
+    counts = (known_count(count) for count in given if isinstance(count, int))
+    return next((count for count in counts if count >= 0), -1)
 
 
 def _plain(body: bytes) -> str:

@@ -57,8 +57,8 @@ class _Answer(msgspec.Struct):
     choices: list[_Choice] | None = None
     usage: _Usage | None = None
     error: Any = None
-    object: str | None = None
-    message: str | None = None
+    object: Any = None
+    message: Any = None
 
 
 _decoder = msgspec.json.Decoder(_Answer)
@@ -76,7 +76,7 @@ def read_answer(data: bytes) -> Piece:
     usage = None if answer.usage is None else _usage(answer.usage)
     if not answer.choices:
         if answer.object == "error":
-            return Piece(error=answer.message or "error")
+            return Piece(error=error_text(answer.message or "error"))
         if answer.choices is None and usage is None:
             message = "the answer has neither choices, usage nor error"
             raise ValueError(message)

@@ -29,6 +29,8 @@ class _Delta(msgspec.Struct, gc=False):
     content: str | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
+    refusal: str | None = None
+    tool_calls: Any = None
 
 
 class _Choice(msgspec.Struct, gc=False):
@@ -130,6 +132,8 @@ def _said(data: bytes) -> tuple[int, str]:
         return CONTENT, choice.text or ""
     if delta.content:
         return CONTENT, delta.content
+    if delta.refusal or delta.tool_calls:
+        return 0, ""
     return REASONING, delta.reasoning_content or delta.reasoning or ""
 
 
