@@ -10,9 +10,11 @@ from local_rig import LocalRig, gone, processes_of
 
 from steelyard.domain.fleet.model import Ending, Lease, TaskSpec
 from steelyard.domain.fleet.requirements import Capabilities
-from steelyard.kernel.errors import SteelyardError
+from steelyard.kernel.errors import EndpointUnreachableError, SteelyardError
 from steelyard.runtime.fleet import ray_worker
+from steelyard.runtime.fleet.output_files import Found
 from steelyard.runtime.fleet.ray_agent import AgentSettings, Ready
+from steelyard.runtime.fleet.ray_outputs import NodeOutputs
 from steelyard.runtime.fleet.ray_worker import RayWorker
 
 
@@ -103,3 +105,20 @@ async def test_an_order_that_is_answered_by_no_message_is_refused(killed):
     assert refused.outcome.ending is Ending.REFUSED
     assert "said what is no message" in refused.outcome.error
     await node._quit()
+
+
+@pytest.mark.parametrize("said", [b"\xc1", msgspec.msgpack.encode("no list")])
+def test_a_node_whose_files_are_told_by_no_message_is_one_out_of_reach(monkeypatch, said):
+    """Nothing else catches what comes of it: its coordinator would have ended."""
+    monkeypatch.setattr(ray, "get", lambda _, **__: said)
+    agent = SimpleNamespace(outputs=SimpleNamespace(remote=lambda *_: None))
+    with pytest.raises(EndpointUnreachableError, match="The agent of w said what is no message"):
+        next(NodeOutputs("w", agent).parts())
+
+
+@pytest.mark.parametrize("sizes", [[], [1, 2]])
+def test_a_node_that_tells_of_more_or_fewer_sizes_is_one_out_of_reach(monkeypatch, sizes):
+    monkeypatch.setattr(ray, "get", lambda _, **__: msgspec.msgpack.encode(sizes))
+    agent = SimpleNamespace(output_sizes=SimpleNamespace(remote=lambda *_: None))
+    with pytest.raises(EndpointUnreachableError, match=f"sizes of {len(sizes)} directories"):
+        NodeOutputs("w", agent).sizes([Found("t")])

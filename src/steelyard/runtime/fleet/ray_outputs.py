@@ -35,7 +35,13 @@ class NodeOutputs:
     def sizes(self, found: Sequence[Found]) -> list[int]:
         """As `Outputs`."""
         packed = msgspec.msgpack.encode(found)
-        return self._ask(list[int], self._agent.output_sizes, packed)
+        sizes = self._ask(list[int], self._agent.output_sizes, packed)
+        if len(sizes) != len(found):
+            raise EndpointUnreachableError(
+                f"The agent of {self._worker_id} makes no sense: it told the sizes of {len(sizes)}"
+                f" directories, and was asked for those of {len(found)}"
+            )
+        return sizes
 
     def remove(self, found: Sequence[Found], *, dry_run: bool) -> Gone:
         """As `Outputs`."""
@@ -50,7 +56,7 @@ class NodeOutputs:
         """Return what the agent answers.
 
         Raises:
-            EndpointUnreachableError: it does not, or it could not do it.
+            EndpointUnreachableError: it does not, it could not do it, or it makes no sense.
         """
         import ray
         from ray.exceptions import RayError
@@ -61,4 +67,9 @@ class NodeOutputs:
             raise EndpointUnreachableError(
                 f"The agent of {self._worker_id} does not tidy up: {first_line(error)}"
             ) from error
-        return msgspec.msgpack.decode(answer, type=kind)
+        try:
+            return msgspec.msgpack.decode(answer, type=kind)
+        except msgspec.MsgspecError as error:
+            raise EndpointUnreachableError(
+                f"The agent of {self._worker_id} said what is no message ({error})"
+            ) from error
