@@ -235,9 +235,9 @@ class LocalWorker:
 
     def _read(self, runner: _Runner, fd: int) -> None:
         data = os.read(fd, _CHUNK)
-        if not runner.problem:
-            self._understand(runner, data)
-        if not data:
+        self._understand(runner, data)
+        # The pipe of one that was ended is heard no more: what it forked may hold it open.
+        if not data or runner.problem:
             self._selector.unregister(fd)
             os.close(fd)
             self._died(runner)
