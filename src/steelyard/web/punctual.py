@@ -35,10 +35,20 @@ class PunctualProtocol(H11Protocol):
         super().connection_lost(exc)
 
     def _look(self) -> None:
-        if self.conn.their_state is not h11.IDLE or self.transport.is_closing():
+        if self.transport.is_closing() or not self._is_waiting():
             self._rest()
         elif self._late is None:
             self._late = self.loop.call_later(HEAD_S, self.transport.close)
+
+    def _is_waiting(self) -> bool:
+        """Tell whether a head is to come, or the rest of a body that was answered without it.
+
+        The guard refuses strangers so; and uvicorn waits for ever once a byte of it came.
+        """
+        state = self.conn.their_state
+        if state is not h11.SEND_BODY:
+            return state is h11.IDLE
+        return getattr(self.cycle, "response_complete", False)  # no cycle: an upgrade came first
 
     def _rest(self) -> None:
         if self._late is not None:
