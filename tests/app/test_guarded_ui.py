@@ -7,6 +7,7 @@ import uvloop
 
 from steelyard.app.guarded_ui import GuardedUi
 from steelyard.domain.bench.messages import PhaseStats
+from steelyard.kernel.errors import UsageError
 from steelyard.plugins.hooks import FAILURES_MAX
 from steelyard.runtime.callback_errors import watch_callbacks
 from steelyard.runtime.plugin_border import PluginBorder
@@ -70,6 +71,42 @@ def test_one_that_keeps_failing_is_closed_and_another_goes_on():
     assert view.counts.quarantined
     view.close()
     assert (ui.closed, other.closed) == (1, 1)
+
+
+def test_who_goes_on_may_fail_as_well_and_the_run_still_does_not():
+    """Both write to the same terminal, which may be gone."""
+    ui, other = Shows(*[fails] * 99), Shows(*[fails] * 99)
+    view, _ = guarded(ui, other)
+    for _ in range(3 * FAILURES_MAX):
+        view.update(STATS, {})
+    view.close()
+    assert (ui.updates, other.updates, other.closed) == (FAILURES_MAX, FAILURES_MAX, 1)
+
+
+def test_a_note_of_an_update_that_failed_comes_with_the_next_one():
+    """Whoever shows that: it is said to the person once, and to nobody after that."""
+    said = []
+
+    class Says(Shows):
+        def update(self, stats, live):
+            super().update(stats, live)
+            said.append(list(live["notes"]))
+
+    view, _ = guarded(Shows(*[fails] * 99), Says(fails))
+    for number in range(FAILURES_MAX + 3):
+        view.update(STATS, {"notes": [str(number)]})
+    assert said == [["0", "1", "2", "3", "4"], ["5"]]
+
+
+def test_one_that_leaves_the_terminal_with_a_stated_error_is_let_go_as_well():
+    def states():
+        raise UsageError("The terminal is gone")
+
+    ui, other = Shows(*[fails] * FAILURES_MAX, closing=states), Shows()
+    view, _ = guarded(ui, other)
+    for _ in range(FAILURES_MAX + 1):
+        view.update(STATS, {})
+    assert (ui.closed, other.updates) == (1, 1)
 
 
 def test_failures_with_successes_between_them_leave_it_there():

@@ -6,7 +6,7 @@ from typing import Any
 
 from steelyard.domain.bench.messages import PhaseStats
 from steelyard.domain.bench.ports import Ui
-from steelyard.kernel.errors import PluginError, SteelyardError
+from steelyard.kernel.errors import SteelyardError
 from steelyard.plugins.hooks import FAILURES_MAX, Counts
 from steelyard.runtime.callback_errors import answering
 from steelyard.runtime.plugin_border import PluginBorder
@@ -39,14 +39,23 @@ class GuardedUi:
         self.label, self.counts = label, Counts()
         self._ui: Ui | None = ui
         self._border, self._instead = border, instead
-        self._other: Ui | None = None
+        self._other: GuardedUi | None = None
         self._left_behind = 0
+        self._unsaid: list[str] = []
 
     def update(self, stats: PhaseStats, live: Mapping[str, Any]) -> None:
-        """Have the progress shown by whose turn it is."""
+        """Have the progress shown by whose turn it is.
+
+        Notes are handed over once: those of an update that failed come with the next one.
+        """
+        if self._unsaid:
+            live = {**live, "notes": [*self._unsaid, *live.get("notes", ())]}
+            self._unsaid = []
         if self._ui is not None:
             if self._crossed("show the run", lambda ui: ui.update(stats, live)):
                 self.counts.failures_in_a_row = 0
+            else:
+                self._unsaid = list(live.get("notes", ()))
             return
         if self._other is not None:
             self._other.update(stats, live)
@@ -97,6 +106,8 @@ class GuardedUi:
         try:
             with answering(self._failed_later), self._border.crossing(self.label, "close"):
                 ui.close()
-        except PluginError as error:
+        except SteelyardError as error:
             _log.error("%s", error)
-        self._other = self._instead()
+        other = self._instead()
+        if other is not None:  # guarded as well: a terminal that is gone is gone for both
+            self._other = GuardedUi(other, f"what stands in for {self.label}", self._border)
