@@ -3,9 +3,10 @@
 import os
 import socket
 
+import msgspec
 import pytest
 
-from steelyard.app.track.artifacts import files_in
+from steelyard.app.track.artifacts import fetch_artifact, files_in
 from steelyard.app.track.experiment import Experiment
 from steelyard.domain.track.names import NAME_MAX
 from steelyard.kernel.errors import UsageError
@@ -108,6 +109,17 @@ def test_a_directory_comes_back_as_it_was_logged_last(folder, tmp_path):
     found = {path.relative_to(copy).as_posix(): path.read_text() for path in copy.rglob("*.*")}
     assert found | {"y": (copy / "y").read_text()} == {"a/x.txt": "newer", "y": "y"}
     assert [path.name for path in inner.iterdir()] == ["x.txt"]
+
+
+def test_no_name_of_somebodys_run_leads_out_of_the_copy(folder, tmp_path):
+    with Experiment("e") as run:
+        run.log_artifact(folder, "r")
+        read = run.snapshot()
+    (kept,) = read.artifacts
+    read.artifacts.append(msgspec.structs.replace(kept, name="r/../out.txt"))
+    with pytest.raises(UsageError, match=r"without '\.\.'"):
+        fetch_artifact(run.store, read, "r", to=tmp_path / "copy" / "here")
+    assert not (tmp_path / "copy").exists()
 
 
 def test_a_message_names_some_of_many_artifacts(folder):

@@ -123,7 +123,8 @@ def _fetch_directory(
             f"'{name}' is a directory of {len(files)} artifacts, which lie by their contents",
             next_step=f"Copy it: get_artifact('{name}', to=...)",
         )
-    contents = {path: _content(store, kept) for path, kept in files.items()}
+    # Whoever wrote the run may be somebody else: no name of theirs leads out of the copy.
+    contents = {check_artifact_name(path): _content(store, kept) for path, kept in files.items()}
     for path, content in contents.items():
         _copy(content, Path(to) / path)
     return Path(to)
