@@ -130,6 +130,20 @@ def test_a_token_that_was_right_once_costs_no_hash(store, monkeypatch):
     assert store.recognise(token) is not None
 
 
+def test_a_token_is_known_for_as_long_as_its_key_is_valid(store, clock):
+    key, revoked = store.create("ann", Role.READER)
+    _, ending = store.create("bob", Role.READER, days=1)
+    _, lasting = store.create("cay", Role.READER)
+    tokens = [revoked, ending, lasting]
+    assert not any(map(store.is_known, tokens)), "none was shown yet"
+    assert all(map(store.recognise, tokens))
+    assert all(map(store.is_known, tokens))
+    store.revoke(key.key_id)
+    clock.now_ns += 86_400 * NS_PER_S
+    assert store.recognise(revoked) is None
+    assert list(map(store.is_known, tokens)) == [False, False, True]
+
+
 def test_keys_outlive_the_process(store, database, clock):
     key, token = store.create("ann", Role.READER)
     assert KeyStore(database, clock).recognise(token) == key

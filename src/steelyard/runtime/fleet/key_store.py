@@ -174,9 +174,14 @@ class KeyStore:
         return kept is not None and kept.key.is_valid(self._clock.wall_ns())
 
     def is_known(self, token: str) -> bool:
-        """Tell whether a token was right once: who shows it guesses nothing, and costs no hash."""
+        """Tell whether a token was right once: who shows it guesses nothing, and costs no hash.
+
+        A key that is known to have been revoked, or to be past its time, is none any more. The
+        database is not asked.
+        """
         digest = hmac.digest(self._pepper, token.encode("utf-8", "replace"), "sha256")
-        return digest in self._recognised
+        kept = self._kept.get(self._recognised.get(digest, ""))
+        return kept is not None and kept.key.is_valid(self._clock.wall_ns())
 
     def is_quick(self, token: str) -> bool:
         """Tell whether `recognise` answers without a hash and without the database."""
