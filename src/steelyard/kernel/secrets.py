@@ -91,6 +91,7 @@ _WORD = re.compile(r"(?<![\w+/=.-])[A-Za-z0-9+/_=-]{20,512}(?![\w+/=-])")
 _RUN = re.compile(r"[A-Za-z0-9]+")
 _WORDLIKE = re.compile(r"[a-z]{4,}")
 _HEX = re.compile(r"(?i)(?:0x)?[0-9a-f-]+")
+_COLUMN = re.compile(r"[a-z]+(?:_[a-z]+)*")
 _PATH = re.compile(r"[./~]|[A-Za-z]:[\\/]|(?:[A-Za-z0-9]+[_-])*[A-Za-z0-9]*[a-z]{4,}/")
 
 
@@ -153,7 +154,10 @@ def _is_header(name: str, values: Sequence[Any]) -> bool:
     if values[0].startswith("-"):
         return False
     told = suspicion_of(values[0])
-    return told == Suspicion.ANY or (told == Suspicion.TEXT and "header" in name.lower())
+    if "header" in name.lower():
+        return told >= Suspicion.TEXT
+    # `["api_key", "age"]` are columns.
+    return told == Suspicion.ANY and not all(map(_COLUMN.fullmatch, values))
 
 
 def _names_another(value: str) -> bool:
