@@ -1,6 +1,7 @@
 """A fleet removes what it keeps no longer, and nothing of what is not over."""
 
 import asyncio
+import threading
 from pathlib import Path
 
 import pytest
@@ -12,13 +13,13 @@ from steelyard.app.fleet import tidying
 from steelyard.app.fleet.errors import UnknownTaskError
 from steelyard.cli.fleet_gc import Keep, gc_page
 from steelyard.domain.fleet.model import Ending, Outcome
-from steelyard.kernel.errors import EndpointUnreachableError, FileError, UsageError
+from steelyard.kernel.errors import EndpointUnreachableError, UsageError
 from steelyard.kernel.units import NS_PER_S
 from steelyard.runtime.clock import SystemClock
 from steelyard.runtime.fleet import ledger_relay, output_sweep
 from steelyard.runtime.fleet.attempt_logs import attempt_directory
 from steelyard.runtime.fleet.ledger_relay import journal_parts
-from steelyard.runtime.fleet.output_files import OutputFiles
+from steelyard.runtime.fleet.output_files import Gone, OutputFiles
 from steelyard.runtime.fleet.ports import LostLeadershipError
 from steelyard.runtime.fleet.retention import Retention
 from steelyard.runtime.fleet.worker_logs import remove_logs
@@ -133,13 +134,33 @@ async def test_a_long_round_is_gone_on_with_by_the_next_question(tmp_path):
         assert (await fleet.tidy()).tasks == 0
 
 
-async def test_what_can_not_be_removed_is_told_and_ends_nothing(tmp_path):
-    async with coordinator(tmp_path, keep=NOTHING) as fleet:
-        (fleet_files(fleet)).mkdir(exist_ok=True)
-        (fleet_files(fleet) / "attempts").write_text("no directory")
-        with pytest.raises(FileError, match="tidy up"):
-            await fleet.tidy()
+async def test_what_can_not_be_removed_is_told_and_keeps_nothing_else(tmp_path, caplog):
+    """As a link in the place of the outputs."""
+    async with coordinator(tmp_path, InstantEngine(behave=some_end), keep=NOTHING) as fleet:
+        await with_tasks(fleet, "a")
+        place = fleet_files(fleet) / "attempts"
+        place.rename(tmp_path / "elsewhere")
+        place.symlink_to(tmp_path / "elsewhere")
+        done = await fleet.tidy()
+        assert (done.done, done.tasks, done.left) == (True, 1, 1)
+        assert f"Can't tidy up {fleet_files(fleet)}: " in caplog.text
+        assert list((tmp_path / "elsewhere").iterdir())
         assert fleet.leads
+
+
+async def test_logs_are_cut_while_the_coordinator_goes_on(tmp_path, monkeypatch):
+    """They may be on a disk that is slow, or hangs."""
+    threads = []
+
+    def cut(directory, workers):
+        threads.append(threading.current_thread())
+        return Gone(left=2)
+
+    monkeypatch.setattr(tidying, "cut_logs", cut)
+    async with coordinator(tmp_path, keep=NOTHING) as fleet:
+        assert (await fleet.tidy()).left == 2
+    assert threads
+    assert threading.main_thread() not in threads
 
 
 class NodesEngine(InstantEngine):

@@ -42,6 +42,27 @@ def test_a_log_that_is_too_long_keeps_its_last_lines(tmp_path, monkeypatch):
     assert log.read_text().endswith("goes on\n")
 
 
+def test_a_log_that_can_not_be_cut_is_counted_and_keeps_no_other(tmp_path, monkeypatch, caplog):
+    """As one of somebody else, or one that goes at that moment."""
+    monkeypatch.setattr(worker_logs, "BYTES_MAX", 100)
+    monkeypatch.setattr(worker_logs, "BYTES_KEPT", 10)
+    cut, names = worker_logs._cut, ("theirs", "gone", "mine")
+
+    def deny(path, size):
+        if path.stem == "theirs":
+            raise PermissionError(13, "Permission denied")
+        if path.stem == "gone":
+            path.unlink()
+        cut(path, size)
+
+    monkeypatch.setattr(worker_logs, "_cut", deny)
+    for name in names:
+        (tmp_path / f"{name}.log").write_text("a line\n" * 100)
+    assert cut_logs(tmp_path, names) == Gone(left=1)
+    assert (tmp_path / "mine.log").read_text() == "a line\n"
+    assert caplog.text.count("can't be cut") == 1
+
+
 def test_logs_of_other_names_that_a_node_had_are_told_by_their_age(tmp_path):
     for name in ("ray-1", "ray-2", "own"):
         (tmp_path / f"{name}.log").write_text("x")

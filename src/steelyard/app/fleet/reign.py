@@ -147,7 +147,7 @@ async def begin(
         settings.keep, place, ledger, driver.tell,
         # Neither a clock that was set ahead since nor one that was set back since makes things old.
         lambda: min(driver.now_ns(), clock.wall_ns()), last_ns=last_ns, journal=settings.journal,
-        engines=engines.values(),
+        engines=engines,
     )  # fmt: skip
     jobs.append(tidier.run())
     reign = Reign(driver, engines, tidier, jobs)

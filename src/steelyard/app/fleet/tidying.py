@@ -2,12 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
+from steelyard.app.fleet.guarded_nodes import GuardedNode, nodes_of
 from steelyard.domain.fleet.events import Event, WorkersOutlived
 from steelyard.domain.fleet.ports import Engine
 from steelyard.domain.fleet.worker_rules import is_outlived
@@ -24,7 +26,7 @@ from steelyard.runtime.fleet.ledger_forgetting import (
 )
 from steelyard.runtime.fleet.ledger_queries import LedgerQueries
 from steelyard.runtime.fleet.ledger_relay import journal_parts
-from steelyard.runtime.fleet.output_files import HasNodes, NodeFiles, OutputFiles, Outputs
+from steelyard.runtime.fleet.output_files import OutputFiles, Outputs
 from steelyard.runtime.fleet.output_sweep import Swept, sweep
 from steelyard.runtime.fleet.retention import Retention
 from steelyard.runtime.fleet.worker_logs import cut_logs, remove_logs
@@ -81,7 +83,7 @@ class Tidier:
         now_ns: Unix time, the earliest there is reason to believe in.
         last_ns: when something happened last before this coordinator began, 0 for never.
         journal: there is one; without it no event waits to be published.
-        engines: some may have nodes, with files of attempts on them.
+        engines: by name; some may have nodes, with files of attempts on them.
     """
 
     def __init__(
@@ -94,12 +96,12 @@ class Tidier:
         *,
         last_ns: int,
         journal: bool,
-        engines: Iterable[Engine] = (),
+        engines: Mapping[str, Engine],
     ) -> None:
         self._keep, self._directory, self._ledger = keep, directory, ledger
         self._tell, self._now_ns, self._journal = tell, now_ns, journal
         self._last_ns = last_ns
-        self._engines = tuple(engines)
+        self._engines = dict(engines)
         self._away: set[str] = set()
         self._round: asyncio.Task[Tidied] | None = None
         self._account = Tidied()
@@ -146,7 +148,7 @@ class Tidier:
 
         Raises:
             LostLeadershipError: another coordinator leads.
-            FileError, LedgerGoneError: something could not be read or removed.
+            FileError, LedgerGoneError: the ledger can't be read, written or reached.
         """
         if self._round is None or self._round.done() or self._account.dry_run != dry_run:
             await self._stop_round()
@@ -166,17 +168,22 @@ class Tidier:
             self._round = None
 
     async def _tidy(self, account: Tidied) -> Tidied:
-        try:
-            # Before the ledger forgets when tasks ended, and who were workers.
-            await self._tidy_outputs(account)
-            await self._tidy_nodes(account)
-            await self._tidy_ledger(account)
-            await asyncio.to_thread(self._tidy_journal, account)
-        except OSError as error:
-            text = f"Can't tidy up {self._directory}: {reason_of(error)}"
-            raise FileError(text, next_step=next_step_of(error)) from error
+        # Before the ledger forgets when tasks ended, and who were workers.
+        await self._try(self._tidy_outputs(account), account)
+        await self._tidy_nodes(account)
+        await self._tidy_ledger(account)
+        await self._try(asyncio.to_thread(self._tidy_journal, account), account)
         account.done = True
         return account
+
+    async def _try(self, part: Coroutine[Any, Any, None], account: Tidied) -> None:
+        """Do a part of a round; what the disk has against it keeps no other part from its turn."""
+        try:
+            await part
+        except OSError as error:
+            text = f"Can't tidy up {self._directory}: {reason_of(error)}"
+            _log.error("%s", FileError(text, next_step=next_step_of(error)))
+            account.left += 1
 
     async def _tidy_outputs(self, account: Tidied) -> None:
         async for swept in self._sweep(OutputFiles(self._directory), account):
@@ -185,22 +192,30 @@ class Tidier:
 
     async def _tidy_nodes(self, account: Tidied) -> None:
         """Sweep each node there is: it has a disk of its own, for which the same holds."""
-        nodes = [e.outputs() for e in self._engines if isinstance(e, HasNodes)]
+        nodes: dict[str, GuardedNode | None] = {}
+        for name, engine in self._engines.items():
+            try:
+                nodes |= nodes_of(name, engine)
+            except EndpointUnreachableError as error:
+                self._not_reached(f"engine '{name}'", str(error), account)
         queries = LedgerQueries(self._ledger.database)
         known = {w.worker_id for w in await asyncio.to_thread(queries.workers)} if nodes else set()
-        for worker_id, node in [item for each in nodes for item in each.items()]:
+        for worker_id, node in nodes.items():
             if node is None and worker_id not in known:
                 continue  # forgotten: nodes that come and go have new names each time
             why_not = await self._tidy_node(node, account) if node is not None else "it is gone"
-            if not why_not:
+            if why_not:
+                self._not_reached(worker_id, why_not, account)
+            else:
                 self._away.discard(worker_id)
-                continue
-            account.unreached += (worker_id,)
-            if worker_id not in self._away:
-                self._away.add(worker_id)
-                _log.warning("What is over stays on %s until it is back: %s", worker_id, why_not)
 
-    async def _tidy_node(self, node: NodeFiles, account: Tidied) -> str:
+    def _not_reached(self, name: str, why_not: str, account: Tidied) -> None:
+        account.unreached += (name,)
+        if name not in self._away:
+            self._away.add(name)
+            _log.warning("What is over stays on %s until it is back: %s", name, why_not)
+
+    async def _tidy_node(self, node: GuardedNode, account: Tidied) -> str:
         """Sweep one; return why it could not be."""
         tasks, size, left = account.node_outputs, account.node_bytes, account.left
         before_ns = self._keep.before_ns(self._now_ns(), self._keep.days)
@@ -230,12 +245,15 @@ class Tidier:
         before_ns = self._keep.before_ns(self._now_ns(), self._keep.days)
         known = await asyncio.to_thread(LedgerQueries(self._ledger.database).workers)
         if not account.dry_run:
-            cut_logs(self._directory, [worker.worker_id for worker in known])
+            names = [worker.worker_id for worker in known]
+            account.left += (await asyncio.to_thread(cut_logs, self._directory, names)).left
         if not before_ns:
             return
         outlived = [worker.worker_id for worker in known if is_outlived(worker, before_ns)]
         account.workers = len(outlived)
-        gone = remove_logs(self._directory, outlived, dry_run=account.dry_run)
+        gone = await asyncio.to_thread(
+            remove_logs, self._directory, outlived, dry_run=account.dry_run
+        )
         account.worker_log_bytes += gone.bytes
         account.left += gone.left
         if outlived and not account.dry_run:

@@ -226,9 +226,8 @@ class NodeAgent:
     def _tidy_logs(self, before_ns: int, dry_run: bool) -> Gone:  # noqa: FBT001  as above
         own = self._settings.worker_id
         old = logs_before(self._root, before_ns, [own]) if before_ns else []
-        if not dry_run:
-            cut_logs(self._root, [own])
-        return remove_logs(self._root, old, dry_run=dry_run)
+        left = Gone() if dry_run else cut_logs(self._root, [own])
+        return left + remove_logs(self._root, old, dry_run=dry_run)
 
     # What there is to say
 

@@ -1,5 +1,6 @@
 """What workers themselves said: a file for each, which is bounded and goes with its worker."""
 
+import logging
 import os
 import stat
 from collections.abc import Collection
@@ -7,6 +8,7 @@ from pathlib import Path
 
 from steelyard.runtime.fleet.output_files import Gone
 
+_log = logging.getLogger("steelyard.fleet")
 SUFFIX = ".log"
 BYTES_MAX = 16_000_000
 """A log that is longer keeps its last `BYTES_KEPT` only: plugins may say something all the time."""
@@ -43,17 +45,25 @@ def logs_before(directory: Path, before_ns: int, workers: Collection[str]) -> li
     return [path.stem for path, status in times if status.st_mtime_ns < before_ns]
 
 
-def cut_logs(directory: Path, workers: Collection[str]) -> None:
+def cut_logs(directory: Path, workers: Collection[str]) -> Gone:
     """Have logs that are too long begin later, though their workers write them.
 
-    Raises:
-        OSError: one can't be written.
+    Returns:
+        what is left as it is, as it can't be written.
     """
+    gone = Gone()
     for worker_id in workers:
         path = log_of(directory, worker_id)
         size = _size(path) if path.parent == directory else None
         if size is not None and size > BYTES_MAX:
-            _cut(path, size)
+            try:
+                _cut(path, size)
+            except FileNotFoundError:
+                continue  # it went by itself
+            except OSError as error:
+                _log.warning("The log %s is too long and can't be cut: %s", path, error)
+                gone += Gone(left=1)
+    return gone
 
 
 def _cut(path: Path, size: int) -> None:
