@@ -8,13 +8,14 @@ from fleet_host import coordinator, spec, until
 from fleet_rig import InstantEngine
 from otlp_traces import TraceCollector, attributes_of
 
-from steelyard.app.fleet.traces import DROPPED, EXPORTED, REFUSED, TaskTraces
+from steelyard.app.fleet.traces import DROPPED, EXPORTED, REFUSED, TaskTraces, TracedEngine
 from steelyard.domain.fleet.hooks import FleetHook
 from steelyard.domain.fleet.model import Backoff, Ending, Outcome, TaskSpec
 from steelyard.domain.fleet.ports import EngineEvent
 from steelyard.domain.fleet.requirements import Requirements
 from steelyard.fleet import Coordinator, FleetSettings
 from steelyard.kernel.errors import PluginError, UsageError
+from steelyard.runtime.fleet.engine_room import STOP_WITHIN_S
 from steelyard.runtime.fleet.ports import Change, Happened
 
 pytestmark = pytest.mark.network
@@ -229,3 +230,19 @@ def test_a_url_that_is_none_is_refused_before_anything_is_made(tmp_path):
     with pytest.raises(UsageError, match="collector's URL"):
         coordinator(tmp_path, otel_url="ftp://x")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_engine_that_can_not_say_how_long_its_end_takes_begins_all_the_same():
+    """Whoever stops it asks for that, and knows what to do."""
+
+    class Strange(InstantEngine):  # type: ignore[misc]  # support modules are Any to mypy
+        @property
+        def stop_within_s(self):
+            raise KeyError("no such option")
+
+    made = TracedEngine(Strange(), "strange", {})
+    with pytest.raises(KeyError):
+        _ = made.stop_within_s
+    Strange.stop_within_s = 7.0
+    assert made.stop_within_s == 7.0
+    assert TracedEngine(InstantEngine(), "plain", {}).stop_within_s == STOP_WITHIN_S

@@ -55,3 +55,49 @@ async def test_an_engine_is_stopped_whole_though_its_loop_is_cancelled_amid_its_
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     assert engine.stopped
+
+
+class Hangs(InstantEngine):  # type: ignore[misc]
+    """Takes an attempt only when it is let; brings two slots."""
+
+    def __init__(self):
+        super().__init__(workers=1, slots=2)
+        self.go, self.given_up, self.called = asyncio.Event(), asyncio.Event(), []
+
+    async def submit(self, lease, spec):
+        self.called.append(spec.task_id)
+        try:
+            await self.go.wait()
+        except asyncio.CancelledError:
+            self.given_up.set()
+            raise
+
+
+async def test_what_waits_for_its_engine_as_the_lead_is_lost_is_not_begun():
+    """Whoever hears of what happened may take long; another coordinator may lead by then."""
+    engine, ledger, heard = Hangs(), Full(), asyncio.Event()
+
+    async def listen(item):
+        await heard.wait()
+
+    driver = FleetDriver(
+        Fleet(), ledger, FirstCome(), {"hangs": engine}, listen, SystemClock()
+    )  # fmt: skip
+    running = asyncio.create_task(driver.run())
+    await driver.ready.wait()
+    tasks = tuple(TaskSpec(task_id=name, kind="command") for name in ("a", "b"))
+    await driver.tell(Submitted(tasks))
+    async with asyncio.timeout(20):
+        while not engine.called:
+            await asyncio.sleep(0.005)
+    ledger.is_full = True
+    with pytest.raises(FileError):
+        await driver.tell(Submitted((TaskSpec(task_id="c", kind="command"),)))
+    try:
+        async with asyncio.timeout(5):
+            await engine.given_up.wait()
+    finally:
+        engine.go.set()
+        heard.set()
+        await asyncio.gather(running, return_exceptions=True)
+    assert engine.called == ["a"]

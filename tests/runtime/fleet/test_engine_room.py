@@ -156,6 +156,37 @@ async def test_an_engine_may_say_how_long_its_end_takes(monkeypatch, caplog):
     assert not caplog.text
 
 
+async def test_what_an_engine_returns_when_it_stops_is_no_error(caplog):
+    class Counts(InstantEngine):  # type: ignore[misc]
+        async def stop(self):
+            return 7
+
+    _, _, task = await running(counts=Counts())
+    await over(task)
+    assert not caplog.text
+
+
+@pytest.mark.parametrize("said", [KeyError("no such option"), "a while"])
+async def test_an_engine_that_can_not_say_how_long_its_end_takes_keeps_none_from_it(caplog, said):
+    stopped = []
+
+    class Stops(InstantEngine):  # type: ignore[misc]
+        async def stop(self):
+            stopped.append(type(self))
+
+    class Strange(Stops):
+        @property
+        def stop_within_s(self):
+            if isinstance(said, Exception):
+                raise said
+            return said
+
+    _, _, task = await running(strange=Strange(), fine=Stops())
+    await over(task)
+    assert stopped == [Strange, Stops]
+    assert "Plugin engine 'strange' failed to say how long its end takes" in caplog.text
+
+
 @pytest.mark.parametrize("way", ["hangs", "swallows its cancellation"])
 async def test_an_engine_that_does_not_begin_in_time_ends_the_loop_by_its_name(monkeypatch, way):
     monkeypatch.setattr(engine_room, "START_WITHIN_S", 0.05)

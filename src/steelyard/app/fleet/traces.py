@@ -163,7 +163,12 @@ class TracedEngine:
         self.next_event = engine.next_event
         self.cancel = engine.cancel
         self.stop = engine.stop
-        self.stop_within_s: float = getattr(engine, "stop_within_s", STOP_WITHIN_S)
+
+    @property
+    def stop_within_s(self) -> float:
+        """As the engine says, where it does."""
+        within_s: float = getattr(self._engine, "stop_within_s", STOP_WITHIN_S)
+        return within_s
 
     async def start(self) -> Sequence[tuple[str, Capabilities, int]]:
         """Begin, as the engine does."""

@@ -376,6 +376,7 @@ class FleetDriver:
         listener, turns = self._tasks[:2]
         turns.cancel()
         await asyncio.gather(turns, return_exceptions=True)
+        await self._room.deafen()  # another may lead: nothing that waits is begun any more
         self._chooser.close()
         self._told.put_nowait(None)
         await asyncio.gather(listener, return_exceptions=True)

@@ -113,15 +113,19 @@ class EngineRoom:
         await asyncio.shield(self._stopping)
 
     async def _stop(self) -> None:
-        stops = [
-            self._call(
-                name, "stop", engine.stop, getattr(engine, "stop_within_s", STOP_WITHIN_S)
-            )
-            for name, engine in self._engines.items()
-        ]  # fmt: skip
+        stops = [self._stop_one(name, engine) for name, engine in self._engines.items()]
         for error in await asyncio.gather(*stops, return_exceptions=True):
             if error is not None:
                 _log.error("%s", error)
+
+    async def _stop_one(self, name: str, engine: Engine) -> None:
+        within_s = STOP_WITHIN_S
+        try:
+            with self._border.crossing(f"engine '{name}'", "say how long its end takes"):
+                within_s = float(getattr(engine, "stop_within_s", STOP_WITHIN_S))
+        except SteelyardError as error:
+            _log.error("%s", error)
+        await self._call(name, "stop", engine.stop, within_s)
 
     async def _watch(self, name: str, engine: Engine) -> None:
         """Take an engine's workers, then its events, as long as it has any."""
