@@ -185,8 +185,8 @@ def _report_here(directory: Path, host: PluginHost) -> ReportBuilt:
     """Build the report in this process: the role that should have is gone."""
     from steelyard.runtime.report import build_report  # what it needs would delay the first request
 
-    with term_as_interrupt():
-        return build_report(directory, host)
+    with term_as_interrupt() as check:
+        return build_report(directory, host, check=check)
 
 
 def fit_workers(plan: Plan) -> Plan:

@@ -15,6 +15,7 @@ from steelyard.domain.bench.slices import TimeSlice
 from steelyard.domain.bench.summary import Summary
 from steelyard.domain.bench.verdict import fails
 from steelyard.kernel.errors import EXIT_OK, EXIT_VERDICT, SteelyardError
+from steelyard.runtime.journal import go_on
 from steelyard.runtime.metrics_table import ConsoleDisabledError
 from steelyard.runtime.plugin_host import PluginHost
 from steelyard.runtime.report import build_files, quiet
@@ -56,6 +57,8 @@ def rebuild(
     host: PluginHost | None = None,
     exporters: Sequence[str] | None = None,
     tell: Callable[[str], None] = quiet,
+    *,
+    check: Callable[[], None] = go_on,
 ) -> Rebuilt:
     """Write every output of the run in `directory` anew, from its journal alone.
 
@@ -66,6 +69,7 @@ def rebuild(
         host: the plugins; when None the standard host, with the run's plugin directories.
         exporters: names of exporters; the plan's own when None.
         tell: told what is done now.
+        check: called again and again; to end the work it raises KeyboardInterrupt.
 
     Raises:
         JournalError: there is no run there, or it can't be read.
@@ -77,7 +81,7 @@ def rebuild(
     for name in exporters or ():
         host.spec("exporter", name)
     tell("reading the journal")
-    with run_lock(directory), open_run(directory, host) as view:
+    with run_lock(directory), open_run(directory, host, check) as view:
         names = view.plan.exporters if exporters is None else exporters
         built = build_files(view, host, names, tell)
         exit_code = verdict_exit_code(view.summary, view.plan)

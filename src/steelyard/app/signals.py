@@ -2,8 +2,9 @@
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 from steelyard.kernel.errors import SteelyardError
 
@@ -27,16 +28,35 @@ class ReportGivenUpError(SteelyardError):
 
 
 @contextmanager
-def term_as_interrupt() -> Iterator[None]:
+def term_as_interrupt() -> Iterator[Callable[[], None]]:
     """Have SIGTERM end the block as Ctrl-C does: temporary files go, and the exit code is 130.
+
+    Yields what raises KeyboardInterrupt once one of the two has come. Long work calls it now and
+    then: the exception that a signal raises is lost when it strikes where C code drops any that
+    comes, as numpy does while it looks at what an enum's member can do.
 
     A thread beside somebody else's main thread has no signals, and is left alone.
     """
+    asked = False
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        nonlocal asked
+        asked = True
+        raise KeyboardInterrupt
+
+    def check() -> None:
+        if asked:
+            raise KeyboardInterrupt
+
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield check
         return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    before = {signal.SIGTERM: signal.signal(signal.SIGTERM, interrupt)}
+    # Where Ctrl-C is ignored, or somebody's already, it stays so.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        before[signal.SIGINT] = signal.signal(signal.SIGINT, interrupt)
     try:
-        yield
+        yield check
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

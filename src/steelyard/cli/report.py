@@ -47,8 +47,8 @@ def report(
     names = [name for word in export for name in word.split(",") if name]
     host = standard_host(plugin_dirs_of(directory))
     try:
-        with term_as_interrupt(), doing_line() as tell:
-            rebuilt = rebuild(directory, host, names or None, tell)
+        with term_as_interrupt() as check, doing_line() as tell:
+            rebuilt = rebuild(directory, host, names or None, tell, check=check)
     except KeyboardInterrupt:
         raise ReportGivenUpError(str(directory)) from None
     if as_json:
