@@ -150,6 +150,7 @@ class BlobStore:
 
 
 def _is_written(path: Path) -> bool:
+    # Whoever copies holds a shared lock, so only an exclusive one shows it; a journal's is another.
     fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
