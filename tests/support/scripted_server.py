@@ -1,6 +1,7 @@
 """A server on loopback that says exactly what a test tells it to, and a transport to it."""
 
 import asyncio
+import socket
 import ssl
 import time
 from array import array
@@ -15,11 +16,12 @@ from steelyard.builtin.endpoint.chat import ChatEndpoint
 from steelyard.builtin.transport.http1 import Http1Transport
 from steelyard.domain.bench.messages import RecordBatch
 from steelyard.domain.bench.plan import EndpointPlan
-from steelyard.domain.bench.records import RECORD_DTYPE
+from steelyard.domain.bench.records import MISSING, RECORD_DTYPE
 from steelyard.domain.bench.targets import parse_target
 from steelyard.runtime.board import Cell
 from steelyard.runtime.exchange import Exchange, Prepared
 from steelyard.runtime.recorder import Recorder
+from steelyard.runtime.sockets import STAMP_SPACE, open_stream
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\nX-Request-ID: r-0\r\n\r\n"
@@ -27,7 +29,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 CHUNKED = (
     b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n"
 )
-WAIT_S = 5
+WAIT_S = 60
 
 
 def exchange(index: int = 0, request: bytes = REQUEST, url: int = 0) -> Exchange:
@@ -40,6 +42,25 @@ def server_tls(authority: trustme.CA, *names: str) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert(*names).configure_cert(context)
     return context
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Return once `condition` holds."""
+    async with asyncio.timeout(WAIT_S):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+def is_stamped() -> bool:
+    """Tell whether the kernel stamps what arrives on sockets that ask for it, or never will."""
+    receiver, asked = open_stream(socket.AF_INET)
+    with receiver, socket.create_server(("127.0.0.1", 0)) as server:
+        receiver.setblocking(True)
+        receiver.connect(server.getsockname())
+        sender, _ = server.accept()
+        with sender:
+            sender.send(b"x")
+            return not asked or bool(receiver.recvmsg(1, STAMP_SPACE)[1])
 
 
 class OneEach:
@@ -128,7 +149,10 @@ class Rig:
         plan = EndpointPlan(urls=urls, **self._plan)
         targets = [parse_target(url) for url in urls]
         self.transport = Http1Transport(plan, targets, self.sink, asyncio.get_running_loop())
-        await asyncio.sleep(0.02)  # the kernel begins to stamp; workers have longer
+        for _ in range(400):  # the kernel begins to stamp a while later; workers have longer
+            if is_stamped():
+                break
+            await asyncio.sleep(0.005)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -147,6 +171,7 @@ class Rig:
         """Send one request and give it time to arrive; it stays under way."""
         begun = exchange(0, request)
         self.transport.submit(begun)
+        await until(lambda: begun.sent_ns != MISSING or not self.sink.queue.empty())
         await asyncio.sleep(0.03)
         return begun
 

@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from scripted_server import CHUNKED, OK, Rig, always, answering, exchange
+from scripted_server import CHUNKED, OK, Rig, always, answering, exchange, until
 
 from steelyard.domain.bench.records import MISSING, ErrorKind
 
@@ -148,7 +148,7 @@ async def test_nobody_listening_is_a_connect_failure() -> None:
 
 async def test_cancelling_ends_everything_in_flight() -> None:
     """Cancelled is said, and is a kind of its own."""
-    async with Rig(answering(b"", pause_s=5)) as rig:
+    async with Rig(answering(b"", pause_s=60)) as rig:
         await rig.in_flight()
         rig.transport.cancel_all("over")
         ended = await rig.sink.next()
@@ -258,7 +258,7 @@ async def test_bytes_between_requests_end_the_connection() -> None:
 
     async with Rig(handler) as rig:
         await rig.send()
-        await asyncio.sleep(0.06)
+        await until(lambda: not rig.transport._idle[0])
         ended = await rig.send()
     assert ended.pieces == [b"ok"]
     assert (ended.conn_reused, ended.attempt) == (False, 0)

@@ -3,7 +3,7 @@
 import asyncio
 
 import trustme
-from scripted_server import OK, Rig, always, answering, exchange, server_tls
+from scripted_server import OK, Rig, always, exchange, server_tls, until
 
 from steelyard.domain.bench.records import MISSING, ErrorKind
 from steelyard.runtime.exchange import Exchange
@@ -22,16 +22,19 @@ def note(told: list[tuple[str, int]], kind: str):
 
 async def test_one_is_cancelled_and_the_others_are_not() -> None:
     """Its connection is closed, as the server sees; no other is."""
+    came: list[bytes] = []
     gone: list[bytes] = []
 
     async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
+        came.append(await reader.readuntil(b"\r\n\r\n"))
         gone.append(await reader.read())
 
     async with Rig(handler) as rig:
         one, other = await rig.in_flight(), await rig.in_flight()
+        await until(lambda: len(came) == 2)
         rig.transport.cancel(one, "enough of it")
         ended = await rig.sink.next()
+        await until(lambda: gone)
         await asyncio.sleep(0.03)
         assert ended is one
         assert (ended.cancelled, ended.error) == (True, ErrorKind.CANCELLED)
@@ -57,9 +60,14 @@ async def test_its_connection_carries_nothing_more() -> None:
 
 async def test_what_is_over_stays_as_it_ended() -> None:
     """Also when its connection carries the next request already."""
-    async with Rig(answering(OK, b"", pause_s=0.05)) as rig:
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(OK)
+        await reader.read()  # the next request, and never an answer to it
+
+    async with Rig(handler) as rig:
         done = await rig.send()
-        await asyncio.sleep(0.06)
         following = await rig.in_flight()
         assert following.conn_id == done.conn_id
         rig.transport.cancel(done, "too late")
@@ -105,9 +113,9 @@ async def test_the_end_of_a_send_is_told_once_all_has_left() -> None:
         begun = exchange(0, LARGE)
         begun.when_sent = note(told, "sent")
         rig.transport.submit(begun)
+        await until(lambda: begun.start_ns != MISSING)
         await asyncio.sleep(0.05)
         assert told == []
-        assert begun.start_ns != MISSING
         read.set()
         ended = await rig.sink.next()
     assert told == [("sent", 0)]
@@ -133,7 +141,7 @@ async def test_a_request_can_be_given_up_right_after_its_send() -> None:
             begun.when_sent = lambda sent, rig=rig: rig.transport.cancel(sent, "at once")
             rig.transport.submit(begun)
             ended = await rig.sink.next()
-            await asyncio.sleep(0.03)
+            await until(lambda received=received: len(received) == 2)
             assert rig.sink.queue.empty()
         assert ended.cancelled
         assert received == [begun.request, b""]

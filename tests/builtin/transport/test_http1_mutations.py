@@ -87,7 +87,9 @@ def bench(request, runner):
 
 
 @settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(wire=damaged(), pieces=st.lists(st.integers(1, 200), max_size=6))
 def test_a_damaged_answer_is_one_record_and_harms_no_other(bench, wire, pieces):
@@ -110,7 +112,9 @@ def test_a_damaged_answer_is_one_record_and_harms_no_other(bench, wire, pieces):
 
 
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(data=st.data())
 def test_many_answers_at_once_each_reach_their_own_request(runner, data):

@@ -103,10 +103,10 @@ async def test_the_server_hears_which_name_is_wanted(tls, ca_file) -> None:
 async def test_a_server_without_tls_is_told_apart() -> None:
     """The usual mistake: https:// to a port that speaks http."""
 
-    async def handler(_reader, writer):
+    async def handler(reader, writer):
         writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
         await writer.drain()
-        await asyncio.sleep(0.2)
+        await reader.read()
 
     async with Rig(handler) as plain:
         url = plain.url.replace("http:", "https:")
