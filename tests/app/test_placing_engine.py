@@ -19,7 +19,7 @@ SECRET = "s3cret-key-of-the-run"
 BENCH = Capabilities(labels={"role": "bench"})
 
 
-def plan_with(tmp_path, wait_s=5.0, **engine):
+def plan_with(tmp_path, wait_s=60.0, **engine):
     return Plan(
         run_id="r", models=("m",), endpoint=EndpointPlan(), phases=(), run_type="ray",
         artifact_dir=str(tmp_path), remote=RemotePlan(join_timeout_s=wait_s),
@@ -84,7 +84,7 @@ def made(tmp_path, engine, notes=None, **more):
 
 
 async def until(condition):
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.005)
 
@@ -171,14 +171,19 @@ async def test_an_engine_that_is_gone_takes_all_of_its_workers_with_it(tmp_path)
     assert engine.is_stopped
 
 
-async def test_machines_that_come_later_are_waited_for_and_used(tmp_path):
+async def test_machines_that_come_later_are_waited_for_and_used(tmp_path, monkeypatch):
     """As the nodes of a cluster do, one after the other; the person sees what is waited for."""
+    monkeypatch.setattr(placing_engine, "SETTLE_S", 60.0)
     engine, notes = ScriptedEngine(), []
     placement = made(tmp_path, engine, notes)
     placing = asyncio.create_task(placement.place(joins_of(4), lambda *_: None))
     for name in ("n1", "n2", "n3"):
         await asyncio.sleep(0.02)
         engine.says("worker_joined", worker_id=name, capabilities=BENCH, slots=2)
+    await until(lambda: len(placement._nodes) == 3)
+    assert engine.given == [], "others may come yet"
+    monkeypatch.setattr(placing_engine, "SETTLE_S", 0.0)
+    placement._changed.set()
     await placing
     assert Counter(lease.worker_id for lease, _ in engine.given) == {"n1": 2, "n2": 1, "n3": 1}
     assert notes[0] == "waiting for machines for 4 workers: no machine has come yet"
@@ -234,7 +239,7 @@ async def test_a_worker_without_a_run_fails_on_a_real_engine_and_leaves_no_key(t
     lost = []
     (join,) = joins_of(1)
     await placement.place([join], lambda index, reason: lost.append((index, reason)))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(100):
         while not lost:
             await asyncio.sleep(0.02)
     await placement.stop()

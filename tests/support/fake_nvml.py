@@ -33,5 +33,5 @@ def run_with_nvml(directory, program, mode="", *arguments):
     environ = {**os.environ, "LD_LIBRARY_PATH": str(directory), "FAKE_NVML": mode}
     return subprocess.run(
         [sys.executable, "-c", program, *arguments],
-        env=environ, capture_output=True, text=True, timeout=60, check=False,
+        env=environ, capture_output=True, text=True, timeout=110, check=False,
     )  # fmt: skip

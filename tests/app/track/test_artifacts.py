@@ -49,7 +49,7 @@ def test_pipes_and_sockets_in_a_directory_are_left_out_and_said(folder, caplog):
     assert "2 entries are not kept, being no files in it: pipe, sock" in caplog.text
 
 
-@pytest.mark.timeout(10)
+@pytest.mark.timeout(60)
 def test_a_pipe_a_socket_or_a_device_is_refused_and_nobody_waits(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with Experiment("e") as run, socket.socket(socket.AF_UNIX) as listening:

@@ -1,11 +1,11 @@
 """Collectors beside a run: chosen, asked, logged with their source, and never in the way."""
 
 import os
+import re
 import sys
 import threading
 import time
 
-import psutil
 import pytest
 
 from steelyard.app.composition import standard_host
@@ -39,9 +39,21 @@ def _no_variable(monkeypatch):
     monkeypatch.delenv("STEELYARD_TRACK_COLLECTORS", raising=False)
 
 
-def run_with(collectors, seconds=0.35, **options):
+def wait_for(condition):
+    until = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+def count_of(run, name):
+    return run.metrics[name].count if name in run.metrics else 0
+
+
+def run_with(collectors, is_enough=lambda run: True, **options):
+    """Return a run that ended when its collectors had said enough."""
     with Experiment("e", collectors=collectors, **options) as experiment:
-        time.sleep(seconds)
+        wait_for(lambda: is_enough(experiment.snapshot()))
     return experiment
 
 
@@ -96,7 +108,7 @@ def test_what_is_wrong_is_said_before_the_run_begins(given, error, words, store_
 
 def test_a_collector_of_the_scripts_own_is_asked_and_kept():
     """Numbers, also nested ones, as metrics with its source; facts as parameters, tags, files."""
-    experiment = run_with(Mine())
+    experiment = run_with(Mine(), lambda run: count_of(run, "Mine/count") >= 2)
     run = experiment.snapshot()
     assert set(run.metrics) == {"Mine/count", "Mine/nested/0/deep"}
     assert run.metrics["Mine/count"].count >= 2
@@ -110,29 +122,36 @@ def test_a_collector_of_the_scripts_own_is_asked_and_kept():
 
 def test_the_usual_ones_tell_of_this_machine():
     """Those that find nothing here (a GPU, a cluster) are silent."""
-    experiment = run_with(True, seconds=1.3)
+
+    def is_enough(run):
+        files = {kept.name for kept in run.artifacts}
+        told = {"system/cpu_percent", "process/rss_bytes"} <= set(run.metrics)
+        return told and "environment/packages.txt" in files
+
+    experiment = run_with(True, is_enough)
     run = experiment.snapshot()
-    assert {"system/cpu_percent", "process/rss_bytes"} <= set(run.metrics)
     assert run.params["environment.python"].startswith(f"{sys.version_info[0]}.")
     assert "environment/packages.txt" in {a.name for a in experiment.list_artifacts()}
-    assert not [tag for tag in run.tags if tag.startswith("collector.")]
+    remarks = [text for tag, text in run.tags.items() if tag.startswith("collector.")]
+    late = re.compile(r"\d+ samples, \d+ beats missed")  # as on a machine that stood still
+    assert not [text for text in remarks if not late.fullmatch(text)]
 
 
 def test_the_environment_chooses_where_the_script_does_not(monkeypatch):
     monkeypatch.setenv("STEELYARD_TRACK_COLLECTORS", "process,environment")
     start_logging("e")
     experiment = get_active_experiment()
-    time.sleep(0.15)
+    wait_for(lambda: "environment.python" in experiment.snapshot().params)
     stop_logging()
-    assert "environment.python" in experiment.snapshot().params
-    assert run_with(False, 0.0).snapshot().params == {}
+    assert run_with(False).snapshot().params == {}
 
 
 def test_each_call_of_a_function_has_its_own():
     @Experiment("e", collectors={"own": {"plugin": Mine, "start": 10}})
     def work():
-        time.sleep(0.25)
-        return get_active_experiment()
+        experiment = get_active_experiment()
+        wait_for(lambda: count_of(experiment.snapshot(), "own/count"))
+        return experiment
 
     first, second = work(), work()
     for experiment in (first, second):
@@ -143,13 +162,14 @@ def test_steps_of_collectors_are_their_own_and_go_on_with_the_run():
     """Whatever iteration the script is at; a run that goes on counts on."""
     with Experiment("e", collectors=Mine()) as experiment:
         experiment.set_iteration(1000)
-        time.sleep(0.35)
+        wait_for(lambda: count_of(experiment.snapshot(), "Mine/count") >= 2)
         experiment.log_metric("loss", 1.0)
     before = experiment.snapshot().metrics["Mine/count"]
     assert before.last_step == before.count - 1
-    again = run_with(Mine(), run_id=experiment.run_id)
+    again = run_with(
+        Mine(), lambda run: count_of(run, "Mine/count") > before.count, run_id=experiment.run_id
+    )
     after = again.snapshot().metrics["Mine/count"]
-    assert after.count > before.count
     assert after.last_step == after.count - 1
 
 
@@ -158,7 +178,10 @@ def test_one_that_fails_harms_nobody(caplog):
         def collect(self):
             raise SystemExit(3)
 
-    experiment = run_with([Fails(), Mine()], seconds=0.6)
+    experiment = run_with(
+        [Fails(), Mine()],
+        lambda run: "collector.Fails" in run.tags and count_of(run, "Mine/count"),
+    )
     run = experiment.snapshot()
     assert run.status == "finished"
     assert run.tags["collector.Fails"].startswith("given up: ")
@@ -167,20 +190,21 @@ def test_one_that_fails_harms_nobody(caplog):
 
 
 def test_one_that_hangs_holds_the_end_up_for_a_bounded_time_and_logs_nothing_after(caplog):
-    release = threading.Event()
+    asked, release = threading.Event(), threading.Event()
 
     class Hangs(Mine):
         def collect(self):
-            release.wait(20)
+            asked.set()
+            release.wait(100)
             return {"late": 1}
 
     begun = time.monotonic()
-    experiment = run_with(Hangs(), seconds=0.15)
-    assert time.monotonic() - begun < STOP_S + 1
+    experiment = run_with(Hangs(), lambda run: asked.is_set())
+    assert time.monotonic() - begun < STOP_S + 60
     assert "did not end in time: Hangs" in caplog.text
     release.set()
     for thread in collector_threads():
-        thread.join(2)
+        thread.join(30)
     assert experiment.snapshot().metrics == {}
     assert experiment.snapshot().status == "finished"
     assert "given up" not in caplog.text
@@ -191,29 +215,27 @@ def test_a_run_that_fails_keeps_its_error():
 
     def work():
         with experiment:
-            time.sleep(0.15)
+            wait_for(lambda: count_of(experiment.snapshot(), "Mine/count"))
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         work()
     assert experiment.snapshot().status == "failed"
-    assert experiment.snapshot().metrics["Mine/count"].count >= 1
 
 
 def test_a_forked_child_collects_nothing_and_ends_nothing():
     """It logs and leaves; the parent's collectors go on."""
     with Experiment("e", collectors=Mine()) as experiment:
-        time.sleep(0.15)
+        wait_for(lambda: count_of(experiment.snapshot(), "Mine/count"))
         pid = os.fork()
         if pid == 0:
             experiment.log_metric("child", 1.0)
             experiment.stop()
             os._exit(len(collector_threads()))
         assert os.waitpid(pid, 0)[1] == 0
-        before = experiment.snapshot().metrics["Mine/count"].count
-        time.sleep(0.35)
+        before = count_of(experiment.snapshot(), "Mine/count")
+        wait_for(lambda: count_of(experiment.snapshot(), "Mine/count") > before)
     run = experiment.snapshot()
-    assert run.metrics["Mine/count"].count > before
     assert run.metrics["child"].count == 1
     assert run.status == "finished"
 
@@ -221,7 +243,8 @@ def test_a_forked_child_collects_nothing_and_ends_nothing():
 def test_rules_tell_collectors_apart(tmp_path):
     """A mirror that is told nothing of collectors has the script's own values only."""
     experiment = run_with(
-        Mine(), backend={"jsonl": {"directory": str(tmp_path / "out")}},
+        Mine(), lambda run: count_of(run, "Mine/count"),
+        backend={"jsonl": {"directory": str(tmp_path / "out")}},
         routing=[{"to": [], "source": "collector:*", "type": "scalar"}],
     )  # fmt: skip
     text = (tmp_path / "out" / experiment.run_id / "events.jsonl").read_text()
@@ -230,17 +253,20 @@ def test_rules_tell_collectors_apart(tmp_path):
 
 
 def test_ten_a_second_cost_a_script_next_to_nothing():
-    """A generous bound: benchmarks/collectors.py has the numbers."""
+    """Of processor time, whatever else runs; benchmarks/collectors.py has the numbers."""
     experiment = Experiment("e", collectors={"system": {"period_s": 0.1}})
+
+    def count():
+        return count_of(experiment.snapshot(), "system/cpu_percent")
+
     with experiment:
-        time.sleep(0.3)
-        process = psutil.Process()
-        before = process.cpu_times()
-        time.sleep(2.0)
-        after = process.cpu_times()
-    used_s = after.user + after.system - before.user - before.system
-    assert used_s < 0.2
-    assert experiment.snapshot().metrics["system/cpu_percent"].count >= 10
+        wait_for(count)
+        (thread,) = collector_threads()
+        clock = time.pthread_getcpuclockid(thread.ident)
+        before, begun_s = count(), time.clock_gettime(clock)
+        wait_for(lambda: count() >= before + 10)
+        used_s = time.clock_gettime(clock) - begun_s
+        assert used_s / (count() - before) < 0.02
 
 
 MANIFEST = """\
@@ -285,15 +311,16 @@ def vendor_package(tmp_path, monkeypatch):
 def test_a_local_gpu_collector_is_asked_by_name(vendor_package, monkeypatch):
     """Collectors that benchmarks ask are found too; `is_local` is their metadata."""
     monkeypatch.setenv("BINDINGS", "here")
-    run = run_with("my_local_gpu", seconds=1.2).snapshot()
-    assert run.metrics["my_local_gpu/gpu_utilization"].last == 93
+    name = "my_local_gpu/gpu_utilization"
+    run = run_with("my_local_gpu", lambda run: count_of(run, name)).snapshot()
+    assert run.metrics[name].last == 93
     spec = standard_host().spec("telemetry_collector", "my_local_gpu")
     assert spec.metadata["is_local"] is True
 
 
 def test_missing_bindings_are_told_at_once_and_the_run_goes_on(vendor_package, caplog):
     """By the class's own `validate_environment`, before anything is asked."""
-    run = run_with("my_local_gpu", seconds=0.3).snapshot()
+    said = "without the collector 'my_local_gpu'"
+    run = run_with("my_local_gpu", lambda run: said in caplog.text).snapshot()
     assert (run.status, run.metrics) == ("finished", {})
-    assert "without the collector 'my_local_gpu'" in caplog.text
     assert "vendor bindings are missing" in caplog.text

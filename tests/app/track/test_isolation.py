@@ -10,7 +10,7 @@ from steelyard.app.track.syncing import sync
 from steelyard.domain.track.events import Metric
 from steelyard.domain.track.ports import Delivery
 
-POINTS = 50_000
+POINTS = 20_000
 
 
 class Fast:
@@ -39,7 +39,7 @@ class Slow(Fast):
     name = "slow"
 
     def log(self, items):
-        threading.Event().wait(0.2)
+        threading.Event().wait(0.5)
         return super().log(items[:100])
 
 
@@ -61,12 +61,19 @@ def test_a_dead_and_a_slow_backend_delay_neither_the_script_nor_the_fast_one():
     experiment = Experiment("e", backend=[fast, slow, dead]).start()
     for step in range(POINTS):
         experiment.log_metric("m", 0.5, step)
-    deadline = time.monotonic() + 30  # as long as the slow one takes for a third
-    while len(fast.steps) < POINTS and time.monotonic() < deadline:
+    places = experiment.mirrors()
+    deadline = time.monotonic() + 60  # the slow one takes 100 s for all
+    while time.monotonic() < deadline and not (
+        len(fast.steps) == POINTS and places["slow"].delivered and places["dead"].last_error
+    ):
         time.sleep(0.01)
-    experiment.stop(flush_timeout_s=0.5)
+    experiment.stop(flush_timeout_s=5)
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and not experiment._mirroring._driven[1].is_done():
+        time.sleep(0.05)
     assert fast.steps == list(range(POINTS))
     places = experiment.mirrors()
+    assert experiment._mirroring._driven[1].is_done()
     assert (places["fast"].delivered, places["fast"].closed) == (POINTS, True)
     assert 0 < places["slow"].delivered < POINTS
     assert places["slow"].delivered == len(slow.steps)
@@ -79,11 +86,8 @@ def test_a_dead_and_a_slow_backend_delay_neither_the_script_nor_the_fast_one():
     assert (synced.done, revived.steps) == (True, list(range(POINTS)))
     assert synced.place.delivered == POINTS
 
-    deadline = time.monotonic() + 10
     slow_again = Fast()
     slow_again.name = "slow"
-    while time.monotonic() < deadline and not experiment._mirroring._driven[1].is_done():
-        time.sleep(0.05)
     (synced,) = sync(str(experiment.directory), slow_again)
     assert synced.done
     assert slow.steps + slow_again.steps == list(range(POINTS))

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import threading
+import time
 
 import pytest
 
@@ -87,6 +88,9 @@ def test_a_sync_tells_what_the_run_was_to_tell(tmp_path):
     experiment = Experiment("e", backend=target, routing=rules, params={"lr": 1}).start()
     for step in range(100):
         experiment.log_metric("m", step, step)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not experiment.mirrors()["jsonl"].last_error:
+        time.sleep(0.01)
     experiment.stop(flush_timeout_s=0.2)
     (synced,) = sync("last", {"jsonl": {"directory": str(tmp_path / "out")}})
     place = synced.place

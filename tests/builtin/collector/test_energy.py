@@ -63,8 +63,8 @@ def test_processors_are_measured_by_their_counters(tmp_path):
     """2 J of the package, of which 0.5 J are its memory's; a wrap loses nothing."""
     package = zone(tmp_path, "intel-rapl:0", "package-0", 9_000_000)
     zone(tmp_path, "intel-rapl:0:0", "dram", 1_000_000)
-    collector = started(tmp_path)
     begun = time.monotonic()
+    collector = started(tmp_path)
     (package / "energy_uj").write_text("1000000\n")
     zone(tmp_path, "intel-rapl:0:0", "dram", 1_500_000)
     found = collector.collect()["measured"]
@@ -109,7 +109,7 @@ def test_an_estimate_is_called_one_and_asks_no_network(tmp_path):
     )
     done = subprocess.run(
         [sys.executable, "-c", ESTIMATE, str(tmp_path)],
-        capture_output=True, text=True, cwd=tmp_path, timeout=60, check=False,
+        capture_output=True, text=True, cwd=tmp_path, timeout=110, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     first, second, connections = json.loads(done.stdout)

@@ -11,29 +11,34 @@ from steelyard.builtin.collector.system import SystemCollector
 
 
 def burn(seconds):
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
+    while time.process_time() < seconds:
         sum(range(1000))
 
 
 def test_a_busy_processor_is_seen():
     """A process that computes for half a second is a share of all processors."""
     collector = SystemCollector()
+    begun = time.monotonic()
     collector.start()
     process = multiprocessing.get_context("fork").Process(target=burn, args=(0.5,))
     process.start()
     process.join()
     found = collector.collect()
-    assert found["cpu_percent"] >= 0.5 * 100 / os.cpu_count()
+    share = 0.5 / (time.monotonic() - begun) / os.cpu_count()
+    assert found["cpu_percent"] >= 0.9 * 100 * share
     assert found["cpu_percent"] <= 100
 
 
 def test_memory_and_disk_are_those_of_the_system(tmp_path):
-    found = started().collect()
-    memory = psutil.virtual_memory()
-    assert found["memory_used_bytes"] == pytest.approx(memory.used, rel=0.2)
+    for _ in range(100):  # what else runs on the machine may take much of both in between
+        found = started().collect()
+        memory, disk = psutil.virtual_memory(), psutil.disk_usage("/")
+        used = {"memory_used_bytes": memory.used, "disk_used_bytes": disk.used}
+        if {name: found[name] for name in used} == pytest.approx(used, rel=0.05):
+            break
+    else:
+        pytest.fail(f"{found} is not {used}")
     assert 0 < found["memory_available_bytes"] <= memory.total
-    assert found["disk_used_bytes"] == pytest.approx(psutil.disk_usage("/").used, rel=0.05)
 
 
 def test_loopback_is_no_network():

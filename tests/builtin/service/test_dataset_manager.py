@@ -102,7 +102,7 @@ async def progress_of(
     await manager.initialize()
     await manager.run()
     await manager.configure(ConfigureRun(msgspec.to_builtins(plan)))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(100):
         await done.wait()
     await manager.stop()
     await manager.cleanup()
@@ -254,7 +254,7 @@ async def test_a_worker_elsewhere_is_given_the_bytes_of_the_store_and_no_others(
 
     async def read(name, offset=0):
         question = ReadDataset(name=name, offset=offset)
-        return (await worker.command("dataset_manager", question, timeout_s=5)).data
+        return (await worker.command("dataset_manager", question, timeout_s=60)).data
 
     assert await read(DATA_NAME) == b""
     done = asyncio.Event()
@@ -271,7 +271,7 @@ async def test_a_worker_elsewhere_is_given_the_bytes_of_the_store_and_no_others(
     )  # fmt: skip
     await manager.run()
     await manager.configure(ConfigureRun(msgspec.to_builtins(plan)))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(100):
         await done.wait()
     whole = (tmp_path / "dataset" / DATA_NAME).read_bytes()
     assert len(whole) > CHUNK_BYTES_MAX

@@ -39,7 +39,7 @@ async def test_it_answers_with_the_files_it_wrote(controller, tmp_path):
         tmp_path, fake_plan(tmp_path), [record_batch([answered(0, start_ms=0, ttft_ms=5)])]
     )
     command = BuildReport(str(tmp_path))
-    built = await controller.command("post_processor_manager", command, timeout_s=20)
+    built = await controller.command("post_processor_manager", command, timeout_s=100)
     assert set(built.files) == {"json", "csv", "jsonl", "parquet"}
     assert built.summary["metrics"]["time_to_first_token"]["avg"] == 5
 
@@ -48,7 +48,7 @@ async def test_a_report_that_can_not_be_made_fails_the_command_only(controller, 
     for _ in range(2):
         with pytest.raises(SteelyardError, match="it has no journal/"):
             await controller.command(
-                "post_processor_manager", BuildReport(str(tmp_path)), timeout_s=20
+                "post_processor_manager", BuildReport(str(tmp_path)), timeout_s=100
             )
 
 

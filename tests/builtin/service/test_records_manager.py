@@ -52,7 +52,7 @@ def make_facts() -> WorkerFacts:
 
 
 async def until(happened: Callable[[], object]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not happened():
             await asyncio.sleep(0.001)
 
@@ -69,7 +69,7 @@ class Bench:
     controller: Any = None
 
     async def flushed(self) -> RecordsFlushed:
-        return await self.controller.command("records", FlushRecords(), timeout_s=5)
+        return await self.controller.command("records", FlushRecords(), timeout_s=60)
 
     async def acked(self, count: int) -> list[int]:
         await until(lambda: len(self.acks) >= count)

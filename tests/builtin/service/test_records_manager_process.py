@@ -47,7 +47,7 @@ CONTROLLER = textwrap.dedent("""
                 worker=0, epoch=0, batch_seq=number, rows=50, data=rows, messages={}
             )
             try:
-                await supervisor.bus.command("records_manager", batch, timeout_s=5)
+                await supervisor.bus.command("records_manager", batch, timeout_s=60)
             except SteelyardError:
                 break
             number += 1
@@ -85,7 +85,7 @@ def stored(run_dir: Path) -> set[int]:
 
 
 def wait_for_the_writer_to_let_go(run_dir: Path) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while True:
         try:
             JournalWriter(
@@ -101,7 +101,7 @@ def wait_for_the_writer_to_let_go(run_dir: Path) -> None:
 
 def test_a_stop_leaves_everything_and_the_totals(controller, tmp_path):
     process = controller(20)
-    lines = process.communicate(timeout=30)[0].split()
+    lines = process.communicate(timeout=100)[0].split()
     assert process.returncode == 0
     assert lines[-1] == "20"
     assert stored(tmp_path) == set(range(20))
@@ -118,7 +118,7 @@ def test_what_was_answered_survives_a_kill(controller, tmp_path, victim):
     for _ in range(10):
         process.stdout.readline()
     os.kill(pid if victim == "records manager" else process.pid, signal.SIGKILL)
-    lines = process.communicate(timeout=30)[0].split()
+    lines = process.communicate(timeout=100)[0].split()
     wait_for_the_writer_to_let_go(tmp_path)
     promised = max([10, *map(int, lines)])
     assert set(range(promised)) <= stored(tmp_path)

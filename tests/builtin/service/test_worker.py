@@ -41,7 +41,7 @@ async def test_entries_may_be_ready_before_the_worker_is_configured(tmp_path: Pa
         run_type="inline",
     )
     configure = ConfigureRun(msgspec.to_builtins(plan))
-    await controller.command("worker_1", configure, timeout_s=5)
+    await controller.command("worker_1", configure, timeout_s=60)
     assert worker.failure is None
     await worker.start()
     await worker.stop()
