@@ -20,9 +20,18 @@ def on(address):
     return msgspec.structs.replace(PLAN, engine=EnginePlan(options={"address": address}))
 
 
+def require_ipv6():
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError as error:
+        pytest.skip(f"this host has no IPv6 loopback: {error}")
+
+
 @pytest.mark.parametrize("address", ["127.0.0.2:6379", "localhost:6379", "[::1]:6379"])
 def test_it_listens_where_the_way_to_the_cluster_begins(address):
     """On this machine for a cluster on this machine; nothing is sent to find out."""
+    if "[" in address:
+        require_ipv6()
     host = listen_of(on(address), {}).rpartition(":")[0]
     with socket.create_server((host.strip("[]"), 0), family=socket.AF_INET6 if "[" in host
                               else socket.AF_INET):  # fmt: skip

@@ -121,33 +121,39 @@ def test_a_directory_may_be_named_on_the_command_line(steelyard, plugin_dir, mon
     assert ("ui", "mine") not in rows(steelyard("plugins", "--json")[1])
     assert ("ui", "mine") in rows(steelyard("plugins", "--json", *dirs)[1])
     assert "ui mine" in steelyard("plugins", "show", "mine", *dirs)[1]
-    found = rows(steelyard("plugins", "doctor", "--json", *dirs)[1])
+    found = rows(steelyard("plugins", "doctor", "--json", "--timeout", "90", *dirs)[1])
     assert found["ui", "mine"]["state"] == PluginState.VALIDATED
 
 
 def test_doctor_names_the_broken_and_shows_the_good(steelyard, plugin_dir):
-    """Raise, hang, exit and print on import: each has its sentence, and the good one is fine."""
+    """Raise, exit and print on import: each has its sentence, and the good one is fine."""
     plugin_dir("good")
     plugin_dir("raises", before="raise RuntimeError('no luck')\n")
-    plugin_dir("hangs", before="import time; time.sleep(600)\n")
     plugin_dir("exits", before="import os; os._exit(5)\n")
     plugin_dir("prints", before="print('hello there')\n")
-    code, out, _ = steelyard("plugins", "doctor", "--json", "--timeout", "3")
+    code, out, _ = steelyard("plugins", "doctor", "--json", "--timeout", "90")
     found = rows(out)
     assert code == 3
     assert found["ui", "good"]["state"] == PluginState.VALIDATED
     assert found["ui", "prints"]["notes"] == ["printed on import: 'hello there'"]
-    whys = {name: found["ui", name]["why"] for name in ("raises", "hangs", "exits")}
+    whys = {name: found["ui", name]["why"] for name in ("raises", "exits")}
     assert "RuntimeError: no luck" in whys["raises"]
-    assert whys["hangs"] == "did not finish importing within 3 s and was killed"
     assert whys["exits"] == "ended the process while being imported (exit status 5)"
     strangers = [row for row in found.values() if row["origin"] == "builtin"]
     assert all(row["state"] in ("validated", "missing requirement") for row in strangers)
 
 
+def test_doctor_waits_for_one_that_hangs_no_longer_than_asked(steelyard, plugin_dir):
+    plugin_dir("hangs", before="import time; time.sleep(600)\n")
+    code, out, _ = steelyard("plugins", "doctor", "--json", "--timeout", "1")
+    assert code == 3
+    why = rows(out)["ui", "hangs"]["why"]
+    assert why == "did not finish importing within 1 s and was killed"
+
+
 def test_doctor_says_at_the_end_who_is_broken(steelyard, plugin_dir):
     plugin_dir("raises", before="raise RuntimeError('no luck')\n")
-    code, out, _ = steelyard("plugins", "doctor")
+    code, out, _ = steelyard("plugins", "doctor", "--timeout", "90")
     assert code == 3
     assert "1 broken" in out
     assert out.splitlines()[-1].startswith("broken: ui 'raises' (directory ")
@@ -184,7 +190,7 @@ def test_new_writes_a_package_that_installs_and_passes_its_tests(steelyard, tmp_
     _, listed, _ = steelyard("plugins", "--kind", "endpoint", "--json")
     origin = rows(listed)["endpoint", "hello"]["origin"]
     assert origin == "entry point hello (steelyard-hello 0.1.0)"
-    code, _, _ = steelyard("plugins", "doctor")
+    code, _, _ = steelyard("plugins", "doctor", "--timeout", "90")
     assert code == 0
 
 

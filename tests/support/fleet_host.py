@@ -63,7 +63,7 @@ def spec(task_id, **more):
     return TaskSpec(task_id=task_id, **more)
 
 
-async def until(condition, within_s=10.0):
+async def until(condition, within_s=60.0):
     """Wait until an async or sync condition holds."""
     async with asyncio.timeout(within_s):
         while True:

@@ -87,7 +87,7 @@ class FleetService:
         env.pop("COLUMNS", None)  # pages are as wide as they are
         return subprocess.run(
             [*STEELYARD, "fleet", *words, "--dir", str(self.directory)], check=False,
-            capture_output=True, text=True, timeout=60, env=env, **more,
+            capture_output=True, text=True, timeout=100, env=env, **more,
         )  # fmt: skip
 
     def ask(self, method, path, key, body=None):
@@ -113,7 +113,7 @@ class FleetService:
         if self.process.poll() is None:
             self.signal(signal.SIGINT)
         try:
-            code = self.process.wait(30)
+            code = self.process.wait(60)
         except subprocess.TimeoutExpired:
             self.kill()
             raise
@@ -122,11 +122,11 @@ class FleetService:
 
     def kill(self):
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(60)
         self.process.stdout.close()
 
 
-def wait_for(check, timeout_s=20.0, what="it"):
+def wait_for(check, timeout_s=60.0, what="it"):
     """Return what `check` returns once that is true."""
     until = time.monotonic() + timeout_s
     while not (found := check()):

@@ -77,7 +77,7 @@ async def test_requests_and_phases_reach_a_collector(collector):
     await processor.process_record(phase(sent=5, completed=3, in_flight=2))
     await processor.process_record(phase(sent=9, completed=9, in_flight=0))
     processor.flush()
-    assert processor.close(30)
+    assert processor.close(90)
     metrics = collector.metrics()
     (latency,) = metrics["steelyard.request_latency"].histogram.data_points
     assert (latency.count, latency.sum, latency.min, latency.max) == (3, 60.0, 10.0, 30.0)
@@ -189,12 +189,12 @@ def test_a_full_queue_of_another_process_loses_its_oldest(caplog):
     assert processor._fanout_queue is event_queue
     for number in range(2):
         processor._queue_fanout_event("histogram_record", {"number": number})
-    assert event_queue.get(timeout=5)["payload"] == {"number": 0}
+    assert event_queue.get(timeout=60)["payload"] == {"number": 0}
     while event_queue.empty():  # its thread is still writing the second
         time.sleep(0.01)
     processor._queue_fanout_event("histogram_record", {"number": 2})
     processor._queue_fanout_event("histogram_record", {"number": 3})
-    left = [event_queue.get(timeout=5)["payload"]["number"] for _ in range(2)]
+    left = [event_queue.get(timeout=60)["payload"]["number"] for _ in range(2)]
     assert left == [2, 3]
     assert (processor._fanout_sent_events, processor._fanout_dropped_events) == (4, 1)
     assert "the oldest event is dropped (dropped=1)" in caplog.text

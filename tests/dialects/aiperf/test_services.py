@@ -210,7 +210,7 @@ async def test_a_typed_message_reaches_its_handlers_as_its_class(pair, hub):
     """Published by one, handled as `MyMsg`, answered by a publication that the other hears."""
     _, listener = pair
     await listener.publish(MyMsg(data=[Record(ts_ns=1, value=2.5)]))
-    await asyncio.wait_for(listener.came.wait(), 5)
+    await asyncio.wait_for(listener.came.wait(), 60)
     assert listener.heard == [ResponseMsg(data=[Record(ts_ns=1, value=2.5)])]
 
 
@@ -235,7 +235,9 @@ async def test_messages_of_the_core_are_heard_too(pair):
     """`on_message` takes the core's own types."""
     service, listener = pair
     await listener.publish(PhaseStarted(PhaseStats(phase="warmup", phase_index=0)))
-    await asyncio.sleep(0.01)
+    async with asyncio.timeout(60):
+        while not hasattr(service, "phase"):
+            await asyncio.sleep(0.01)
     assert service.phase == "warmup"
 
 
@@ -363,7 +365,7 @@ def test_bootstrap_runs_a_titled_service_until_it_is_told_to_stop(tmp_path):
         assert started[:2] == ["started", "steelyard"]
         assert started[2].startswith("records_manager_")
         os.kill(child.pid, signal.SIGTERM)
-        out, _ = child.communicate(timeout=10)
+        out, _ = child.communicate(timeout=100)
     finally:
         child.kill()
         child.wait()
