@@ -89,7 +89,7 @@ class Witness:
         ((epoch,),) = self.rows("SELECT epoch FROM fleet_leader")
         return epoch
 
-    def next_write_s(self, epoch, within_s=30.0):
+    def next_write_s(self, epoch, within_s=90.0):
         """Wait for the first change under a later epoch; return how long that took."""
         begun_s = time.monotonic()
         query = f"SELECT 1 FROM chaos_writes WHERE epoch > {epoch} LIMIT 1"

@@ -31,7 +31,7 @@ def parent_of(pid):
     return int(stat.rpartition(")")[2].split()[1])
 
 
-def gone(pids, within_s=3.0):
+def gone(pids, within_s=60.0):
     """Wait for processes to end; return those that did not."""
     end_s = time.monotonic() + within_s
     while (left := [pid for pid in pids if alive(pid)]) and time.monotonic() < end_s:
@@ -99,13 +99,13 @@ class LocalRig:
     def said(self, kind, lease=None):
         return [e for e in self.events if e.kind == kind and lease in (None, e.lease)]
 
-    async def until(self, condition, within_s=20.0):
+    async def until(self, condition, within_s=60.0):
         async with asyncio.timeout(within_s):
             while not (value := condition()):
                 await asyncio.sleep(0.005)
         return value
 
-    async def outcome(self, lease, within_s=30.0):
+    async def outcome(self, lease, within_s=100.0):
         await self.until(lambda: self.said("ended", lease), within_s)
         return self.said("ended", lease)[0].outcome
 

@@ -17,7 +17,7 @@ from steelyard.builtin.backend.mlflow.tracking import MlflowBackend
 from steelyard.testing.contracts.backend import ReadBack
 
 STATUSES = {"RUNNING": "running", "FINISHED": "finished", "FAILED": "failed", "KILLED": "killed"}
-START_S = 60
+START_S = 100
 
 
 class Server:
@@ -75,7 +75,7 @@ class Server:
 
     def get(self, path, **query):
         address = f"{self.url}/api/2.0/mlflow{path}?{urllib.parse.urlencode(query)}"
-        return json.load(urllib.request.urlopen(address, timeout=10))
+        return json.load(urllib.request.urlopen(address, timeout=60))
 
     def requests(self):
         return self.log.read_text().count("/runs/log-batch")

@@ -30,7 +30,7 @@ def relay(url: str, kind: str, path: str) -> Iterator[str]:
         yield process.stdout.readline().strip()
     finally:
         process.kill()
-        process.wait(10)
+        process.wait(60)
         process.stdout.close()
 
 

@@ -23,7 +23,7 @@ def role(name, count=1, **rest):
 class Controller:
     """A running `zoo_controller.py`."""
 
-    def __init__(self, mode, run_dir, *roles, timeout_s=20.0, tmpdir=None):
+    def __init__(self, mode, run_dir, *roles, timeout_s=60.0, tmpdir=None):
         self.run_dir = run_dir
         self.tmpdir = tmpdir or run_dir / "t"
         self.tmpdir.mkdir(exist_ok=True)
@@ -42,13 +42,13 @@ class Controller:
         self.process.stdin.write(json.dumps(what).encode() + b"\n")
         self.process.stdin.flush()
 
-    def event(self, name, timeout_s=15.0):
+    def event(self, name, timeout_s=60.0):
         """Return the next event, which must be called `name`."""
         event = self.event_any(timeout_s)
         assert event["event"] == name, event
         return event
 
-    def event_any(self, timeout_s=15.0):
+    def event_any(self, timeout_s=60.0):
         """Return the next event."""
         deadline = time.monotonic() + timeout_s
         while b"\n" not in self.buffer:
@@ -87,5 +87,5 @@ class Controller:
         """End it; return what it wrote to the terminal."""
         self.process.stdin.close()
         self.event("end")
-        assert self.process.wait(10) == 0
+        assert self.process.wait(60) == 0
         return self.process.stderr.read().decode()
