@@ -10,10 +10,9 @@ import types
 import pytest
 
 from steelyard.app.track.experiment import Experiment
-from steelyard.app.track.patching import prepare, wanted
+from steelyard.app.track.patching import prepare
 from steelyard.app.track.run_sink import LEFT_OUT_TAG, NAMES_MAX
 from steelyard.domain.track.ports import Delivery
-from steelyard.kernel.errors import ConfigError, PluginError, UsageError
 from steelyard.plugins.states import PluginState
 from steelyard.runtime.plugin_host import PluginHost
 from steelyard.testing.contracts.saboteurs.framework import Library, Listens
@@ -225,6 +224,32 @@ def test_threads_with_runs_of_their_own_are_told_apart(library, host):
     assert dict(vars(library.Writer)) == before
 
 
+def test_a_run_that_begins_while_hooks_are_put_in_has_them(library):
+    began, go, found = threading.Event(), threading.Event(), []
+
+    class Slow(Scaled):
+        def install(self, module, patches):
+            began.set()
+            assert go.wait(60)
+            super().install(module, patches)
+
+    def work():
+        experiment = begin("a", host)
+        library.Writer().add("loss", 1.0, 0)
+        found.append(counts(experiment))
+
+    host = host_of(Slow)
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    threads[0].start()
+    assert began.wait(60)
+    threads[1].start()
+    threads[1].join(0.3)
+    go.set()
+    for thread in threads:
+        thread.join()
+    assert found == [{"loss": 1}, {"loss": 1}]
+
+
 def test_a_bug_in_a_hook_is_told_once_and_silences_the_framework(library, caplog):
     """The script goes on; the plugin is quarantined, and the next run does without it."""
     host = host_of(Buggy)
@@ -328,57 +353,3 @@ def test_a_forked_child_tells_its_parents_run(library, host):
     assert os.waitpid(pid, 0)[1] == 0
     experiment.stop()
     assert counts(experiment) == {"loss": 2}
-
-
-@pytest.mark.parametrize(
-    ("automagic", "found"),
-    [
-        (None, {}),
-        (False, {}),
-        (True, {"toy": {"scale": 1}}),
-        ("toy", {"toy": {"scale": 1}}),
-        (["toy"], {"toy": {"scale": 1}}),
-        ({"toy": None}, {"toy": {"scale": 1}}),
-        ({"toy": True}, {"toy": {"scale": 1}}),
-        ({"toy": False}, {}),
-        ({"toy": {"scale": 2}}, {"toy": {"scale": 2}}),
-        (["locals"], {}),
-    ],
-)
-def test_automagic_names_frameworks_in_several_ways(host, automagic, found):
-    assert wanted(automagic, host) == found
-
-
-@pytest.mark.parametrize(
-    ("automagic", "error", "text"),
-    [
-        (["tyo"], PluginError, "Did you mean 'toy'"),
-        ({"toy": {"scael": 2}}, ConfigError, "scael"),
-        (7, UsageError, "This is no automagic"),
-    ],
-)
-def test_what_can_not_be_asked_for_is_said_before_the_run_begins(host, automagic, error, text):
-    with pytest.raises(error, match=text):
-        prepare(automagic, host=host)
-
-
-def test_one_that_is_disabled_is_an_error_by_name_only(host):
-    host.disable("framework", "toy")
-    assert prepare(True, host=host) is None
-    with pytest.raises(PluginError, match="disabled by hand"):
-        prepare(["toy"], host=host)
-
-
-def test_one_that_does_not_start_is_an_error_by_name_only(library, caplog):
-    class Fails(Listens):
-        def __init__(self):
-            message = "no way"
-            raise OSError(message)
-
-    host = host_of(Fails)
-    attach = prepare(True, host=host)
-    assert "no way" in caplog.text
-    with Experiment("a") as experiment:
-        attach(experiment)
-    with pytest.raises(PluginError, match="no way"):
-        prepare(["toy"], host=host)

@@ -25,6 +25,9 @@ from steelyard.runtime.track.patches import PatchSet
 KIND = "framework"
 OTHER_MAGIC = frozenset({"locals", "configs"})
 """What `automagic` may name that is no framework."""
+BEGUN_WITHIN_S = 10.0
+"""How long a run waits for the hooks that another thread puts in: that one may itself wait for a
+module which the run's thread is importing."""
 
 _UNUSABLE = frozenset({
     PluginState.DISABLED, PluginState.MISSING_REQUIREMENT, PluginState.FAILED,
@@ -46,12 +49,23 @@ class _Installed:
         self._host = host
         self._patches = PatchSet(name, self._sink_here, self._quarantine)
         self._cancels: list[Callable[[], None]] = []
+        self._begins_in: int | None = None
+        self._has_begun = threading.Event()
 
     def begin(self) -> None:
         """Have the hooks put in, now or when the framework is imported."""
-        for module in self._framework.modules:
-            action = partial(self._patches.guarded, self._install)
-            self._cancels.append(_imports.when_imported(module, action))
+        self._begins_in = threading.get_ident()
+        try:
+            for module in self._framework.modules:
+                action = partial(self._patches.guarded, self._install)
+                self._cancels.append(_imports.when_imported(module, action))
+        finally:
+            self._has_begun.set()
+
+    def wait_begun(self) -> None:
+        """Wait until the thread that puts the hooks in has done so, or is not likely to soon."""
+        if self._begins_in != threading.get_ident():
+            self._has_begun.wait(BEGUN_WITHIN_S)
 
     def end(self) -> None:
         """Take the hooks out."""
@@ -165,11 +179,14 @@ def _watch(
     with _lock:
         fresh = [made[name] for name in chosen if name not in _installed]
         _installed.update({installed.name: installed for installed in fresh})
+        others = [_installed[name] for name in chosen if _installed[name] not in fresh]
         for name, options in chosen.items():
             _installed[name].sinks[experiment] = RunSink(bounds, name, options)
     # Without the lock: it may wait for a module that another thread is importing.
     for installed in fresh:
         installed.begin()
+    for installed in others:
+        installed.wait_begun()
 
 
 def _release(experiment: Attached, bounds: Bounds) -> None:

@@ -5,6 +5,7 @@ and puts itself between only for the moment in which the module is executed.
 """
 
 import importlib
+import os
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ from types import ModuleType
 from typing import Any
 
 Action = Callable[[ModuleType], None]
+_lock = threading.Lock()
 
 
 class _Then(Loader):
@@ -54,10 +56,10 @@ class ImportWatch:
         Returns:
             what ends the waiting; it may be called at any time.
         """
-        actions = self._waiting.setdefault(name, [])
-        actions.append(action)
-        if self not in sys.meta_path:
-            sys.meta_path.insert(0, self)
+        with _lock:
+            self._waiting.setdefault(name, []).append(action)
+            if self not in sys.meta_path:
+                sys.meta_path.insert(0, self)
         if sys.modules.get(name) is not None:
             # Waits for a thread that is in the middle of importing it.
             self._done(name, importlib.import_module(name))
@@ -82,17 +84,20 @@ class ImportWatch:
     def _done(self, name: str, module: ModuleType) -> None:
         # A module may put another object, or none, under its name while it is executed.
         there = sys.modules.get(name) or module
-        for action in self._waiting.pop(name, []):
+        with _lock:
+            actions = self._waiting.pop(name, [])
+            self._leave()
+        for action in actions:
             action(there)
-        self._leave()
 
     def _cancel(self, name: str, action: Action) -> None:
-        actions = self._waiting.get(name, [])
-        if action in actions:
-            actions.remove(action)
-        if not actions:
-            self._waiting.pop(name, None)
-        self._leave()
+        with _lock:
+            actions = self._waiting.get(name, [])
+            if action in actions:
+                actions.remove(action)
+            if not actions:
+                self._waiting.pop(name, None)
+            self._leave()
 
     def _leave(self) -> None:
         if not self._waiting and self in sys.meta_path:
@@ -108,3 +113,12 @@ def _found(
         if spec is not None:
             return spec
     return None
+
+
+def _after_fork() -> None:
+    # A thread that is no more may have held it.
+    global _lock  # noqa: PLW0603  see above
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
