@@ -7,7 +7,7 @@ from fleet_rig import FirstCome, InstantEngine
 from steelyard.app.fleet.coordinator import Coordinator
 from steelyard.app.fleet.settings import FleetSettings
 from steelyard.domain.fleet.attempts import Work, plain_outcome
-from steelyard.domain.fleet.model import TaskSpec
+from steelyard.domain.fleet.model import Limits, TaskSpec
 from steelyard.runtime.plugin_host import PluginHost
 
 
@@ -45,6 +45,10 @@ def fleet_host(engine=None, *dirs):
     return host
 
 
+PATIENT = Limits(silent_s=300.0, lost_s=600.0)
+"""An `InstantEngine` sends no heartbeats: a slow machine would be taken for a worker that hangs."""
+
+
 def coordinator(directory, engine=None, host=None, **more):
     """Return a coordinator on a SQLite ledger below `directory`."""
     settings = FleetSettings(
@@ -52,7 +56,7 @@ def coordinator(directory, engine=None, host=None, **more):
         directory=str(directory / "files"),
         engines={"instant": {}},
         scheduler="first",
-        **more,
+        **{"limits": PATIENT} | more,
     )
     return Coordinator(settings, host=host or fleet_host(engine))
 

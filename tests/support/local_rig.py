@@ -31,8 +31,11 @@ def parent_of(pid):
     return int(stat.rpartition(")")[2].split()[1])
 
 
-def gone(pids, within_s=60.0):
-    """Wait for processes to end; return those that did not."""
+def gone(pids, within_s=30.0):
+    """Wait for processes to end; return those that did not.
+
+    Not as long as they would last by themselves: tests have them sleep for a minute.
+    """
     end_s = time.monotonic() + within_s
     while (left := [pid for pid in pids if alive(pid)]) and time.monotonic() < end_s:
         time.sleep(0.01)

@@ -174,10 +174,15 @@ async def test_what_happens_is_followed_as_it_comes(tmp_path):
                     return
 
         following = asyncio.create_task(follow())
-        await asyncio.sleep(0.05)
+        async with asyncio.timeout(30):
+            while not seen:
+                await fleet.fire("anything")
+                await asyncio.sleep(0.01)
         await fleet.submit([spec("a")])
-        await asyncio.wait_for(following, 5)
-    assert seen == ["task_created", "task_assigned", "task_started", "task_completed"]
+        await asyncio.wait_for(following, 30)
+    assert [name for name in seen if name != "anything"] == [
+        "task_created", "task_assigned", "task_started", "task_completed",
+    ]  # fmt: skip
 
 
 async def test_metrics_count_what_happened(tmp_path):
@@ -216,9 +221,10 @@ async def test_the_next_coordinator_goes_on_and_knows_what_has_ended(tmp_path):
             await fleet.cancel("done")
 
 
-async def test_a_second_coordinator_does_not_lead(tmp_path):
-    async with coordinator(tmp_path, leader_ttl_s=0.5):
-        second = coordinator(tmp_path, leader_ttl_s=0.5)
+async def test_a_second_coordinator_does_not_lead(tmp_path, monkeypatch):
+    monkeypatch.setattr(office, "PATIENCE", 0.01)
+    async with coordinator(tmp_path, leader_ttl_s=60.0):
+        second = coordinator(tmp_path, leader_ttl_s=60.0)
         with pytest.raises(LostLeadershipError, match="Another coordinator leads") as caught:
             await second.start()
         assert caught.value.exit_code == EXIT_UNREACHABLE
@@ -251,8 +257,8 @@ async def test_one_whose_ledger_fails_says_why_until_it_leads_again(tmp_path, mo
 
 
 async def test_one_that_stands_by_hands_on_and_takes_over(tmp_path):
-    async with coordinator(tmp_path, leader_ttl_s=1.0) as first:
-        second = coordinator(tmp_path, leader_ttl_s=1.0, stand_by=True)
+    async with coordinator(tmp_path, leader_ttl_s=60.0) as first:
+        second = coordinator(tmp_path, leader_ttl_s=60.0, stand_by=True)
         await second.start()
         assert not second.leads
         await second.submit([spec("a")])
@@ -315,7 +321,7 @@ async def test_every_attempt_that_fails_is_told_of_once(tmp_path):
 async def test_tasks_are_waited_for_by_a_coordinator_of_their_own(tmp_path):
     settings = coordinator(tmp_path).settings
     submitted, tasks = await submit(
-        [spec("a"), spec("../b")], settings, host=fleet_host(), timeout_s=10
+        [spec("a"), spec("../b")], settings, host=fleet_host(), timeout_s=60
     )
     assert [each.accepted for each in submitted] == [True, False]
     assert {name: task.state for name, task in tasks.items()} == {"a": TaskState.COMPLETED}
@@ -329,7 +335,7 @@ async def test_who_waits_is_told_when_the_coordinator_ends(tmp_path):
     await asyncio.sleep(0.05)
     await fleet.stop()
     with pytest.raises(SteelyardError):
-        await asyncio.wait_for(waiting, 5)
+        await asyncio.wait_for(waiting, 30)
 
 
 @pytest.mark.parametrize("answer", [None, ["no spec"], 7])

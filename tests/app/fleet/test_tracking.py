@@ -1,5 +1,6 @@
 """Every task that ends is a run of the tracker, once."""
 
+import asyncio
 import subprocess
 import sys
 
@@ -21,6 +22,10 @@ def _elsewhere(tmp_path, monkeypatch):
 
 async def ended(fleet, name):
     return (await fleet.task(name)).state in ("completed", "failed", "cancelled", "dead-letter")
+
+
+async def runs_now(fleet, name):
+    return (await fleet.task(name)).state == "running"
 
 
 def behave(lease, task):
@@ -103,13 +108,16 @@ async def test_a_run_began_and_ended_when_its_task_did(tmp_path):
         engines={"local": {"detect": False}}, track=store,
     )  # fmt: skip
     async with Coordinator(settings) as fleet:
-        task = TaskSpec(task_id="t", kind="command", payload={"argv": ["sleep", "0.4"]})
-        await fleet.submit([task])
+        waits = f"while [ ! -e {tmp_path}/go ]; do sleep 0.05; done"
+        await fleet.submit([TaskSpec(task_id="t", kind="command", payload={"shell": waits})])
+        await until(lambda: runs_now(fleet, "t"))
+        await asyncio.sleep(0.4)  # its start was heard of before, its end comes after
+        (tmp_path / "go").touch()
         await until(lambda: ended(fleet, "t"))
         (attempt,) = await fleet.attempts("t")
     (run,) = map(show_of(store), runs(directory=store))
     assert (run.started_ns, run.ended_ns) == (attempt.started_ns, attempt.ended_ns)
-    assert (run.ended_ns - run.started_ns) / 1e9 >= 0.2  # its start may be heard of late
+    assert (run.ended_ns - run.started_ns) / 1e9 >= 0.3
 
 
 def test_nothing_of_the_tracker_is_loaded_for_tasks_that_are_not_tracked():

@@ -47,7 +47,7 @@ async def test_an_output_that_a_stranger_holds_open_does_not_keep_an_attempt_fro
             await rig.until(lambda: rig.said("started", lease))
             with door.accept()[0] as stranger:
                 _, (held,), _, _ = socket.recv_fds(stranger, 1, 1)
-            outcome = await rig.outcome(lease, within_s=10)
+            outcome = await rig.outcome(lease)
             os.close(held)
     assert outcome.ending is Ending.SUCCEEDED, outcome.error
     assert outcome.result["stdout"] == "handed over\n"

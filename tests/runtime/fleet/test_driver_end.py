@@ -10,6 +10,7 @@ from steelyard.domain.fleet.machine import Fleet
 from steelyard.domain.fleet.model import TaskSpec
 from steelyard.kernel.errors import FileError
 from steelyard.runtime.clock import SystemClock
+from steelyard.runtime.fleet import engine_room
 from steelyard.runtime.fleet.driver import FleetDriver
 
 
@@ -18,8 +19,13 @@ class Slow(InstantEngine):  # type: ignore[misc]  # support modules are Any to m
 
     stopped = False
 
+    def __init__(self):
+        super().__init__()
+        self.stopping, self.go = asyncio.Event(), asyncio.Event()
+
     async def stop(self):
-        await asyncio.sleep(0.2)
+        self.stopping.set()
+        await self.go.wait()
         await super().stop()
         self.stopped = True
 
@@ -50,9 +56,13 @@ async def test_an_engine_is_stopped_whole_though_its_loop_is_cancelled_amid_its_
     ledger.is_full = True
     with pytest.raises(FileError):
         await driver.tell(Submitted((TaskSpec(task_id="t", kind="command"),)))
-    await asyncio.sleep(0.05)
-    assert not running.done()
+    async with asyncio.timeout(30):
+        await engine.stopping.wait()
     running.cancel()
+    for _ in range(20):  # it hears of that
+        await asyncio.sleep(0)
+    assert not running.done()
+    engine.go.set()
     await asyncio.gather(running, return_exceptions=True)
     assert engine.stopped
 
@@ -73,8 +83,9 @@ class Hangs(InstantEngine):  # type: ignore[misc]
             raise
 
 
-async def test_what_waits_for_its_engine_as_the_lead_is_lost_is_not_begun():
+async def test_what_waits_for_its_engine_as_the_lead_is_lost_is_not_begun(monkeypatch):
     """Whoever hears of what happened may take long; another coordinator may lead by then."""
+    monkeypatch.setattr(engine_room, "CALL_WITHIN_S", 1_000.0)  # it is not given up for that
     engine, ledger, heard = Hangs(), Full(), asyncio.Event()
 
     async def listen(item):
@@ -87,14 +98,14 @@ async def test_what_waits_for_its_engine_as_the_lead_is_lost_is_not_begun():
     await driver.ready.wait()
     tasks = tuple(TaskSpec(task_id=name, kind="command") for name in ("a", "b"))
     await driver.tell(Submitted(tasks))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while not engine.called:
             await asyncio.sleep(0.005)
     ledger.is_full = True
     with pytest.raises(FileError):
         await driver.tell(Submitted((TaskSpec(task_id="c", kind="command"),)))
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await engine.given_up.wait()
     finally:
         engine.go.set()

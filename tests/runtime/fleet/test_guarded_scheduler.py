@@ -24,7 +24,7 @@ class Stranger(FirstCome):  # type: ignore[misc]  # support modules are Any to m
 
     def __init__(self):
         super().__init__()
-        self.go = threading.Event()
+        self.go, self.begun = threading.Event(), threading.Event()
         self.go.set()
         self.threads, self.passes, self.fault = set(), 0, None
 
@@ -33,7 +33,8 @@ class Stranger(FirstCome):  # type: ignore[misc]  # support modules are Any to m
         if not free:
             return []
         self.passes += 1
-        self.go.wait(30)
+        self.begun.set()
+        self.go.wait(90)
         if self.fault is not None:
             raise self.fault
         self.queue = dict(sorted(self.queue.items(), reverse=True))
@@ -42,10 +43,23 @@ class Stranger(FirstCome):  # type: ignore[misc]  # support modules are Any to m
 
 @pytest.fixture
 def stranger(monkeypatch):
-    monkeypatch.setattr(guarded_scheduler, "PASS_WITHIN_S", 0.1)
+    # What does not hang comes back in time on any machine; `hangs` is for what does.
+    for name in ("PASS_WITHIN_S", "LOOK_WITHIN_S", "HANGS_S"):
+        monkeypatch.setattr(guarded_scheduler, name, 60.0)
     made = Stranger()
     yield made
     made.go.set()
+
+
+@pytest.fixture
+def hangs(stranger, monkeypatch):
+    """Return a function that has the stranger's passes hang, and be given up soon."""
+
+    def hang():
+        stranger.go.clear()
+        monkeypatch.setattr(guarded_scheduler, "PASS_WITHIN_S", 0.1)
+
+    return hang
 
 
 def guarded(stranger, slots=1, **more):
@@ -63,32 +77,37 @@ def test_a_scheduler_that_is_quick_decides_in_a_thread_of_its_own(stranger):
     scheduler.close()
 
 
-def test_what_takes_too_long_is_served_as_it_came_and_the_decision_says_why(stranger):
+def test_what_takes_too_long_is_served_as_it_came_and_the_decision_says_why(
+    stranger, hangs, monkeypatch
+):
     scheduler, rig = guarded(stranger)
     rig.submit(spec("a"), spec("b"))
-    stranger.go.clear()
-    begun = time.monotonic()
+    hangs()
     assert rig.tasks() == ["a"]
     reasons = rig.decided[-1].proposal.reasons
     assert reasons[-1] == (
         "First come, first served: scheduler strange took longer than 0.1 s for a pass."
     )
+    assert stranger.begun.wait(30)
     rig.end("a")
+    monkeypatch.setattr(guarded_scheduler, "PASS_WITHIN_S", 60.0)
+    begun = time.monotonic()
     assert rig.tasks() == ["b"]  # it has not come back: it is not waited for again
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - begun < 30
     assert stranger.passes == 1
     scheduler.close()
 
 
-def test_one_that_comes_back_late_is_asked_again_and_what_it_proposed_is_dropped(stranger):
+def test_one_that_comes_back_late_is_asked_again_and_what_it_proposed_is_dropped(
+    stranger, hangs, monkeypatch
+):
     scheduler, rig = guarded(stranger)
     rig.submit(spec("a"), spec("b"), spec("c"))
-    stranger.go.clear()
+    hangs()
     assert rig.tasks() == ["a"]
     stranger.go.set()
-    end_s = time.monotonic() + 10
-    while not scheduler._under_way.done() and time.monotonic() < end_s:
-        time.sleep(0.005)
+    scheduler._under_way.result(60)
+    monkeypatch.setattr(guarded_scheduler, "PASS_WITHIN_S", 60.0)
     rig.end("a")
     assert rig.serve(2) == ["c", "b"]
     assert scheduler.metrics()["guard_failures"] == 1
@@ -96,11 +115,11 @@ def test_one_that_comes_back_late_is_asked_again_and_what_it_proposed_is_dropped
     scheduler.close()
 
 
-def test_one_that_does_not_come_back_is_quarantined(stranger, monkeypatch, caplog):
+def test_one_that_does_not_come_back_is_quarantined(stranger, hangs, monkeypatch, caplog):
     monkeypatch.setattr(guarded_scheduler, "HANGS_S", 0.2)
     scheduler, rig = guarded(stranger)
     rig.submit(*(spec(f"t{n}") for n in range(3)))
-    stranger.go.clear()
+    hangs()
     assert rig.tasks() == ["t0"]
     time.sleep(0.25)
     rig.end("t0")
@@ -181,16 +200,19 @@ def test_others_stand_in_within_the_limit_of_its_options(stranger):
 
 
 def test_why_and_metrics_are_waited_for_a_moment_only(stranger, monkeypatch):
-    monkeypatch.setattr(guarded_scheduler, "LOOK_WITHIN_S", 0.05)
     scheduler, rig = guarded(stranger)
     assert scheduler.metrics()["queued"] == 0
     go = threading.Event()
-    stranger.metrics = lambda: go.wait(20) and {}
+    stranger.metrics = lambda: go.wait(90) and {}
+    monkeypatch.setattr(guarded_scheduler, "LOOK_WITHIN_S", 0.05)
     begun = time.monotonic()
+    assert scheduler.metrics()["queued"] == 0  # as it last told
+    monkeypatch.setattr(guarded_scheduler, "LOOK_WITHIN_S", 60.0)
     for _ in range(20):
-        assert scheduler.metrics()["queued"] == 0  # as it last told
-    assert time.monotonic() - begun < 0.9
+        assert scheduler.metrics()["queued"] == 0  # it has yet to come back: it is not asked
+    assert time.monotonic() - begun < 30
     rig.submit(spec("a"), spec("b"))
+    monkeypatch.setattr(guarded_scheduler, "PASS_WITHIN_S", 0.1)
     assert rig.tasks() == ["a"]
     (held, *_) = rig.desk.why_held(rig.fleet.book.tasks["b"], rig.now_ns) or ("",)
     late = "Scheduler strange took longer than 0.1 s for a pass: first come, first served."
@@ -202,7 +224,7 @@ def test_why_and_metrics_are_waited_for_a_moment_only(stranger, monkeypatch):
 async def test_the_coordinators_loop_goes_on_while_a_pass_hangs(stranger, monkeypatch):
     """Its lease is renewed there: a loop that stood still would lose it."""
     monkeypatch.setattr(guarded_scheduler, "PASS_WITHIN_S", 1.0)
-    beats = 0
+    beats, failures = 0, 0
 
     async def listen(item):
         """Nobody listens."""
@@ -211,7 +233,8 @@ async def test_the_coordinators_loop_goes_on_while_a_pass_hangs(stranger, monkey
         nonlocal beats
         while True:
             under_way = scheduler._under_way is not None and not scheduler._under_way.done()
-            if under_way and not stranger.go.is_set() and not scheduler._counts["guard_failures"]:
+            given_up = scheduler._counts["guard_failures"] > failures
+            if under_way and not stranger.go.is_set() and not given_up:
                 beats += 1  # in a pass that hangs and is not given up yet
             await asyncio.sleep(0.01)
 
@@ -224,8 +247,9 @@ async def test_the_coordinators_loop_goes_on_while_a_pass_hangs(stranger, monkey
     running = asyncio.create_task(driver.run())
     try:
         await driver.ready.wait()
+        failures = scheduler._counts["guard_failures"]  # of a machine that stood still till now
         stranger.go.clear()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(40):
             await driver.tell(Submitted(tuple(spec(f"t{n}") for n in range(20))))
             while driver.fleet.book.tasks:
                 await asyncio.sleep(0.01)
@@ -246,7 +270,7 @@ def test_a_scheduler_that_hangs_keeps_no_process_from_its_end():
         "print('over')\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program], timeout=30, capture_output=True, text=True, check=False
+        [sys.executable, "-c", program], timeout=60, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout) == (0, "over\n"), done.stderr
 
@@ -284,7 +308,7 @@ def test_a_pass_that_is_given_up_sees_the_fleet_as_it_was_when_it_began(monkeypa
     assert rig.tasks() == ["a", "b"]  # served in its place
     rig.end("a")
     stranger.go.set()
-    assert stranger.back.wait(20)
+    assert stranger.back.wait(60)
     before, after = stranger.seen
     assert before == after
     assert before[1:] == ([2], [("a", "pending"), ("b", "pending")])

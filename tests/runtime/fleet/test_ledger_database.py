@@ -73,7 +73,7 @@ def test_a_connection_that_becomes_free_in_time_is_taken(tmp_path):
         found = []
         thread = threading.Thread(target=lambda: found.append(database.read(one)))
         thread.start()
-        assert is_waiting.wait(20)
+        assert is_waiting.wait(60)
         full.over.close()
-        thread.join(20)
+        thread.join(60)
         assert found == [1]

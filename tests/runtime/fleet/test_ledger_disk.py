@@ -38,7 +38,7 @@ def test_a_full_disk_is_named_and_what_was_committed_stays(tmp_path):
         assert ask.task(f"t{number + 1}-0") is None
         assert len(ask.events(limit=10_000)) == number * 20
         # With space it goes on, once it leads anew.
-        ledger.lead("me", wait_s=5)
+        ledger.lead("me", wait_s=60)
         ledger.commit(step(number + 1, 20))
         assert len(ask.events(limit=10_000)) == (number + 1) * 20
         ledger.close()

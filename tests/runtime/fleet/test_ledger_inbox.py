@@ -92,7 +92,7 @@ def test_only_the_leader_answers(ledger, follower):
     with pytest.raises(LostLeadershipError):
         posted.answer(waiting, ())
     ledger.leadership.resign()
-    follower.lead("follower", wait_s=5)
+    follower.lead("follower", wait_s=60)
     with pytest.raises(LostLeadershipError):
         inbox_of(ledger).answer(waiting, ())
     assert posted.answer_to("m") is None

@@ -161,7 +161,7 @@ def test_https_where_http_is_spoken_is_told_apart():
 
     thread = threading.Thread(target=refuse)
     thread.start()
-    http = ServiceHttp(f"https://127.0.0.1:{listener.getsockname()[1]}", "", timeout_s=10)
+    http = ServiceHttp(f"https://127.0.0.1:{listener.getsockname()[1]}", "", timeout_s=60)
     with pytest.raises(ServiceUnreachableError, match="it speaks http:// and not https://"):
         http.call("GET", "/")
     http.close()

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -17,6 +18,13 @@ from steelyard.runtime.fleet.task_by_task import TaskByTaskScheduler
 
 CPU = Capabilities(cpu_cores=4, memory_gb=8)
 GPU = Capabilities(cpu_cores=4, memory_gb=8, gpus=(Gpu(model="a", memory_gb=16),))
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch):
+    """What does not hang comes back in time on any machine."""
+    monkeypatch.setattr(task_by_task, "ASK_WITHIN_S", 60.0)
+    monkeypatch.setattr(task_by_task, "PASS_TIMEOUT_S", 90.0)
 
 
 class Placer:
@@ -129,7 +137,7 @@ def test_a_coroutine_that_does_not_end_is_cancelled_and_its_task_waits(monkeypat
 
     class Hangs(AsyncPlacer):
         async def schedule_task(self, task_id, task_data, available_workers, worker_load):
-            if task_id == "t0":
+            if task_id == "t0" and not ended:
                 try:
                     await asyncio.sleep(60)
                 finally:
@@ -138,11 +146,13 @@ def test_a_coroutine_that_does_not_end_is_cancelled_and_its_task_waits(monkeypat
 
     scheduler, desk, _ = stage(Hangs(first), plain(2))
     begun = time.monotonic()
-    assert desk.turn(2)[1] == []
+    while not ended and time.monotonic() - begun < 30:  # a pass may be over before it asks at all
+        assert desk.turn(2)[1] == []
     assert ended == ["t0"]
+    assert time.monotonic() - begun < 30
+    monkeypatch.setattr(task_by_task, "ASK_WITHIN_S", 60.0)
     # The next pass goes on behind it.
-    assert [d.proposal.task_id for d in desk.turn(2)[1]] == ["t1"]
-    assert time.monotonic() - begun < 2
+    assert [d.proposal.task_id for d in desk.turn(2)[1]] == ["t1", "t0"]
     assert "place t0: TimeoutError" in scheduler.metrics()["last_error"]
     scheduler.close()
 
@@ -153,7 +163,7 @@ def test_a_coroutine_that_holds_up_its_loop_is_named_and_waited_for_no_more(monk
 
     class Blocks(Placer):
         async def schedule_task(self, task_id, task_data, available_workers, worker_load):
-            let_go.wait(20)
+            let_go.wait(90)
             return "cpu"
 
     scheduler, desk, _ = stage(Blocks(first), plain(1))
@@ -161,21 +171,21 @@ def test_a_coroutine_that_holds_up_its_loop_is_named_and_waited_for_no_more(monk
     for _ in range(2):
         with pytest.raises(PluginError, match="holds up its loop for more than 0.1 s"):
             desk.turn(2)
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < 60
     let_go.set()
     scheduler.close()
 
 
 def test_a_slow_plugin_is_asked_about_fewer_tasks_in_a_pass(monkeypatch):
     monkeypatch.setattr(task_by_task, "ASK_WITHIN_S", 0.05)
+    clock = SimpleNamespace(now_s=0.0, monotonic=lambda: clock.now_s)
+    monkeypatch.setattr(task_by_task, "time", clock)
 
     def slow(task_data, available_workers, worker_load):
-        time.sleep(0.04)
+        clock.now_s += 0.04
 
     placer = Placer(slow)
     _, desk, _ = stage(placer, plain(6))
-    begun = time.monotonic()
-    for _ in range(3):
+    for passes in (1, 2, 3):
         desk.turn(2)
-    assert time.monotonic() - begun < 0.6
-    assert placer.asked[:6] == [f"t{n}" for n in range(6)]
+        assert placer.asked == [f"t{n}" for n in range(2 * passes)]

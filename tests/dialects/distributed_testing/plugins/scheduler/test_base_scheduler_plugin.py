@@ -106,7 +106,7 @@ async def test_the_example_schedules_the_queue_of_a_running_fleet(host):
     running = asyncio.create_task(driver.run())
     try:
         specs = tuple(TaskSpec(task_id=f"t{n}", kind="command") for n in range(20))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while len(driver.fleet.book.workers) < 3:
                 await asyncio.sleep(0.01)
             await driver.tell(Submitted(specs))
