@@ -22,7 +22,11 @@ plain = st.recursive(
     max_leaves=8,
 )
 payloads = st.dictionaries(st.text(max_size=8), plain, max_size=4)
-quick = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+quick = settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 
 
 @quick

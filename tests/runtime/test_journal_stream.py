@@ -13,7 +13,11 @@ from steelyard.runtime.journal import (
 )
 from steelyard.runtime.journal_stream import StreamOpened
 
-quick = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+quick = settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 
 
 def test_a_frame_of_another_stream_is_not_believed(kit, tmp_path):
