@@ -1,6 +1,7 @@
 """Deadlines that are waited for awake."""
 
 import asyncio
+import itertools
 import socket
 import time
 
@@ -32,7 +33,7 @@ async def test_a_past_deadline_fires_at_once() -> None:
     fired = asyncio.Event()
     timer = ExactTimer(asyncio.get_running_loop(), fired.set)
     timer.arm(1)
-    await asyncio.wait_for(fired.wait(), 1)
+    await asyncio.wait_for(fired.wait(), 60)
     timer.close()
 
 
@@ -53,7 +54,7 @@ async def test_the_last_deadline_counts_whether_it_waits_asleep_or_awake() -> No
         timer.arm(far_ns)
         due_ns = time.monotonic_ns() + first_ns
         timer.arm(due_ns)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while not fired:
                 await asyncio.sleep(0.001)
         assert fired.pop() >= due_ns
@@ -72,7 +73,7 @@ async def test_a_callback_may_arm_the_next() -> None:
 
     timer = ExactTimer(loop, fire)
     timer.arm(dues[0])
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while len(fired) < len(dues):
             await asyncio.sleep(0.001)
     timer.close()
@@ -80,7 +81,12 @@ async def test_a_callback_may_arm_the_next() -> None:
 
 
 async def test_sockets_are_read_while_it_waits_awake(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Being exact with sends costs no stamp of an answer."""
+    """Being exact with sends costs no stamp of an answer.
+
+    By a clock that goes on only when it is looked at: no pause of the machine is a deadline.
+    """
+    looks = itertools.count(step=MS)
+    monkeypatch.setattr(exact_timer, "_now", lambda: next(looks))
     for name in ("_LEAD_FIRST_NS", "LEAD_MAX_NS", "_IDLE_ROUND_NS"):
         monkeypatch.setattr(exact_timer, name, 1000 * MS)
     monkeypatch.setattr(exact_timer, "_CREDIT_MAX_NS", 2000 * MS)
@@ -89,9 +95,9 @@ async def test_sockets_are_read_while_it_waits_awake(monkeypatch: pytest.MonkeyP
     seen: list[str] = []
     loop.add_reader(ours, lambda: seen.append(ours.recv(9).decode()))
     timer = ExactTimer(loop, lambda: seen.append("due"))
-    timer.arm(time.monotonic_ns() + 300 * MS)
+    timer.arm(300 * MS)
     theirs.send(b"answer")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while "due" not in seen:
             await asyncio.sleep(0)
     loop.remove_reader(ours)
@@ -116,7 +122,7 @@ async def test_waiting_awake_takes_no_more_than_its_share() -> None:
 
     timer = ExactTimer(loop, fire)
     timer.arm(began_ns + 150_000)
-    await asyncio.wait_for(done.wait(), 30)
+    await asyncio.wait_for(done.wait(), 60)
     took_ns = time.monotonic_ns() - began_ns
     timer.close()
     assert timer.polled_ns <= POLL_SHARE * took_ns + 21 * MS

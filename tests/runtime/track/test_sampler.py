@@ -17,13 +17,11 @@ class Kept:
 
     def __init__(self, error=None):
         self.samples, self.facts, self.remarks = [], [], []
-        self.times = []
         self.error = error
 
     def sample(self, label, values):
         if self.error:
             raise self.error
-        self.times.append(time.monotonic())
         self.samples.append(values)
 
     def noted(self, label, facts):
@@ -33,10 +31,35 @@ class Kept:
         self.remarks.append(text)
 
 
+class Scripted:
+    """A clock that stands still but for what is waited and worked on it; stops at a time.
+
+    It stands in for the clock and for the event that a sampler waits for, so that how often a
+    collector is asked is a question of the sampler and of no machine.
+    """
+
+    def __init__(self, until_s):
+        self.now_ns, self._until_ns = 0, round(until_s * 1e9)
+
+    def mono_ns(self):
+        return self.now_ns
+
+    wall_ns = mono_ns
+
+    def wait(self, seconds):
+        self.work(seconds)
+        return self.now_ns >= self._until_ns
+
+    def work(self, seconds):
+        self.now_ns = self.now_ns + round(seconds * 1e9)
+
+
 class Counts:
     """Says how often it was asked."""
 
     period_s = 0.1
+    clock = None
+    """The one by which it is driven."""
 
     def __init__(self):
         self.calls = []
@@ -57,18 +80,23 @@ class Counts:
 
 
 def driven(collector, sink, seconds, **options):
-    """Drive a collector for so long; return its sampler, which has ended."""
-    sampler = Sampler("mine", lambda: collector, sink, SystemClock(), **options)
-    sampler.start()
-    time.sleep(seconds)
-    sampler.stop()
-    assert sampler.join(5)
+    """Drive a collector for so long, by a clock of its own; return its sampler, which has ended."""
+    collector.clock = Scripted(seconds)
+    sampler = Sampler("mine", lambda: collector, sink, collector.clock, **options)
+    sampler._stopping = collector.clock
+    sampler.run()
     return sampler
 
 
 def test_calls_come_in_order_and_from_one_thread():
     collector, sink = Counts(), Kept()
-    driven(collector, sink, 0.35)
+    sampler = Sampler("mine", lambda: collector, sink, SystemClock())
+    sampler.start()
+    deadline = time.monotonic() + 60
+    while len(sink.samples) < 3 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    sampler.stop()
+    assert sampler.join(60)
     assert collector.calls[:2] == ["start", "facts"]
     assert collector.calls[-1] == "stop"
     assert set(collector.calls[2:-1]) == {"collect"}
@@ -79,27 +107,27 @@ def test_calls_come_in_order_and_from_one_thread():
 def test_ten_times_a_second_means_that():
     """Twenty beats in two seconds, though each answer takes a quarter of its period.
 
-    On a busy machine some are missed; they are counted, and the others stay where they are.
+    One takes three and a half: the beats that it covers are missed and counted, and the others stay
+    where they are.
     """
+    asked_ms = []
 
     class Slow(Counts):
         def collect(self):
-            time.sleep(0.025)
+            asked_ms.append(self.clock.now_ns // 1_000_000)
+            self.clock.work(0.35 if len(asked_ms) == 5 else 0.025)
             return super().collect()
 
     sink = Kept()
     sampler = driven(Slow(), sink, 2.08)
-    assert 19 <= len(sink.samples) + sampler._missed <= 23
-    assert len(sink.samples) >= 10
-    beats = [(at - sink.times[0]) / 0.1 for at in sink.times]
-    late = [abs(beat - round(beat)) for beat in beats]
-    assert sorted(late)[len(late) // 2] < 0.3, "beats are multiples of the period"
+    assert asked_ms == [*range(100, 600, 100), *range(900, 2100, 100)]
+    assert (len(sink.samples), sampler._missed) == (17, 3)
 
 
 def test_the_period_of_the_run_comes_before_the_collectors_own():
     sink = Kept()
     driven(Counts(), sink, 0.45, period_s=0.2)
-    assert 1 <= len(sink.samples) <= 2
+    assert len(sink.samples) == 2
 
 
 def test_a_short_run_has_one_sample_all_the_same():
@@ -147,8 +175,8 @@ def test_one_that_works_again_is_kept_and_its_failures_are_told():
 
     sink = Kept()
     sampler = driven(Flaps(), sink, 0.75)
-    assert sampler.samples >= 3
-    assert "failures" in sink.remarks[0]
+    assert sink.remarks == ["4 samples, 3 failures"]
+    assert sampler.samples == 4
 
 
 @pytest.mark.parametrize("answer", [None, [1], 3, "text"])
@@ -183,18 +211,16 @@ def test_what_the_machine_lacks_is_told_unless_nobody_asked(caplog):
 
 
 def test_one_that_hangs_is_not_waited_for():
-    release = threading.Event()
+    begun, release = threading.Event(), threading.Event()
     collector = Counts()
-    collector.collect = release.wait
+    collector.collect = lambda: begun.set() or release.wait()
     sampler = Sampler("mine", lambda: collector, Kept(), SystemClock())
     sampler.start()
-    time.sleep(0.15)
+    assert begun.wait(60)
     sampler.stop()
-    begun = time.monotonic()
     assert not sampler.join(0.1)
-    assert time.monotonic() - begun < 0.5
     release.set()
-    assert sampler.join(2)
+    assert sampler.join(60)
 
 
 def test_a_period_of_its_own_that_is_none_gives_it_up(caplog):
@@ -209,16 +235,13 @@ def test_a_period_of_its_own_that_is_none_gives_it_up(caplog):
 def test_missed_beats_and_values_beyond_the_bounds_are_counted():
     class Much(Counts):
         def collect(self):
-            time.sleep(0.25)
+            self.clock.work(0.25)
             return {str(n): n for n in range(600)}
 
     sink = Kept()
-    sampler = driven(Much(), sink, 0.6)
-    assert len(sink.samples[0]) == 512
-    beyond = 88 * sampler.samples
-    told = f"{sampler._missed} beats missed, {beyond} values beyond the bounds"
-    assert sink.remarks == [f"{sampler.samples} samples, {told}"]
-    assert sampler._missed >= 2
+    driven(Much(), sink, 0.6)
+    assert [len(sample) for sample in sink.samples] == [512] * 2
+    assert sink.remarks == ["2 samples, 4 beats missed, 176 values beyond the bounds"]
 
 
 def test_an_odd_object_ends_its_own_thread_only(caplog, recwarn):
