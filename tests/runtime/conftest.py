@@ -78,6 +78,6 @@ def controller(tmp_path, tmp_path_factory):
     yield start
     for one in started:
         one.process.kill()
-        one.process.wait(5)
+        one.process.wait(60)
         for stream in (one.process.stdin, one.process.stdout, one.process.stderr):
             stream.close()

@@ -56,6 +56,9 @@ def test_a_callback_is_told_to_whom_it_was_set_by_and_else_to_the_watcher():
         watch_callbacks(lambda error: told.append("another") or True)
         await asyncio.gather(begin("a"), begin("b"))
         asyncio.get_running_loop().call_soon(crash)
+        async with asyncio.timeout(60):
+            while len(told) < 5:
+                await asyncio.sleep(0.001)
         await asyncio.sleep(0.05)
 
     uvloop.run(main())

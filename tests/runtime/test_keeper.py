@@ -48,7 +48,7 @@ async def main():
         await _Keeper(join, broker.address, child, board).run()
     except ZeroDivisionError as error:
         print("raised", error)
-    print("told", await asyncio.wait_for(words, 5))
+    print("told", await asyncio.wait_for(words, 60))
     print("left", sample_process(child.pid))
     await broker.close()
 
@@ -60,7 +60,7 @@ uvloop.run(main())
 def test_a_keeper_whose_callback_raises_ends_its_worker_and_tells_the_run_why(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, str(tmp_path)],
-        capture_output=True, text=True, timeout=30, check=False,
+        capture_output=True, text=True, timeout=100, check=False,
     )  # fmt: skip
     raised, told, left = done.stdout.splitlines()
     assert (raised, left) == ("raised in a callback", "left None"), done.stderr

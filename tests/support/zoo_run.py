@@ -21,13 +21,22 @@ def role(name, count=1, **rest):
 
 
 class Controller:
-    """A running `zoo_controller.py`."""
+    """A running `zoo_controller.py`.
 
-    def __init__(self, mode, run_dir, *roles, timeout_s=60.0, tmpdir=None):
+    Args:
+        timeout_s: within which roles must be registered.
+        term_limit_s: how long a role may take to end on a SIGTERM; a slow machine takes long.
+        looks: how often roles that end look whether their controller is gone, 10 ms apart.
+    """
+
+    def __init__(
+        self, mode, run_dir, *roles, timeout_s=60.0, tmpdir=None, term_limit_s=60.0, looks=20
+    ):
         self.run_dir = run_dir
         self.tmpdir = tmpdir or run_dir / "t"
         self.tmpdir.mkdir(exist_ok=True)
-        arguments = [mode, str(run_dir), json.dumps(roles), str(timeout_s)]
+        numbers = [str(number) for number in (timeout_s, term_limit_s, looks)]
+        arguments = [mode, str(run_dir), json.dumps(roles), *numbers]
         self.process = subprocess.Popen(
             [sys.executable, str(ZOO / "zoo_controller.py"), *arguments],
             stdin=subprocess.PIPE,

@@ -1,6 +1,6 @@
 """A controller in a process of its own: takes commands on stdin, tells events, one JSON a line.
 
-Usage: python zoo_controller.py MODE RUN_DIR JSON_ROLES
+Usage: python zoo_controller.py MODE RUN_DIR JSON_ROLES TIMEOUT_S TERM_LIMIT_S PARENT_LOOKS
 """
 
 import asyncio
@@ -15,6 +15,7 @@ from zoo_roles import Do, Told
 
 from steelyard.domain.bench.messages import ConfigureRun
 from steelyard.kernel.errors import SteelyardError
+from steelyard.runtime import bootstrap
 from steelyard.runtime.bus import register_messages
 from steelyard.runtime.supervisor import RoleSpec, ServiceDeath, Supervisor
 
@@ -35,7 +36,7 @@ async def act(supervisor: Supervisor, order: dict[str, object]) -> dict[str, obj
         case "ask":
             message = Do(str(order["what"]), float(order.get("seconds", 0)))
             answer = await supervisor.bus.command(
-                str(order["target"]), message, timeout_s=float(order.get("timeout_s", 5))
+                str(order["target"]), message, timeout_s=float(order.get("timeout_s", 60))
             )
             return answer.facts if isinstance(answer, Told) else {}
         case "block":
@@ -44,7 +45,7 @@ async def act(supervisor: Supervisor, order: dict[str, object]) -> dict[str, obj
             raise ZeroDivisionError
         case "stop":
             began = time.monotonic()
-            await supervisor.stop(float(order.get("timeout_s", 5)))
+            await supervisor.stop(float(order.get("timeout_s", 60)))
             return {"took_s": time.monotonic() - began}
     return {}
 
@@ -74,7 +75,8 @@ async def control(supervisor: Supervisor, timeout_s: float) -> None:
 def main() -> None:
     """Run until stdin ends."""
     mode, run_dir, roles = sys.argv[1], Path(sys.argv[2]), json.loads(sys.argv[3])
-    timeout_s = float(sys.argv[4]) if len(sys.argv) > 4 else 20.0
+    timeout_s, bootstrap.TERM_LIMIT_S = float(sys.argv[4]), float(sys.argv[5])
+    bootstrap.PARENT_LOOKS = int(sys.argv[6])
     register_messages((Do, Told))
 
     def on_death(death: ServiceDeath) -> None:
