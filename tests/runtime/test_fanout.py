@@ -2,7 +2,6 @@
 
 import os
 import queue
-import time
 
 import pytest
 
@@ -74,10 +73,9 @@ def test_a_reader_that_stands_still_costs_old_events_and_no_time(pipe, told):
     reads, writes = pipe
     events = EventPipe(writes, maxsize=5)
     fanout = Fanout(events, told.append)
-    begun = time.perf_counter()
     for number in range(2000):
         fanout.put(b"%07d" % number * 100)
-    assert time.perf_counter() - begun < 1
+    # Whoever waited for the reader would wait still: nobody reads before here.
     first = frames_from(reads)
     assert events.flush()
     data = first + frames_from(reads)

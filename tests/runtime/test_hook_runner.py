@@ -1,6 +1,7 @@
 """Handlers run in order, bounded in time; one that fails harms no other and nobody's run."""
 
 import asyncio
+import re
 import threading
 import time
 from unittest.mock import AsyncMock
@@ -25,7 +26,7 @@ def runner(quarantined):
     return HookRunner(
         table,
         PluginBorder(),
-        timeout_s=0.2,
+        timeout_s=60.0,
         on_quarantine=lambda plugin, error: quarantined.append((plugin, error)),
     )
 
@@ -65,10 +66,11 @@ async def test_a_handler_that_raises_is_isolated_named_and_counted(runner):
 @pytest.mark.parametrize("kind", ["async", "stubborn", "thread"])
 async def test_a_handler_that_hangs_costs_its_timeout_and_no_more(runner, kind):
     """Async, async that refuses cancellation, and sync alike; the loop runs on meanwhile."""
-    release = threading.Event()
+    release, called = threading.Event(), threading.Event()
+    runner.timeout_s = 0.2
 
     async def hang(n):
-        await asyncio.sleep(5)
+        await asyncio.Event().wait()
 
     async def stubborn(n):
         while not release.is_set():
@@ -80,27 +82,28 @@ async def test_a_handler_that_hangs_costs_its_timeout_and_no_more(runner, kind):
     listen(
         runner,
         "bad",
-        {"async": hang, "stubborn": stubborn, "thread": lambda n: release.wait(5)}[kind],
+        {"async": hang, "stubborn": stubborn, "thread": lambda n: release.wait()}[kind],
     )
-    listen(runner, "good", lambda n: "ok")
-    began = time.monotonic()
+    # Whether it ends in time is a question of the machine; that it has its turn is not.
+    listen(runner, "good", lambda n: called.set())
     results = await runner.fire("tick", 1)
-    took = time.monotonic() - began
+    assert await asyncio.to_thread(called.wait, 60)
     release.set()
     await asyncio.sleep(0.1)
-    assert took < 1.0
+    assert [result.plugin for result in results] == ["bad", "good"]
     assert results[0].error == "took longer than 0.2 s"
-    assert results[1].value == "ok"
     assert runner.table.counts["bad"].timeouts == 1
 
 
 async def test_a_handler_that_holds_the_loop_is_told_so(runner):
+    runner.timeout_s = 0.2
+
     async def greedy(n):
         time.sleep(0.3)  # noqa: ASYNC251  what this test is about
 
     listen(runner, "greedy", greedy)
     (result,) = await runner.fire("tick", 1)
-    assert result.error == "held the event loop for 0.3 s"
+    assert re.fullmatch(r"held the event loop for \d+\.\d s", result.error)
 
 
 async def test_a_plugin_that_keeps_failing_is_quarantined_and_the_run_goes_on(runner, quarantined):
@@ -137,7 +140,9 @@ def test_what_a_handler_leaves_on_the_loop_fails_the_plugin_and_not_the_loop(run
     async def main():
         watch_callbacks(lambda error: others.append(error) or True)
         assert (await runner.fire("tick", 1))[0].error == ""
-        await asyncio.sleep(0.02)
+        async with asyncio.timeout(60):
+            while not runner.table.counts["bad"].last_error:
+                await asyncio.sleep(0.001)
 
     listen(runner, "bad", leave)
     uvloop.run(main())
@@ -156,7 +161,7 @@ async def test_a_cancelled_fire_cancels_what_it_waits_for(runner):
 
     async def wait(n):
         began.set()
-        await asyncio.sleep(10)
+        await asyncio.Event().wait()
 
     listen(runner, "p", wait)
     task = asyncio.ensure_future(runner.fire("tick", 1))

@@ -58,12 +58,14 @@ def test_what_was_appended_before_a_kill_is_read_back(tmp_path, fsync):
     for _ in range(3):
         process = start_writer(tmp_path, fsync, promised)
         try:
-            process.stdout.readline()
+            said = process.stdout.readline()
             time.sleep(rng.uniform(0, 0.2))
         finally:
             process.send_signal(signal.SIGKILL)
-            lines = process.communicate()[0].split()
-        promised = int(lines[-1]) if lines else promised + 1
+            # Not `communicate`: it passes over what the look at the first line has read already.
+            said += process.stdout.read()
+            process.communicate()
+        promised = int(said.split()[-1])
         reader = JournalReader(tmp_path)
         numbers = {event.payload["n"] for event in reader.events() if event.type == "e"}
         batches = {batch.batch_seq for batch in reader.record_batches()}
@@ -79,7 +81,7 @@ def test_a_reader_of_a_live_file_sees_a_growing_prefix(tmp_path):
         process.stdout.readline()
         tail = JournalReader(tmp_path).tail("s")
         seqs: list[int] = []
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 60
         while len(seqs) < 300 and time.monotonic() < deadline:
             seqs += [item.seq for item in tail.poll() if hasattr(item, "seq")]
     finally:
@@ -97,7 +99,7 @@ def test_a_full_disk_is_told_and_leaves_a_whole_journal(tmp_path):
         0,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
     )
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=100)
     last = err.strip().splitlines()[-1]
     path = tmp_path / "s.journal"
     assert last.startswith(f"steelyard.kernel.errors.JournalError: Can't write journal {path}")

@@ -123,7 +123,7 @@ def test_each_policy_syncs_as_often_as_it_says(kit, tmp_path, monkeypatch, fsync
     for _ in range(5):
         journal.event("e", {})
     if fsync == "interval":
-        assert synced.wait(5)
+        assert synced.wait(60)
     journal.close()
     assert {
         "always": calls["data"] == 6,
@@ -144,7 +144,7 @@ def test_a_failed_sync_is_told_at_the_next_append(kit, tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fdatasync", fail)
     journal = JournalWriter(tmp_path, "s", run_id="r", clock=SystemClock())
     journal.event("e", {})
-    assert failed.wait(5)
+    assert failed.wait(60)
     journal._interval.stop()
     for call in (journal.flush, journal.sync, lambda: journal.event("e", {}), journal.close):
         with pytest.raises(JournalError, match="input/output error"):
@@ -164,5 +164,5 @@ def test_a_close_that_falls_into_a_background_sync_ends_all_the_same(tmp_path):
 
         sync._due = Interrupted()
         sync.mark()
-        sync._thread.join(5)
+        sync._thread.join(60)
         assert not sync._thread.is_alive()

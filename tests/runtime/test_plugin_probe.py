@@ -1,11 +1,13 @@
 """A stranger's plugin is tried in a process of its own; nothing it does there reaches us."""
 
+import re
 import time
 
 import pytest
 
 from steelyard.plugins.spec import PluginSpec
 from steelyard.runtime.plugin_probe import probe
+from steelyard.runtime.process import sample_process
 
 UI = """
 class Ui:
@@ -16,7 +18,7 @@ class Ui:
 
 @pytest.fixture
 def try_out(tmp_path):
-    def run(before="", timeout_s=8.0, target="trial:Ui", **facts):
+    def run(before="", timeout_s=60.0, target="trial:Ui", **facts):
         (tmp_path / "trial.py").write_text(before + UI)
         spec = PluginSpec(
             kind="ui", name="trial", target=target, location=str(tmp_path), origin="d", **facts
@@ -49,27 +51,27 @@ def test_a_plugin_that_fails_on_import_says_how(try_out, before, said):
 def test_a_plugin_that_hangs_is_killed_with_what_it_started(try_out, tmp_path):
     before = (
         "import subprocess, time, pathlib\n"
-        "child = subprocess.Popen(['sleep', '60'])\n"
+        "child = subprocess.Popen(['sleep', '100'])\n"
         f"pathlib.Path({str(tmp_path / 'pid')!r}).write_text(str(child.pid))\n"
-        "time.sleep(60)\n"
+        "time.sleep(100)\n"
     )
-    began = time.monotonic()
-    result = try_out(before, timeout_s=2.0)
-    assert time.monotonic() - began < 6
-    assert result.why == "did not finish importing within 2 s and was killed"
+    for timeout_s in (2.0, 8.0, 32.0):  # a slow machine may take longer to come that far
+        began = time.monotonic()
+        result = try_out(before, timeout_s=timeout_s)
+        if (tmp_path / "pid").exists():
+            break
+    assert time.monotonic() - began < 60, "neither slept out"
+    assert result.why == f"did not finish importing within {timeout_s:g} s and was killed"
     pid = int((tmp_path / "pid").read_text())
-    deadline = time.monotonic() + 3
+    deadline = time.monotonic() + 30
     while is_running(pid) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not is_running(pid)
 
 
 def is_running(pid):
-    try:
-        with open(f"/proc/{pid}/stat") as stat:  # noqa: PTH123  one line of a pseudo file
-            return stat.read().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
+    sample = sample_process(pid)
+    return sample is not None and sample.state != "Z"
 
 
 def test_prints_are_caught_even_from_below_python(try_out):
@@ -82,7 +84,9 @@ def test_prints_are_caught_even_from_below_python(try_out):
 def test_a_sleep_on_import_is_measured(try_out):
     result = try_out("import time; time.sleep(1.2)\n")
     assert result.state == "validated"
-    assert result.notes == ["took 1.2 s to import"]
+    (note,) = result.notes
+    assert re.fullmatch(r"took \d+\.\d s to import", note)
+    assert float(note.split()[1]) >= 1.2
 
 
 def test_a_class_that_is_not_there_is_named(try_out):

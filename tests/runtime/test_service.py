@@ -42,9 +42,13 @@ class Parent(Service):
 class Slow(Service):
     service_type = "child"
 
+    def __init__(self, context):
+        super().__init__(context)
+        self.may_end = asyncio.Event()
+
     @on_stop
     async def _stop(self):
-        await asyncio.sleep(0.05)
+        await self.may_end.wait()
 
 
 class Child(Parent):
@@ -93,9 +97,15 @@ class Net:
         )
         return cls(context)
 
+    async def all_told(self):
+        """Wait until the last word of a service, which it says before it is over, was heard."""
+        async with asyncio.timeout(60):
+            while ServiceState.CLOSED not in [getattr(each, "state", "") for each in self.told]:
+                await asyncio.sleep(0.001)
+        return self.told
+
     async def errors(self):
-        await asyncio.sleep(0.01)
-        return [message.error for message in self.told if getattr(message, "error", "")]
+        return [each.error for each in await self.all_told() if getattr(each, "error", "")]
 
 
 @pytest.fixture
@@ -106,7 +116,7 @@ async def net():
 
 
 async def reach(service, state):
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while True:
             if service.state is state:
                 return
@@ -118,18 +128,17 @@ async def test_commands_lead_a_service_through_its_life_and_hooks_run_in_order(n
     life = asyncio.ensure_future(service.serve())
     await reach(service, ServiceState.READY)
     command = net.port.command
-    await command("c1", ConfigureRun({"seed": 1}), timeout_s=5)
-    await command("c1", StartService(), timeout_s=5)
+    await command("c1", ConfigureRun({"seed": 1}), timeout_s=60)
+    await command("c1", StartService(), timeout_s=60)
     assert service.state is ServiceState.RUNNING
-    assert await command("child", FlushRecords(), timeout_s=5) == StopRun(drain=True)
-    await command("c1", StopService(), timeout_s=5)
-    await asyncio.wait_for(life, 5)
+    assert await command("child", FlushRecords(), timeout_s=60) == StopRun(drain=True)
+    await command("c1", StopService(), timeout_s=60)
+    await asyncio.wait_for(life, 60)
     assert service.calls == [
         "parent init", "child init", "configure {'seed': 1}", "start", "stop",
         "child cleanup", "parent cleanup",
     ]  # fmt: skip
-    await asyncio.sleep(0.01)
-    told = [getattr(message, "state", "registered") for message in net.told]
+    told = [getattr(message, "state", "registered") for message in await net.all_told()]
     assert told == [
         "initializing", "initialized", "ready", "registered", "configuring", "configured",
         "starting", "running", "stopping", "stopped", "cleaning", "closed",
@@ -143,10 +152,10 @@ async def test_a_step_out_of_order_is_refused_and_changes_nothing(net):
     life = asyncio.ensure_future(service.serve())
     await reach(service, ServiceState.READY)
     with pytest.raises(CommandFailedError, match="IllegalTransitionError: c1 can't start while"):
-        await net.port.command("c1", StartService(), timeout_s=5)
+        await net.port.command("c1", StartService(), timeout_s=60)
     assert service.state is ServiceState.READY
     service.request_stop()
-    await asyncio.wait_for(life, 5)
+    await asyncio.wait_for(life, 60)
     assert service.state is ServiceState.CLOSED
     assert await net.errors() == []
 
@@ -157,7 +166,7 @@ async def test_a_service_without_a_controller_configures_and_starts_itself(net):
     life = asyncio.ensure_future(service.serve(ConfigureRun({})))
     await reach(service, ServiceState.RUNNING)
     service.request_stop()
-    await asyncio.wait_for(life, 5)
+    await asyncio.wait_for(life, 60)
     assert service.calls[2:5] == ["configure {}", "start", "stop"]
 
 
@@ -198,18 +207,18 @@ async def test_an_error_anywhere_ends_the_service_cleaned_up_and_told_to_the_con
     life = asyncio.ensure_future(service.serve())
     if where != "init":
         await reach(service, ServiceState.READY)
-        await net.port.command("c1", ConfigureRun({}), timeout_s=5)
+        await net.port.command("c1", ConfigureRun({}), timeout_s=60)
         if where == "start":
             with pytest.raises(CommandFailedError, match="boom in start"):
-                await net.port.command("c1", StartService(), timeout_s=5)
+                await net.port.command("c1", StartService(), timeout_s=60)
         else:
-            await net.port.command("c1", StartService(), timeout_s=5)
+            await net.port.command("c1", StartService(), timeout_s=60)
     if where == "message":
         await net.port.send("c1", WorkersReady(()))
     if where == "stop":
         service.request_stop()
     with pytest.raises(ValueError, match="boom in"):
-        await asyncio.wait_for(life, 5)
+        await asyncio.wait_for(life, 60)
     assert service.calls[-2:] == ["child cleanup", "parent cleanup"]
     errors = await net.errors()
     assert errors
@@ -228,10 +237,10 @@ async def test_a_stop_cuts_a_step_under_way_short(net):
     await reach(service, ServiceState.READY)
     configuring = asyncio.ensure_future(net.port.command("c1", ConfigureRun({}), timeout_s=60))
     await reach(service, ServiceState.CONFIGURING)
-    await net.port.command("c1", StopService(), timeout_s=5)
+    await net.port.command("c1", StopService(), timeout_s=60)
     with pytest.raises(CommandFailedError, match="the service is stopping"):
-        await asyncio.wait_for(configuring, 5)
-    await asyncio.wait_for(life, 5)
+        await asyncio.wait_for(configuring, 30)
+    await asyncio.wait_for(life, 60)
     assert service.state is ServiceState.CLOSED
 
 
@@ -245,7 +254,7 @@ async def test_a_stop_during_initialize_is_heeded(net):
     life = asyncio.ensure_future(service.serve())
     await reach(service, ServiceState.INITIALIZING)
     service.request_stop()
-    await asyncio.wait_for(life, 5)
+    await asyncio.wait_for(life, 60)
     assert service.state is ServiceState.CLOSED
 
 
@@ -262,7 +271,7 @@ async def test_a_cleanup_that_hangs_is_given_up_and_said(net, monkeypatch):
     await reach(service, ServiceState.READY)
     service.request_stop()
     with pytest.raises(TimeoutError, match="c1 took over 0.05 s to end"):
-        await asyncio.wait_for(life, 5)
+        await asyncio.wait_for(life, 60)
 
 
 async def test_spawned_tasks_are_cancelled_and_awaited_at_the_stop(net):
@@ -282,7 +291,7 @@ async def test_spawned_tasks_are_cancelled_and_awaited_at_the_stop(net):
     await reach(service, ServiceState.RUNNING)
     await asyncio.sleep(0)
     service.request_stop()
-    await asyncio.wait_for(life, 5)
+    await asyncio.wait_for(life, 60)
     assert service.calls[-4:] == ["stop", "work ended", "child cleanup", "parent cleanup"]
 
 
@@ -323,6 +332,10 @@ async def test_a_stop_command_after_a_stop_by_signal_is_no_failure(net):
     await reach(service, ServiceState.READY)
     service.request_stop()
     await reach(service, ServiceState.STOPPING)
-    await net.port.command("c1", StopService(), timeout_s=5)
-    await asyncio.wait_for(life, 5)
+    command = asyncio.ensure_future(net.port.command("c1", StopService(), timeout_s=60))
+    for _ in range(100):  # until it is there
+        await asyncio.sleep(0)
+    service.may_end.set()
+    await command
+    await asyncio.wait_for(life, 60)
     assert service.failure is None

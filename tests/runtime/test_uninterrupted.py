@@ -8,16 +8,19 @@ from steelyard.runtime.uninterrupted import to_its_end
 
 
 async def test_cancelling_waits_for_the_end_of_the_work():
-    done = []
+    done, may_end = [], asyncio.Event()
 
     async def work():
-        await asyncio.sleep(0.05)
+        await may_end.wait()
         done.append("all of it")
 
     task = asyncio.create_task(to_its_end(work()))
     for _ in range(3):
         await asyncio.sleep(0.01)
         task.cancel()
+    await asyncio.sleep(0.01)
+    assert (task.done(), done) == (False, [])
+    may_end.set()
     with pytest.raises(asyncio.CancelledError):
         await task
     assert done == ["all of it"]

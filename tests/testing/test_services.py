@@ -48,7 +48,7 @@ SUITE = """
     from steelyard.testing import services
     from steelyard.testing.services import BaseTestComponentService
 
-    services.WAIT_S = 1.0
+    services.WAIT_S = {wait_s}
     {made}
 
     class TestMade(BaseTestComponentService):
@@ -72,6 +72,8 @@ SUITE = """
 def test_the_kit_tells_good_services_from_bad_ones(pytester, made, refused_by):
     """A sound service passes all; each saboteur is caught by the test that is about its fault."""
     suite = textwrap.dedent(SUITE).replace("{made}", textwrap.dedent(made))
+    # Only what is missing is waited for to the end.
+    suite = suite.replace("{wait_s}", "60.0" if refused_by is None else "1.0")
     pytester.makepyfile(suite)
     pytester.makeini("[pytest]\nasyncio_mode = strict\n")
     result = pytester.runpytest_subprocess("-q", "-p", "no:cacheprovider")

@@ -22,7 +22,7 @@ RANKED = {
 def post(url, payload):
     body = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, data=body), timeout=5) as answer:
+        with urllib.request.urlopen(urllib.request.Request(url, data=body), timeout=60) as answer:
             return answer.status, answer.read()
     except urllib.error.HTTPError as error:
         return error.code, error.read()

@@ -144,7 +144,7 @@ def test_a_reader_in_another_process_neither_waits_nor_is_waited_for(store, make
     assert reader.stdout.readline() == "open\n"
     make_run("b")
     assert ask(store, "SELECT count(*) FROM runs") == [(2,)]
-    out, _ = reader.communicate("\n", timeout=20)
+    out, _ = reader.communicate("\n", timeout=100)
     assert out == "1\n", "it keeps the file that it opened"
 
 

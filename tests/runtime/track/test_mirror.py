@@ -121,14 +121,14 @@ def test_a_dead_backend_ends_in_time_and_a_later_mirror_goes_on(make_run, mirror
 
     def dies(items):
         if len(half.items) >= 120:
+            if first._deadline_ns is None:
+                first.stop(within_s=0.3)
             raise ConnectionError("gone")
         return original(items)
 
     half.log = dies
-    first.stop(within_s=0.3)
-    begun = time.monotonic()
-    ended.append(first.run())
-    assert (ended, time.monotonic() - begun < 2) == ([False], True)
+    ended.append(first.run())  # and would go on for ever if it did not end in time
+    assert ended == [False]
     assert (first.place.delivered, first.place.closed) == (120, False)
     assert "ConnectionError: gone" in first.place.last_error
     assert half.ends == [None]
@@ -144,14 +144,14 @@ def test_a_running_run_is_followed_to_its_end(make_run, mirror):
     backend = Memory()
     thread = threading.Thread(target=mirror("a", backend).run)
     thread.start()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while len(backend.items) < 10 and time.monotonic() < deadline:
         time.sleep(0.01)
     for step, values in counted(10, first=10):
         writer.metrics(step, values)
     writer.write(RunEnded(status="finished"))
     writer.close()
-    thread.join(10)
+    thread.join(60)
     assert not thread.is_alive()
     assert backend.steps == list(range(20))
     assert [end.status for end in backend.ends] == ["finished"]
@@ -244,9 +244,8 @@ def test_children_of_a_run_are_mirrored_with_it(make_run, mirror, store):
 def test_an_answer_that_is_none_is_the_backends_fault(make_run, mirror):
     make_run("a", counted(1))
     backend = Memory()
-    backend.log = lambda items: None
     driven = mirror("a", backend)
-    driven.stop(0.1)
+    backend.log = lambda items: driven.stop(0)
     assert driven.run() is False
     assert "not a Delivery" in driven.place.last_error
     assert driven.place.delivered == 0
@@ -275,7 +274,7 @@ def test_a_run_is_mirrored_by_one_process_at_a_time(make_run, mirror):
     thread = threading.Thread(target=driven.run)
     thread.start()
     try:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while not driven.place.delivered and time.monotonic() < deadline:
             time.sleep(0.01)
         with pytest.raises(UsageError, match="by another process"):
@@ -283,7 +282,7 @@ def test_a_run_is_mirrored_by_one_process_at_a_time(make_run, mirror):
     finally:
         writer.write(RunEnded(status="finished"))
         writer.close()
-        thread.join(10)
+        thread.join(60)
 
 
 def test_a_run_that_is_deleted_under_a_mirror_ends_it(make_run, mirror, store):
@@ -293,13 +292,13 @@ def test_a_run_that_is_deleted_under_a_mirror_ends_it(make_run, mirror, store):
     driven = mirror("a", Memory())
     thread = threading.Thread(target=driven.run)
     thread.start()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     kept = None
     while not (kept and kept.place.delivered) and time.monotonic() < deadline:
         time.sleep(0.01)
         kept = read_mirror(store.place("a"), "m")
     shutil.rmtree(store.place("a").path)
-    thread.join(10)
+    thread.join(60)
     writer.close()
     assert not thread.is_alive()
     assert driven.place.last_error
