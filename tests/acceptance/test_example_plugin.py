@@ -77,7 +77,7 @@ def test_a_run_with_its_plugins_leaves_their_files(environ, tmp_path):
     done = steelyard(
         environ, tmp_path, "profile", "--config", "plan.yaml", "--streaming", "--concurrency", "2",
         "--request-count", "20", "--warmup-request-count", "4", "--isl", "16", "--osl", "4",
-        "--artifact-dir", str(tmp_path / "run"), "--ui", "none",
+        "--artifact-dir", str(tmp_path / "run"), "--ui", "none", "--fail-on", "",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     lines = (tmp_path / "phases.log").read_text().splitlines()

@@ -75,7 +75,7 @@ def test_chunk_stamps_hold_against_the_servers_truth(tmp_path, run_type):
         for stamp_ns, sent_ns in (
             (stamps[0], first_ns), (stamps[1], second_ns), (stamps[-1], last_ns)
         ):  # fmt: skip
-            assert sent_ns <= stamp_ns < sent_ns + 1_000_000_000
+            assert sent_ns <= stamp_ns < sent_ns + 60_000_000_000
         assert own[0]["stamp_lower_ns"] < first_ns, "the bound below it is below the truth"
 
 

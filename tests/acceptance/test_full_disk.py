@@ -13,10 +13,10 @@ LOAD = ("--streaming", "--isl", "20", "--osl", "8", "--concurrency", "8")
 
 
 def test_a_full_disk_is_named_and_the_journalled_part_can_be_reported(tmp_path):
-    """400 kB for 6 s of load: exit 2, no traceback, no scratch left; a report can follow."""
+    """400 kB for a minute of load: exit 2, no traceback, no scratch left; a report can follow."""
     with small_disk(tmp_path / "disk", 400) as disk, mock_server("--ttft-ms", "5") as url:
         folder = disk / "run"
-        run = Run(url, folder, *LOAD, "--benchmark-duration", "6")
+        run = Run(url, folder, *LOAD, "--benchmark-duration", "60")
         assert run.wait() == 2, run.err
         lost = next(line for line in run.err.splitlines() if line.startswith("error: not written"))
         assert f": Can't write {folder}" in lost

@@ -29,7 +29,8 @@ def test_every_file_tells_of_every_request(server, tmp_path, run_type):
     assert metrics["request_count"]["avg"] == 60
     assert metrics["time_to_first_token"]["unit"] == "ms"
     assert metrics["time_to_first_token"]["min"] >= 10
-    assert metrics["inter_token_latency"]["p50"] == pytest.approx(1.0, rel=0.5)
+    # The server never sends early; a busy machine makes it late.
+    assert 0.5 < metrics["inter_token_latency"]["p50"] < 10
     assert {row["output_tokens"] for row in done.rows} == {8}
     assert sorted(row["schedule_index"] for row in done.rows) == list(range(60))
     assert len({row["x_request_id"] for row in done.rows}) == 60
@@ -99,18 +100,20 @@ def test_warm_up_is_kept_out_of_the_metrics(server, tmp_path):
 
 
 def test_a_duration_ends_and_its_grace_lets_requests_finish(tmp_path):
-    """One second of sending; what is in flight then has its grace, and is not cut off."""
+    """Some seconds of sending; what is in flight then has its grace, and is not cut off."""
     with mock_server("--ttft-ms", "300") as url:
-        flags = ("--benchmark-duration", "1", "--benchmark-grace-period", "5")
+        flags = ("--benchmark-duration", "2", "--benchmark-grace-period", "60")
         done = run(url, tmp_path, *CHAT, "--streaming", "--concurrency", "4", *flags)
     metrics = done.summary["metrics"]
     assert metrics["cancelled_request_count"]["avg"] == 0
-    assert metrics["request_count"]["avg"] == pytest.approx(16, abs=4)
+    assert metrics["request_count"]["avg"] == len(done.rows) >= 4
+    phase = done.summary["phases"][0]
+    assert phase["last_end_ns"] - phase["first_start_ns"] >= 2e9
 
 
 def test_a_grace_that_is_too_short_cancels_and_says_so(tmp_path):
     """Requests that outlast the grace are rows of their own kind."""
-    with mock_server("--ttft-ms", "3000") as url:
+    with mock_server("--ttft-ms", "60000") as url:
         flags = ("--benchmark-duration", "0.5", "--benchmark-grace-period", "0.2")
         done = run(url, tmp_path, *CHAT, "--streaming", "--concurrency", "4", *flags)
     assert {row["error_kind"] for row in done.rows} == {"cancelled"}

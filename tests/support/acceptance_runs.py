@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +34,23 @@ def mock_server(*flags: str) -> Iterator[str]:
         yield process.stdout.readline().split("listening on ", 1)[1].split()[0]
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
         process.stdout.close()
+
+
+def wait_until_gone(pids: Collection[int], timeout_s: float = 60) -> None:
+    """Wait until none of the processes runs; those that nobody has collected yet are gone too."""
+    deadline = time.monotonic() + timeout_s
+    while alive := [pid for pid in pids if _runs(pid)]:
+        assert time.monotonic() < deadline, f"still there after {timeout_s} s: {alive}"
+        time.sleep(0.05)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 _begun: list["Run"] = []
@@ -72,7 +87,7 @@ class Run:
                 os.killpg(self.process.pid, signal.SIGKILL)
             self.process.communicate()
 
-    def wait(self, timeout_s: float = 60) -> int:
+    def wait(self, timeout_s: float = 100) -> int:
         """Return the exit code; what was printed is in `out` and `err`."""
         try:
             self.out, self.err = self.process.communicate(timeout=timeout_s)
@@ -99,16 +114,42 @@ class Run:
             pid for name, pid in sorted(roles.items()) if name.rpartition("_")[0] == service_type
         )
 
-    def wait_until_sending(self, timeout_s: float = 20) -> None:
-        """Wait until records have reached the journal."""
-        records = self.folder / "journal" / "records.journal"
+    def wait_until_lost(self, timeout_s: float = 60) -> None:
+        """Wait until the controller has written down that a role is gone."""
+        journal = self.folder / "journal" / "controller.journal"
         deadline = time.monotonic() + timeout_s
-        while time.monotonic() < deadline:
-            if records.exists() and records.stat().st_size > 20_000:
+        while True:
+            has_ended = self.process.poll() is not None
+            if b"bench.service.lost" in journal.read_bytes():
                 return
+            assert not has_ended, self.wait()
+            assert time.monotonic() < deadline, f"nobody was missed within {timeout_s} s"
+            time.sleep(0.05)
+
+    def stop(self) -> int:
+        """Press Ctrl-C, so that a long run ends as soon as a test has seen enough of it."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+        return self.wait()
+
+    def wait_until_sending(self) -> None:
+        """Wait until records have reached the journal."""
+        self._wait_for_records(20_000)
+
+    def wait_for_more_records(self) -> None:
+        """Wait until more records have reached the journal than are there now."""
+        self._wait_for_records(20_000 + self._records_size())
+
+    def _records_size(self) -> int:
+        records = self.folder / "journal" / "records.journal"
+        return records.stat().st_size if records.exists() else 0
+
+    def _wait_for_records(self, size: int, timeout_s: float = 60) -> None:
+        deadline = time.monotonic() + timeout_s
+        while self._records_size() <= size:
             assert self.process.poll() is None, self.wait()
+            assert time.monotonic() < deadline, f"no records within {timeout_s} s: {self.roles()}"
             time.sleep(0.02)
-        raise AssertionError(f"no records within {timeout_s} s: {self.roles()}")
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -132,7 +173,7 @@ class Run:
         return {cause["code"]: cause["message"] for cause in self.summary["verdict"]["causes"]}
 
 
-def run(url: str, folder: Path, *flags: str, timeout_s: float = 60) -> Run:
+def run(url: str, folder: Path, *flags: str, timeout_s: float = 100) -> Run:
     """Run to the end."""
     result = Run(url, folder, *flags)
     result.wait(timeout_s)
@@ -142,5 +183,9 @@ def run(url: str, folder: Path, *flags: str, timeout_s: float = 60) -> Run:
 def report(folder: Path) -> subprocess.CompletedProcess[str]:
     """Run `steelyard report` on what a run left."""
     return subprocess.run(
-        [*STEELYARD, "report", str(folder)], capture_output=True, text=True, timeout=60, check=False
+        [*STEELYARD, "report", str(folder)],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
     )
