@@ -9,6 +9,7 @@ import yaml
 from acceptance_runs import Run, mock_server, run
 from schedule_hash import KeepingServer, intended_offsets_ns, schedule_hash
 
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
 WORKERS = 4
 RATED = ("--request-rate", "80", "--arrival-pattern", "poisson", "--random-seed", "7",
          "--exporters", "json,jsonl")  # fmt: skip
@@ -38,7 +39,7 @@ def test_placed_workers_send_what_one_would(tmp_path, placed):
 
 def test_a_machine_that_dies_is_named_with_its_workers_and_the_load_goes_on(tmp_path, placed):
     with mock_server("--ttft-ms", "10") as url:
-        running = Run(url, tmp_path / "run", *RATED, "--benchmark-duration", "5", *placed)
+        running = Run(url, tmp_path / "run", *RATED, "--benchmark-duration", "15", *placed)
         running.wait_until_sending()
         engine = {
             each.pid: each for each in psutil.Process(running.process.pid).children(recursive=True)

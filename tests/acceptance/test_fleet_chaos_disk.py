@@ -15,7 +15,7 @@ from steelyard.kernel.errors import SteelyardError
 from steelyard.runtime.fleet.attempt_logs import log_path
 
 pytestmark = [
-    pytest.mark.acceptance, pytest.mark.network, pytest.mark.needs_root, pytest.mark.timeout(120)
+    pytest.mark.acceptance, pytest.mark.network, pytest.mark.needs_root, pytest.mark.timeout(300)
 ]  # fmt: skip
 FLAGS = ("--slots", "4", "--engine-option", "local.detect=false", "--rate", "1000")
 
@@ -37,7 +37,7 @@ def fill(client, place, acknowledged):
 
 def submit_by_command(service):
     words = [*STEELYARD, "fleet", "submit", "--dir", str(service.directory), "--", "echo", "more"]
-    return subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(words, capture_output=True, text=True, timeout=100, check=False)
 
 
 def submit_by_http(service):
@@ -59,7 +59,8 @@ def test_a_full_ledger_is_told_of_and_goes_on_when_there_is_space(tmp_path, caps
         try:
             acknowledged = ["held"]
             with service.client() as client:
-                client.submit([task("held", 2, tmp_path)])
+                until_told = f"$(until [ -e {tmp_path}/go ]; do sleep 0.05; done; echo 0)"
+                client.submit([task("held", until_told, tmp_path)])
                 wait_for(lambda: said(tmp_path / "begun")["held"], what="an attempt")
                 error = fill(client, tmp_path, acknowledged)
                 assert "disk is full" in str(error)
@@ -73,11 +74,13 @@ def test_a_full_ledger_is_told_of_and_goes_on_when_there_is_space(tmp_path, caps
                 assert done.returncode == 4
                 assert "disk is full. Free some space" in done.stderr
                 assert "Traceback" not in done.stderr
-                time.sleep(1)  # the attempt is over by now
+                (tmp_path / "go").touch()
+                wait_for(lambda: said(tmp_path / "ended")["held"], what="its end")
+                time.sleep(1)  # its worker has told of it by now
                 assert service.process.poll() is None
                 filler.unlink()
                 begun_s = time.monotonic()
-                ended = client.wait(*acknowledged, timeout_s=60)
+                ended = client.wait(*acknowledged, timeout_s=150)
                 back_s = time.monotonic() - begun_s
             assert {each["state"] for each in ended} == {"completed"}
             assert service.stop() == 0

@@ -12,6 +12,7 @@ import pytest
 from chaos_fleet import judge_tokens, report, said, sqlite_rows, task
 from fleet_host import until
 from partition import cable
+from ray_rig import free_port
 
 from steelyard.app.fleet.cluster_joining import join
 from steelyard.app.fleet.coordinator import Coordinator
@@ -23,13 +24,12 @@ pytestmark = [
     pytest.mark.acceptance,
     pytest.mark.network,
     pytest.mark.needs_root,
-    pytest.mark.timeout(180),
+    pytest.mark.timeout(400),
     pytest.mark.skipif(
         find_spec("ray") is None, reason='Ray is not installed: pip install "steelyard[ray]"'
     ),
 ]
-PORT = 26_579
-LIMITS = Limits(heartbeat_s=0.5, silent_s=1.5, lost_s=3.0)
+LIMITS = Limits(heartbeat_s=0.5, silent_s=1.5, lost_s=8.0)
 
 
 class Heard(RayEngine):
@@ -63,8 +63,8 @@ def cluster(monkeypatch):
         monkeypatch.setenv("RAY_TMPDIR", place)
         given = {"token_path": f"{place}/token", "programs": False, "slots": 2}
         head = join(
-            worker_id="near", host=link.outside, port=PORT, directory=f"{place}/near",
-            death_within_s=60.0, **given,
+            worker_id="near", host=link.outside, port=free_port(), directory=f"{place}/near",
+            death_within_s=200.0, **given,
         )  # fmt: skip
         node = {"head": head.address, "host": link.inside, "worker_id": "far"}
         node["directory"] = f"{place}/far"
@@ -74,7 +74,7 @@ def cluster(monkeypatch):
             yield link, head.address, given["token_path"]
         finally:
             link.mend()
-            far.communicate(timeout=30)
+            far.communicate(timeout=90)
             head.leave()
 
 
@@ -86,7 +86,8 @@ async def test_a_node_that_is_cut_off_is_not_believed_when_it_is_back(cluster, t
     settings = FleetSettings(
         ledger=str(tmp_path / "fleet.sqlite"), directory=files, engines={}, limits=LIMITS
     )
-    given = task("t", f"$(mkdir {tmp_path}/once && echo 5 || echo 0)", tmp_path)
+    held = f"{{ until [ -e {tmp_path}/go ]; do sleep 0.05; done; echo 0; }}"
+    given = task("t", f"$(mkdir {tmp_path}/once && {held} || echo 0)", tmp_path)
     spec = TaskSpec(
         task_id="t", kind="command", payload=given["payload"], backoff=Backoff(first_s=0.1)
     )
@@ -95,29 +96,34 @@ async def test_a_node_that_is_cut_off_is_not_believed_when_it_is_back(cluster, t
         async def are_there():
             return {worker.worker_id for worker in await fleet.workers()} == {"near", "far"}
 
-        await until(are_there, 60)
+        await until(are_there, 90)
         await fleet.drain("near")
         await fleet.submit([spec])
-        await until(lambda: said(tmp_path / "begun")["t"], 20)
+        await until(lambda: said(tmp_path / "begun")["t"], 90)
         await fleet.drain("near", on=False)
         (first,) = said(tmp_path / "begun")["t"]
         link.cut()
         cut_s = time.monotonic()
-        ended = (await asyncio.wait_for(fleet.ended(["t"]), 30))["t"]
+        ended = (await asyncio.wait_for(fleet.ended(["t"]), 120))["t"]
         done_s = time.monotonic() - cut_s
-        await until(lambda: first in said(tmp_path / "ended")["t"], 20)
+        (tmp_path / "go").touch()
+        await until(lambda: first in said(tmp_path / "ended")["t"])
         assert [name for name, *_ in engine.ends] == ["near"]
         link.mend()
         mended_s = time.monotonic()
-        await until(lambda: ("far", first, Ending.SUCCEEDED) in engine.ends, 40)
+        await until(lambda: ("far", first, Ending.SUCCEEDED) in engine.ends, 150)
         late_s = time.monotonic() - mended_s
         assert (await fleet.task("t")).outcome == ended.outcome
         attempts = await fleet.attempts("t")
-        workers = {worker.worker_id: worker.state for worker in await fleet.workers()}
+
+        async def are_well():
+            states = {worker.worker_id: worker.state for worker in await fleet.workers()}
+            return states == {"near": "alive", "far": "alive"}
+
+        await until(are_well, 90)
     assert [(a.worker_id, a.outcome.ending) for a in attempts] == [
         ("far", Ending.LOST), ("near", Ending.SUCCEEDED)
     ]  # fmt: skip
-    assert workers == {"near": "alive", "far": "alive"}
     judge_tokens(sqlite_rows(tmp_path / "fleet.sqlite"), ["t"], tmp_path)
     report(
         capsys, "a node cut off", **{"done elsewhere": f"{done_s:.1f} s after the cut",

@@ -20,8 +20,9 @@ from steelyard.domain.fleet.model import Backoff, Ending, Limits, TaskSpec
 from steelyard.domain.fleet.requirements import Requirements
 from steelyard.runtime.fleet.local_engine import LocalEngine
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120)]
-LIMITS = Limits(heartbeat_s=0.2, silent_s=0.6, lost_s=1.5, grace_s=0.5)
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
+# A worker is lost after longer than a busy machine stands still.
+LIMITS = Limits(heartbeat_s=0.2, silent_s=0.6, lost_s=8.0, grace_s=0.5)
 KILLS = 25
 
 
@@ -62,14 +63,20 @@ def spec(name, seconds, place, **more):
 
 def sleeps(pids):
     """Tell whether one of these processes is the program `sleep`."""
-    return any(Path(f"/proc/{pid}/comm").read_text() == "sleep\n" for pid in pids if alive(pid))
+    for pid in pids:
+        with contextlib.suppress(OSError):  # it has ended
+            if Path(f"/proc/{pid}/comm").read_text() == "sleep\n":
+                return True
+    return False
 
 
 async def test_a_worker_that_goes_on_after_its_lease_is_not_believed(fleet, tmp_path):
     """Under it, one attempt comes to its end unheard, one is stopped too and would go on."""
     files, engine = tmp_path / "files", fleet.engine
     await fleet.drain("local-1")
-    await fleet.submit([spec("short", 1, tmp_path), spec("long", 60, tmp_path)])
+    # The first one's end waits until its worker can't hear it.
+    held = f"$(until [ -e {tmp_path}/go ]; do sleep 0.05; done; echo 0)"
+    await fleet.submit([spec("short", held, tmp_path), spec("long", 600, tmp_path)])
     await until(lambda: len(said(tmp_path / "begun")) == 2)
     await fleet.drain("local-1", on=False)
     worker, first = engine.pids["local-0"], said(tmp_path / "begun")["short"][0]
@@ -78,7 +85,8 @@ async def test_a_worker_that_goes_on_after_its_lease_is_not_believed(fleet, tmp_
     stopped = [worker, keeper_of(files, "long"), *program]
     for pid in stopped:
         os.kill(pid, signal.SIGSTOP)
-    ended = await asyncio.wait_for(fleet.ended(["short", "long"]), 20)
+    (tmp_path / "go").touch()
+    ended = await asyncio.wait_for(fleet.ended(["short", "long"]), 90)
     await until(lambda: first in said(tmp_path / "ended")["short"])
     assert sorted(engine.ends) == [("local-1", t, Ending.SUCCEEDED) for t in (3, 4)]
     for pid in stopped:
@@ -95,43 +103,48 @@ async def test_a_worker_that_goes_on_after_its_lease_is_not_believed(fleet, tmp_
     # It is a worker as before.
     here = Requirements(worker="local-0")
     await fleet.submit([spec("after", 0, tmp_path, requirements=here)])
-    await asyncio.wait_for(fleet.ended(["after"]), 10)
+    await asyncio.wait_for(fleet.ended(["after"]), 60)
     assert engine.pids["local-0"] == worker
     judge_tokens(sqlite_rows(tmp_path / "fleet.sqlite"), ["short", "long", "after"], tmp_path)
 
 
 async def test_an_attempt_whose_keeper_is_stopped_ends_with_its_lease(fleet, tmp_path):
     """Nobody else would see that its time is over."""
-    await fleet.submit([spec("t", 60, tmp_path, timeout_s=0.5)])
-    await until(lambda: said(tmp_path / "begun"))
+    await fleet.submit([spec("t", 600, tmp_path, timeout_s=6.0)])
+
+    async def runs():
+        return (await fleet.task("t")).state == "running" and said(tmp_path / "begun")
+
+    await until(runs)
     pids = [keeper_of(tmp_path / "files", "t"), *processes_of(tmp_path / "files", "t")]
     os.kill(pids[0], signal.SIGSTOP)
-    ended = await asyncio.wait_for(fleet.ended(["t"]), 10)
-    assert ended["t"].reason == "ran longer than its 0.5 s"
+    ended = await asyncio.wait_for(fleet.ended(["t"]), 60)
+    assert ended["t"].reason == "ran longer than its 6 s"
     assert not gone(pids)
     await fleet.submit([spec("next", 0, tmp_path)])
-    assert (await asyncio.wait_for(fleet.ended(["next"]), 10))["next"].state == "completed"
+    assert (await asyncio.wait_for(fleet.ended(["next"]), 60))["next"].state == "completed"
 
 
 async def test_whatever_is_killed_of_workers_and_attempts_nothing_is_lost(fleet, tmp_path, capsys):
     """Workers, the processes that keep attempts, and programs, as chance has it."""
     rng = random.Random(20261122)  # noqa: S311  whom to kill, no secrets
-    names = [f"t{n}" for n in range(40)]
-    work = [spec(name, 0.3, tmp_path, retries=100) for name in names]
-    await fleet.submit(work)
-    killed = Counter()
-    while sum(killed.values()) < KILLS:
+    names, killed = [], Counter()
+    while sum(killed.values()) < KILLS or len(killed) < 3:
+        if len(said(tmp_path / "ended")) > len(names) - 10:  # there is always one to be killed
+            more = [f"t{len(names) + n}" for n in range(40)]
+            await fleet.submit([spec(name, 0.3, tmp_path, retries=100) for name in more])
+            names += more
         await asyncio.sleep(rng.uniform(0.02, 0.2))
         rank = rng.choice(["worker", "keeper", "program"])
         pid = victim(fleet.engine, rank, rng)
         if pid and alive(pid):
-            os.kill(pid, signal.SIGKILL)
-            killed[rank] += 1
-    ended = await asyncio.wait_for(fleet.ended(names), 60)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+                killed[rank] += 1
+    ended = await asyncio.wait_for(fleet.ended(names), 150)
     assert {task.state for task in ended.values()} == {"completed"}
     tries = sum(task.attempt for task in ended.values())
     judge_tokens(sqlite_rows(tmp_path / "fleet.sqlite"), names, tmp_path)
-    assert len(killed) == 3
     assert tries > len(names)
     report(capsys, "killed", **killed, tasks=len(names), attempts=tries)
 

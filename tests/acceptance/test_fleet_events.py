@@ -2,14 +2,13 @@
 
 import json
 import subprocess
-import time
 
 import pytest
-from fleet_service import STEELYARD, FleetService, command
+from fleet_service import STEELYARD, FleetService, command, wait_for
 from websockets.exceptions import InvalidHandshake, InvalidStatus
 from websockets.sync.client import connect
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.network, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.network, pytest.mark.timeout(300)]
 BOARD = "https://board.example"
 ENDS = {"task_completed", "task_failed", "task_cancelled"}
 
@@ -29,7 +28,7 @@ def as_browser(service, protocols, origin=None, **headers):
     """Open a WebSocket as a page does: no header of its own but what the browser sets."""
     return connect(
         socket_url(service), subprotocols=protocols, origin=origin or service.url, proxy=None,
-        additional_headers=headers, open_timeout=10,
+        additional_headers=headers, open_timeout=60,
     )  # fmt: skip
 
 
@@ -47,7 +46,7 @@ def test_a_page_follows_events_with_a_ticket_that_is_good_once(service, client):
     with as_browser(service, ticket) as socket:
         assert socket.subprotocol == ticket[0]  # and not the ticket
         assert "steelyard.ticket" not in str(socket.response.headers)
-        names = [json.loads(socket.recv(10))["name"] for _ in range(2)]
+        names = [json.loads(socket.recv(60))["name"] for _ in range(2)]
     assert names[0] == "coordinator_startup"
     assert refused(service, ticket) == 401
     with as_browser(service, client.event_ticket()["protocols"], origin=BOARD):
@@ -80,7 +79,7 @@ def test_a_ticket_ends_with_its_key_and_no_key_is_taken_from_the_url(service, cl
     assert refused(service, ticket) == 401
     for query in (f"key={service.key}", f"ticket={service.key}", f"access_token={service.key}"):
         with pytest.raises(InvalidHandshake):
-            connect(socket_url(service, query), proxy=None, open_timeout=10)
+            connect(socket_url(service, query), proxy=None, open_timeout=60)
     audit = (service.directory / "audit.jsonl").read_text()
     assert "/v1/events/tickets" in audit
     assert "steelyard.ticket" not in audit
@@ -93,7 +92,7 @@ def test_a_key_for_one_project_sees_its_own_events_live_and_past(service, client
     with service.client(key) as ann:
         _, begin = ann.past_events(0, limit=1_000)
         with connect(
-            socket_url(service, f"after={begin}"), proxy=None,
+            socket_url(service, f"after={begin}"), proxy=None, open_timeout=60,
             additional_headers={"Authorization": f"Bearer {key}"},
         ) as socket:  # fmt: skip
             tasks = [
@@ -106,7 +105,7 @@ def test_a_key_for_one_project_sees_its_own_events_live_and_past(service, client
             client.wait("a1", "b1")
             live = []
             while not live or live[-1]["name"] not in ENDS:
-                live.append(json.loads(socket.recv(20)))
+                live.append(json.loads(socket.recv(60)))
         past, place = ann.past_events(begin, limit=1_000)
         whole, end = client.past_events(begin, limit=1_000)
         assert ann.past_events(0, task_id="b1")[0] == ()
@@ -121,11 +120,8 @@ def test_a_key_for_one_project_sees_its_own_events_live_and_past(service, client
 
 
 def test_workers_are_seen_by_all_and_leases_by_their_project(service, client):
-    (task,) = client.submit(command("sleep", "30", project="b"))
-    until = time.monotonic() + 20
-    while client.task(task["task_id"])["state"] != "running":
-        assert time.monotonic() < until
-        time.sleep(0.05)
+    (task,) = client.submit(command("sleep", "600", project="b"))
+    wait_for(lambda: client.task(task["task_id"])["state"] == "running")
     with service.client(service.key_of("reader", "bea", projects=["a"])) as bea:
         (worker,) = bea.workers()
     client.cancel(task["task_id"])
@@ -146,7 +142,7 @@ def test_what_a_scheduler_measures_of_others_is_for_keys_without_bounds(service,
 
 def test_an_origin_that_is_none_is_told_before_anything_begins(tmp_path):
     words = [*STEELYARD, "fleet", "serve", "--dir", str(tmp_path / "fleet"), "--allow-origin", "*"]
-    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=100)
     assert done.returncode == 2
     assert "no origin" in done.stderr
     assert not (tmp_path / "fleet").exists()

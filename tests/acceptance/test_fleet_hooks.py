@@ -5,13 +5,16 @@ import os
 import signal
 import sys
 
+import pytest
+
 from steelyard.fleet import HOOK_ARGUMENTS, Backoff, Coordinator, FleetSettings, Limits, TaskSpec
 
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
 SOON = Backoff(first_s=0.1)
 
 
 def sleeper(name, **more):
-    payload = {"argv": ["/bin/sleep", "60"]}
+    payload = {"argv": ["/bin/sleep", "600"]}
     return TaskSpec(task_id=name, kind="command", payload=payload, backoff=SOON, **more)
 
 
@@ -28,7 +31,7 @@ class Watched:
                 ledger=str(directory / "fleet.sqlite"),
                 directory=str(directory / "files"),
                 engines={"local": {"slots": 2, "heartbeat_s": 0.2, "detect": False}},
-                limits=Limits(heartbeat_s=0.2, silent_s=1.0, lost_s=60.0),
+                limits=Limits(heartbeat_s=0.2, silent_s=1.0, lost_s=600.0),
             )
         )
         self.lines, self.names = [], []
@@ -40,14 +43,14 @@ class Watched:
         self.lines.append(f"{len(self.lines) + 1:3} {event}({', '.join(shown)})")
 
     async def heard(self, event, times=1):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while self.names.count(event) < times:
                 await asyncio.sleep(0.02)
 
     async def worker(self):
         """Return the process id of the worker that lives."""
         (engine,) = self.fleet.engines.values()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not engine.pids:
                 await asyncio.sleep(0.02)
         return engine.pids["local"]

@@ -1,5 +1,6 @@
 """A fleet as a new user meets it: serve, submit, follow, kill, read; and what strangers get."""
 
+import contextlib
 import json
 import os
 import signal
@@ -7,16 +8,16 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from urllib.parse import urlsplit
 
 import pytest
 from fleet_service import STEELYARD, FleetService, command, wait_for
 
 from steelyard.kernel.errors import SteelyardError
+from steelyard.runtime.fleet.local_processes import marked
 from steelyard.runtime.fleet.service_http import ServiceRefusedError, ServiceUnreachableError
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.network]
+pytestmark = [pytest.mark.acceptance, pytest.mark.network, pytest.mark.timeout(300)]
 SUITE = "def test_a():\n    assert True\n\ndef test_b():\n    print('in b')\n"
 
 
@@ -33,15 +34,14 @@ def mock_url():
     mock = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     yield mock.stdout.readline().split()[-1]
     mock.send_signal(signal.SIGINT)
-    mock.wait(10)
+    mock.wait(60)
     mock.stdout.close()
 
 
-@pytest.mark.timeout(180)
 def test_twenty_mixed_tasks_end_with_their_results(service, client, mock_url, tmp_path):
     (tmp_path / "test_suite.py").write_text(SUITE)
     flags = ["-m", "mock", "-u", mock_url, "--request-count", "8", "--concurrency", "2",
-             "--endpoint-type", "chat", "--streaming"]  # fmt: skip
+             "--endpoint-type", "chat", "--streaming", "--fail-on", ""]  # fmt: skip
     tasks = [command("sh", "-c", f"echo {n}; echo e{n} >&2", name=f"c{n}") for n in range(14)]
     tasks += [
         {"kind": "callable", "name": "pow", "payload": {"function": "math:pow", "args": [2, 10]}},
@@ -69,21 +69,24 @@ def test_twenty_mixed_tasks_end_with_their_results(service, client, mock_url, tm
 
 
 def test_logs_are_followed_as_they_come_over_all_attempts(client, tmp_path):
-    script = 'echo "try $0"; sleep 0.5; echo "end é"; [ -e "$1" ] || { touch "$1"; exit 1; }'
-    task = command("sh", "-c", script, "x", str(tmp_path / "tried"), retries=1,
-                   backoff={"first_s": 0.1, "jitter": 0.0})  # fmt: skip
+    script = 'echo "try $0"; until [ -e "$2" ]; do sleep 0.05; done; echo "end é"; '
+    script += '[ -e "$1" ] || { touch "$1"; exit 1; }'
+    task = command("sh", "-c", script, "x", str(tmp_path / "tried"), str(tmp_path / "seen"),
+                   retries=1, backoff={"first_s": 0.1, "jitter": 0.0})  # fmt: skip
     (answer,) = client.submit(task)
-    followed = client.logs(answer["task_id"], follow=True)
-    seen = [(time.monotonic(), text) for text in followed]
-    assert "".join(text for _, text in seen) == "try x\nend é\n" * 2
-    assert seen[-1][0] - seen[0][0] > 0.5  # not all at the end
+    seen = ""
+    for text in client.logs(answer["task_id"], follow=True):
+        seen += text
+        (tmp_path / "seen").touch()  # it ends only when its beginning was followed
+    assert seen == "try x\nend é\n" * 2
     assert "".join(client.logs(answer["task_id"], attempt=1)) == "try x\nend é\n"
     attempts = client.attempts(answer["task_id"])
     assert [a["outcome"]["ending"] for a in attempts] == ["failed", "succeeded"]
 
 
-def test_a_killed_worker_costs_an_attempt_and_no_task(service, client):
-    (answer,) = client.submit(command("sh", "-c", "sleep 1; echo done"))
+def test_a_killed_worker_costs_an_attempt_and_no_task(service, client, tmp_path):
+    script = 'mkdir "$0" && sleep 600; echo done'
+    (answer,) = client.submit(command("sh", "-c", script, str(tmp_path / "once")))
     task_id = answer["task_id"]
     wait_for(lambda: client.task(task_id)["state"] == "running")
     children = subprocess.run(
@@ -92,23 +95,27 @@ def test_a_killed_worker_costs_an_attempt_and_no_task(service, client):
     ).stdout.split()  # fmt: skip
     assert children
     for child in children:
-        os.kill(int(child), signal.SIGKILL)
-    task = client.wait(task_id, timeout_s=60)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(child), signal.SIGKILL)
+    task = client.wait(task_id, timeout_s=120)
     assert task["state"] == "completed"
     endings = [a["outcome"]["ending"] for a in client.attempts(task_id)]
     assert endings == ["lost", "succeeded"]
     assert task["outcome"]["result"]["stdout"] == "done\n"
 
 
-def test_a_cancelled_task_ends_within_a_second_or_two(client):
-    (answer,) = client.submit(command("sleep", "60"))
+def test_a_cancelled_task_ends_long_before_its_time(client):
+    def programs():
+        return marked(answer["task_id"], "STEELYARD_FLEET_TASK")
+
+    (answer,) = client.submit(command("sleep", "600"))
     wait_for(lambda: client.task(answer["task_id"])["state"] == "running")
-    begun = time.monotonic()
+    assert programs()
     client.cancel(answer["task_id"], "enough")
     task = client.task(answer["task_id"])
     assert (task["state"], task["reason"]) == ("cancelled", "enough")
-    wait_for(lambda: not any(w["holds"] for w in client.workers()), 5)
-    assert time.monotonic() - begun < 3
+    wait_for(lambda: not programs(), what="the end of its program")
+    wait_for(lambda: not any(w["holds"] for w in client.workers()), what="a free slot")
     with pytest.raises(ServiceRefusedError, match="can't be cancelled") as caught:
         client.cancel(answer["task_id"])
     assert caught.value.status == 409
@@ -139,7 +146,7 @@ def test_a_body_over_the_bound_is_told_so(service, client):
         client.submit(command("true", payload={"argv": ["true", "x" * 300_000]}))
     assert caught.value.status == 413
     parts = urlsplit(service.url)
-    with socket.create_connection((parts.hostname, parts.port), timeout=10) as raw:
+    with socket.create_connection((parts.hostname, parts.port), timeout=60) as raw:
         head = f"POST /v1/tasks HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {service.key}\r\n"
         raw.sendall(f"{head}Transfer-Encoding: chunked\r\n\r\n".encode())
         chunk = b"%x\r\n" % 65_536 + b" " * 65_536 + b"\r\n"
@@ -163,7 +170,7 @@ def test_no_name_of_a_log_leads_out_of_the_logs(service, path):
 
 def test_a_client_of_events_that_does_not_read_holds_nobody_up(service, client):
     parts = urlsplit(service.url)
-    slow = socket.create_connection((parts.hostname, parts.port), timeout=10)
+    slow = socket.create_connection((parts.hostname, parts.port), timeout=60)
     slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
     slow.sendall(
         f"GET /v1/events?after=0 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {service.key}\r\n"
@@ -186,13 +193,11 @@ def test_a_client_of_events_that_does_not_read_holds_nobody_up(service, client):
     last[0] = answers[-1]["task_id"]
     listener = threading.Thread(target=listen, daemon=True)
     listener.start()
-    assert there.wait(10)
-    begun = time.monotonic()
-    ended = client.wait(*(a["task_id"] for a in answers), timeout_s=60)
+    assert there.wait(60)
+    ended = client.wait(*(a["task_id"] for a in answers), timeout_s=120)
     assert {task["state"] for task in ended} == {"completed"}
-    listener.join(30)
+    listener.join(60)
     assert not listener.is_alive()
-    assert time.monotonic() - begun < 60
     assert [e["seq"] for e in heard] == sorted(e["seq"] for e in heard)
     slow.close()
 
@@ -225,11 +230,12 @@ def test_metrics_are_prometheus_and_need_a_key(service):
     assert b"steelyard_fleet_leader 1" in body
 
 
-@pytest.mark.timeout(120)
 def test_a_server_that_is_killed_and_started_again_has_its_tasks(tmp_path):
     service = FleetService(tmp_path, "--slots", "1")
     with service.client() as client:
-        first, *rest = client.submit([command("sh", "-c", "sleep 1; echo ran") for _ in range(3)])
+        script = 'mkdir "$0" && sleep 600; echo ran'
+        words = ("sh", "-c", script, str(tmp_path / "once"))
+        first, *rest = client.submit([command(*words) for _ in range(3)])
         wait_for(lambda: client.task(first["task_id"])["state"] == "running")
     key = service.key
     service.kill()
@@ -240,7 +246,7 @@ def test_a_server_that_is_killed_and_started_again_has_its_tasks(tmp_path):
         assert service.key == key  # the same owner; no other key was made
         with service.client() as client:
             ids = [first["task_id"], *(a["task_id"] for a in rest)]
-            ended = client.wait(*ids, timeout_s=60)
+            ended = client.wait(*ids, timeout_s=120)
             assert [t["state"] for t in ended] == ["completed"] * 3
             assert len(client.keys()) == 1
     finally:
@@ -248,27 +254,26 @@ def test_a_server_that_is_killed_and_started_again_has_its_tasks(tmp_path):
 
 
 def test_ctrl_c_waits_for_attempts_and_a_second_one_does_not(tmp_path):
-    service = FleetService(tmp_path, "--drain-s", "30")
+    service = FleetService(tmp_path, "--drain-s", "1000")
     with service.client() as client:
-        (quick,) = client.submit(command("sleep", "1.5"))
+        script = 'until [ -e "$0" ]; do sleep 0.05; done'
+        (quick,) = client.submit(command("sh", "-c", script, str(tmp_path / "go")))
         wait_for(lambda: client.task(quick["task_id"])["state"] == "running")
-        begun = time.monotonic()
-        assert service.stop() == 0
-        assert time.monotonic() - begun < 12
-        assert "1 attempt may end within 30 s" in service.log()
-        service = FleetService(tmp_path, "--drain-s", "30")
+        service.signal(signal.SIGINT)
+        wait_for(lambda: "1 attempt may end within 1000 s" in service.log())
+        (tmp_path / "go").touch()
+        assert service.process.wait(120) == service.stop() == 0
+        service = FleetService(tmp_path, "--drain-s", "1000")
     with service.client() as client:
         assert client.task(quick["task_id"])["state"] == "completed"
         assert [w["draining"] for w in client.workers()] == [False]
-        (slow,) = client.submit(command("sleep", "100"))
+        (slow,) = client.submit(command("sleep", "1000"))
         wait_for(lambda: client.task(slow["task_id"])["state"] == "running")
-    begun = time.monotonic()
+    assert marked(slow["task_id"], "STEELYARD_FLEET_TASK")
     service.signal(signal.SIGINT)
     wait_for(lambda: service.log().count("attempt may end") == 2)
     assert service.stop() == 0
-    assert time.monotonic() - begun < 12
-    ps = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
-    assert "sleep 100" not in ps.splitlines()
+    assert not marked(slow["task_id"], "STEELYARD_FLEET_TASK")
 
 
 def test_tls_is_spoken_and_a_certificate_nobody_trusts_is_not(tmp_path):
@@ -299,7 +304,7 @@ def test_tls_is_spoken_and_a_certificate_nobody_trusts_is_not(tmp_path):
 def test_a_service_for_other_machines_is_refused_without_tls(tmp_path):
     words = [sys.executable, "-m", "steelyard", "fleet", "serve", "--host", "0.0.0.0", "--dir",
              str(tmp_path / "fleet")]  # fmt: skip
-    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=100)
     assert done.returncode == 2
     assert "plain text" in done.stderr
     assert "--insecure-http" in done.stderr

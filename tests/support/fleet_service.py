@@ -27,7 +27,7 @@ import sys, urllib.request
 method, url, key, body = sys.argv[1:]
 headers = {"Authorization": "Bearer " + key, "Content-Type": "application/json"}
 asked = urllib.request.Request(url, body.encode() or None, headers, method=method)
-print(urllib.request.urlopen(asked, timeout=30).read().decode())
+print(urllib.request.urlopen(asked, timeout=60).read().decode())
 """
 
 
@@ -69,7 +69,7 @@ class FleetService:
         with self.client() as client:
             return client.create_key(name, role, **more)["token"]
 
-    def request(self, method, path, *, key=None, body=None, headers=None, timeout_s=30):
+    def request(self, method, path, *, key=None, body=None, headers=None, timeout_s=60):
         """Return status, headers and body of a request as it is, without any of our client."""
         parts = urlsplit(self.url)
         connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=timeout_s)

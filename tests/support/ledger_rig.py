@@ -19,7 +19,7 @@ def new_place(database, directory):
 
 def leading(place, owner="me", **more):
     ledger = SqlLedger(place, **more)
-    ledger.lead(owner, wait_s=20)
+    ledger.lead(owner, wait_s=60)
     return ledger
 
 

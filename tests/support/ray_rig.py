@@ -1,7 +1,10 @@
 """A Ray cluster on this machine: nodes at 127.0.0.2 and up, each with processes of its own."""
 
+import contextlib
 import os
+import secrets
 import shutil
+import socket
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,16 +16,24 @@ from steelyard.app.fleet.cluster_joining import join
 HEAD = "127.0.0.2"
 
 
+def free_port():
+    """Return a port that nobody has, of those that the kernel gives to nobody by itself."""
+    while True:
+        port = 20_000 + secrets.randbelow(12_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("", port))
+            return port
+
+
 class RayCluster:
     """A head and the nodes that joined it, for a block.
 
     Args:
-        port: of the head.
         options: of `join`, for every node.
     """
 
-    def __init__(self, port, **options):
-        self.port = port
+    def __init__(self, **options):
+        self.port = free_port()
         self.options = {"programs": False, "slots": 2} | options
         self.nodes = {}
 

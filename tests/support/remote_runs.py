@@ -12,7 +12,7 @@ from acceptance_runs import STEELYARD, Run
 
 from steelyard.runtime.join import INDEX_VARIABLE, JOIN_VARIABLE, Join
 
-JOIN_WAIT_S = 20
+JOIN_WAIT_S = 90
 
 
 def until(found: Callable[[], object], what: str, timeout_s: float = JOIN_WAIT_S) -> None:
@@ -53,7 +53,7 @@ class WorkerProcess:
             env=variables,
         )
 
-    def end(self, timeout_s: float = 20) -> tuple[int, str]:
+    def end(self, timeout_s: float = 60) -> tuple[int, str]:
         """Return exit code and output, once it has ended by itself."""
         out, _ = self.process.communicate(timeout=timeout_s)
         return self.process.returncode, out
@@ -77,7 +77,7 @@ class WorkerProcess:
             for child in psutil.Process(self.process.pid).children(recursive=True):
                 child.kill()
             self.process.kill()
-        self.process.communicate(timeout=10)
+        self.process.communicate(timeout=60)
 
 
 @contextmanager

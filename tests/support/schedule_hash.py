@@ -13,7 +13,7 @@ from acceptance_runs import Run
 
 from steelyard.runtime.journal_reader import JournalReader
 
-WAIT_S = 20
+WAIT_S = 60
 _ID = re.compile(rb"(?i)\r\nx-request-id: ([^\r\n]+)-p(\d+)-(\d+)(?:\.(\d+))?-(\d+)\r\n")
 
 
@@ -34,11 +34,14 @@ class KeepingServer:
     Args:
         ports: how many ports to listen on.
         pause_s: how long each answer takes.
+        answers: how many there are until `go_on` is called.
     """
 
-    def __init__(self, ports: int, pause_s: float = 0.0) -> None:
+    def __init__(self, ports: int, pause_s: float = 0.0, answers: int | None = None) -> None:
         self._ports = ports
         self._pause_s = pause_s
+        self._answers = answers
+        self._goes_on = asyncio.Event()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._servers: list[asyncio.Server] = []
@@ -85,6 +88,8 @@ class KeepingServer:
                 length = re.search(rb"(?i)\r\ncontent-length: (\d+)", head)
                 body = await reader.readexactly(int(length[1])) if length else b""
                 self._taken.append(head + body)
+                if self._answers is not None and len(self._taken) > self._answers:
+                    await self._goes_on.wait()
                 await asyncio.sleep(self._pause_s)
                 words = hashlib.sha256(body).hexdigest()[:12]
                 said = (
@@ -95,6 +100,10 @@ class KeepingServer:
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):
             writer.close()
+
+    def go_on(self) -> None:
+        """Answer what waits and all that comes."""
+        self._loop.call_soon_threadsafe(self._goes_on.set)
 
     def taken(self) -> dict[Place, bytes]:
         """Return each request since the last call, by its place.
