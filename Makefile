@@ -44,8 +44,9 @@ first-time-setup: $(DEV) ## Make .venv, install everything, install the pre-comm
 install: $(CORE) ## Install Steelyard in .venv, editable, without the developers' tools
 
 setup-system: ## Install what needs root (Debian): procps, iproute2
-	apt-get update -qq
-	apt-get install -y --no-install-recommends procps iproute2
+	apt-get -o Acquire::Retries=5 -o DPkg::Lock::Timeout=300 update -qq
+	apt-get -o Acquire::Retries=5 -o DPkg::Lock::Timeout=300 install -y --no-install-recommends \
+		procps iproute2
 
 demo: $(CORE) ## Benchmark the simulated server: a table, a verdict, a report
 	@PATH="$(CURDIR)/$(BIN):$$PATH" tools/demo.sh

@@ -79,14 +79,14 @@ async def test_a_slow_disk_does_not_hold_up_the_event_loop(tmp_path, monkeypatch
     loop = asyncio.get_running_loop()
 
     def slow_append(line):
-        asyncio.run_coroutine_threadsafe(release.wait(), loop).result(timeout=5)
+        asyncio.run_coroutine_threadsafe(release.wait(), loop).result(timeout=60)
 
     monkeypatch.setattr(hook, "_append", slow_append)
     writing = asyncio.create_task(hook.on_phase_start("slow", Tracker()))
     await asyncio.sleep(0.01)
     assert not writing.done()
     release.set()
-    await asyncio.wait_for(writing, timeout=5)
+    await asyncio.wait_for(writing, timeout=60)
 
 
 async def test_verbose_also_logs(tmp_path, caplog):
