@@ -22,6 +22,13 @@ class Source:
         return any(self.path.startswith(f"{folder}/") for folder in folders)
 
 
+def pytest_collection_modifyitems(items):
+    """Give the first test that needs all sources time to parse them, however slow the machine."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.timeout(600))
+
+
 @pytest.fixture(scope="session")
 def root():
     return ROOT
