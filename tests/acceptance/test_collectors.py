@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -17,6 +16,11 @@ from steelyard.track import start_logging
 
 experiment = start_logging("collected", collectors=True, directory="store")
 print("started", flush=True)
+"""
+UNTIL_COLLECTED = """
+needed = {"system/cpu_percent", "process/rss_bytes", "environment.python"}
+while not needed <= {*(run := experiment.snapshot()).metrics, *run.params}:
+    time.sleep(0.1)
 """
 
 
@@ -47,7 +51,7 @@ def shown(tmp_path):
     environ = {**os.environ, "STEELYARD_TRACK_DIR": str(tmp_path / "store")}
     done = subprocess.run(
         [sys.executable, "-m", "steelyard", "track", "show", "last", "--json"],
-        env=environ, capture_output=True, text=True, timeout=60, check=False,
+        env=environ, capture_output=True, text=True, timeout=100, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -55,8 +59,8 @@ def shown(tmp_path):
 
 def test_a_script_that_never_stops_its_run_has_all_of_it(script, tmp_path):
     """It is finished when the script ends; nothing is said on its terminal."""
-    process = script("time.sleep(1.4)\n")
-    out, err = process.communicate(timeout=30)
+    process = script(UNTIL_COLLECTED)
+    out, err = process.communicate(timeout=100)
     assert (process.returncode, out, err) == (0, "", "")
     run = shown(tmp_path)
     assert run["status"] == "finished"
@@ -66,17 +70,17 @@ def test_a_script_that_never_stops_its_run_has_all_of_it(script, tmp_path):
 
 def test_a_script_that_fails_fails_as_ever(script, tmp_path):
     process = script("time.sleep(0.3)\nraise ValueError('boom')\n")
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=100)
     assert process.returncode == 1
     assert err.rstrip().endswith("ValueError: boom")
     assert shown(tmp_path)["status"] == "failed"
 
 
 def test_a_script_that_is_killed_keeps_what_was_collected(script, tmp_path):
-    process = script("time.sleep(30)\n")
-    time.sleep(2.5)
+    process = script(UNTIL_COLLECTED + 'print("collected", flush=True)\ntime.sleep(3600)\n')
+    assert process.stdout.readline() == "collected\n"
     process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=30)
+    process.communicate(timeout=100)
     run = shown(tmp_path)
     assert run["status"] == "killed"
     assert run["metrics"]["system/cpu_percent"]["count"] >= 1
@@ -97,10 +101,11 @@ def work(number):
 if __name__ == "__main__":
     with multiprocessing.get_context("fork").Pool(2) as pool:
         pool.map(work, range(4))
-    time.sleep(1.0)
+    while (seen := experiment.snapshot().metrics.get("process/cpu_s")) is None or seen.last < 1.4:
+        time.sleep(0.1)
 """
     process = script(rest)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=100)
     assert process.returncode == 0, err
     run = shown(tmp_path)
     assert run["status"] == "finished"

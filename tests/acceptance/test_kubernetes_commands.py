@@ -25,7 +25,7 @@ def free_port():
 
 def output_of(*words):
     done = subprocess.run(
-        [*STEELYARD, *words], capture_output=True, text=True, timeout=60, check=True
+        [*STEELYARD, *words], capture_output=True, text=True, timeout=100, check=True
     )
     return done.stdout
 
@@ -49,8 +49,8 @@ def test_the_jobs_of_a_run_find_each_other_and_end_with_it(tmp_path, monkeypatch
     }  # fmt: skip
     output_of(
         "profile", "--run-type", "k8s", "-m", "m", "-u", URL, "--workers", str(WORKERS),
-        "--request-rate", "100", "--request-count", "200", "--header", "X-Token:${TOKEN}",
-        "--k8s-output", str(tmp_path / "out"),
+        "--fail-on", "", "--request-rate", "100", "--request-count", "200",
+        "--header", "X-Token:${TOKEN}", "--k8s-output", str(tmp_path / "out"),
     )  # fmt: skip
     objects = list(yaml.safe_load_all((tmp_path / "out" / "plain.yaml").read_text()))
     name = next(each["metadata"]["name"] for each in objects if each["kind"] == "Service")
@@ -89,8 +89,8 @@ def test_the_jobs_of_a_run_find_each_other_and_end_with_it(tmp_path, monkeypatch
             for index in range(WORKERS)
         ]  # fmt: skip
         first = stack.enter_context(process(*controller, tmp_path))
-        said, _ = first.communicate(timeout=90)
-        codes = [each.wait(20) for each in workers]
+        said, _ = first.communicate(timeout=200)
+        codes = [each.wait(60) for each in workers]
         sent = server.taken()
     assert (first.returncode, codes) == (0, [0, 0]), said
     summary = json.loads((tmp_path / "run" / "profile_export.json").read_text())

@@ -12,7 +12,9 @@ import pytest
 from acceptance_runs import run
 from relay import relay
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.network, pytest.mark.slow]
+pytestmark = [
+    pytest.mark.acceptance, pytest.mark.network, pytest.mark.slow, pytest.mark.timeout(900),
+]  # fmt: skip
 
 REQUESTS, TOKENS = 8, 32
 LOAD = (

@@ -37,11 +37,11 @@ def sent_by(workers, folder, file, *flags, later_turns=False):
     """Return the requests of a run in processes and when they were meant, from a fresh server."""
     result = run(
         "", folder, "--input-file", str(file), "--workers", str(workers), "--run-type", "process",
-        "--exporters", "json,jsonl", "--random-seed", "7", *flags, timeout_s=90,
+        "--exporters", "json,jsonl", "--random-seed", "7", *flags,
     )  # fmt: skip
     assert not [row for row in result.rows if row["status"] != 200], result.out
     offsets = intended_offsets_ns(result, later_turns=later_turns)
-    return offsets, {row["worker_id"] for row in result.rows}
+    return offsets, result
 
 
 def show(name, workers, requests, found):
@@ -67,14 +67,14 @@ def test_the_number_of_workers_changes_no_request_and_no_intended_time(
                 "--dataset-sampling-strategy", "shuffle",
                 *(word for url in server.urls for word in ("--url", url)), *flags)  # fmt: skip
         for workers in WORKERS:
-            offsets, who = sent_by(workers, tmp_path / str(workers), conversations, *more)
+            offsets, done = sent_by(workers, tmp_path / str(workers), conversations, *more)
             requests = server.taken()
             if name == "closed loop":
                 offsets = {}
             firsts[workers] = (requests, offsets)
             hashes[workers] = schedule_hash(requests, offsets)
             show(name, workers, len(requests), hashes[workers])
-            assert who == set(range(workers))
+            assert {row["worker_id"] for row in done.rows} == set(range(workers))
     requests, offsets = firsts[1]
     assert {place.number for place in requests} == set(range(SESSIONS))
     assert len(requests) > 2 * SESSIONS
@@ -102,16 +102,20 @@ def test_a_replay_is_the_same_whoever_sends_it(tmp_path):
     hashes = set()
     with KeepingServer(1) as server:
         for workers in WORKERS:
-            offsets, _ = sent_by(
+            offsets, done = sent_by(
                 workers, tmp_path / str(workers), file, "--url", server.urls[0],
                 "--fixed-schedule-start-offset", "5100", "--fixed-schedule-end-offset", "5600",
                 "-m", "m", later_turns=True,
             )  # fmt: skip
+            after_first_ns = offsets.pop(Place(0, 3, 1)) - offsets[Place(0, 3, 0)]
             found = schedule_hash(server.taken(), offsets)
             show("replay", workers, len(offsets), found)
             hashes.add(found)
-            (later,) = (place for place in offsets if place.turn)
-            assert (later, offsets.pop(later)) == (Place(0, 3, 1), 450_500_000)
+            assert not [place for place in offsets if place.turn]
+            # At its own time, unless a busy machine has the answer before it come later.
+            (answered,) = (r for r in done.rows if (r["schedule_index"], r["turn"]) == (3, 0))
+            answer_ns = answered["end_ns"] - answered["intended_ns"]
+            assert after_first_ns == max(400_500_000, answer_ns)
             assert offsets.pop(Place(0, 3, 0)) == 50_000_000
             assert sorted(offsets.values()) == [20_000_000 * n for n in range(26)]
     assert len(hashes) == 1
