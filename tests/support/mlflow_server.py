@@ -57,7 +57,7 @@ class Server:
 
     def answers(self):
         with contextlib.suppress(OSError):
-            return urllib.request.urlopen(f"{self.url}/health", timeout=1).status == 200
+            return urllib.request.urlopen(f"{self.url}/health", timeout=10).status == 200
         return False
 
     def kill(self):

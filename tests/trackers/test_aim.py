@@ -179,9 +179,9 @@ def test_the_query_of_aim_finds_it_with_context_and_times(kept, tmp_path):
     backend.log([cpu, *points(3), artifact(tmp_path, "plots/ä?.svg", b"<svg/>")])
     backend.close(RunEnded(status="finished"))
     command = [str(Path(sys.executable).with_name("aim")), "storage", "--repo", str(kept)]
-    subprocess.run([*command, "reindex", "-y"], check=True, capture_output=True, timeout=60)
+    subprocess.run([*command, "reindex", "-y"], check=True, capture_output=True, timeout=110)
     command = [sys.executable, "-c", QUERY, str(kept)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=110)
     *metrics, run = done.stdout.splitlines()
     assert sorted(metrics) == [
         "cpu {'source': 'system'} [1] [7.0] [1780000001.5]",

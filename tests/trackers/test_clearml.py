@@ -267,7 +267,7 @@ def test_a_server_that_is_not_there_is_an_error_soon():
         began = time.monotonic()
         with pytest.raises(RuntimeError, match="Error"):
             backend.open(facts())
-        assert time.monotonic() - began < 20
+        assert time.monotonic() - began < 50
     backend.close(RunEnded(status="finished"))
 
 

@@ -9,10 +9,13 @@ import time
 import pytest
 from acceptance_runs import mock_server, run
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # the trackers' own
+pytestmark = [
+    pytest.mark.filterwarnings("ignore"),  # the trackers' own
+    pytest.mark.timeout(400),
+]
 
 BLOCK = 32_768
-DELIVERED_S = 90
+DELIVERED_S = 200
 P99 = "time_to_first_token.p99"
 RATE = "live/profiling/request_rate"
 
@@ -39,8 +42,8 @@ def benchmark_run(tmp_path_factory):
         "track": {"backends": list(options), "options": options, "directory": str(folder / "s")}
     }
     (folder / "plan.yaml").write_text(json.dumps(plan))
-    flags = ("--config", str(folder / "plan.yaml"), "--benchmark-duration", "6", "--streaming",
-             "--request-rate", "40")  # fmt: skip
+    flags = ("--config", str(folder / "plan.yaml"), "--benchmark-duration", "9", "--streaming",
+             "--request-rate", "40", "--fail-on", "")  # fmt: skip
     with mock_server("--ttft-ms", "5") as url:
         done = run(url, folder / "artifacts", *flags, timeout_s=120)
     assert done.process.returncode == 0, done.err

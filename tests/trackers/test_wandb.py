@@ -213,7 +213,11 @@ def test_values_survive_the_death_of_wandb(tmp_path):
     backend = make(tmp_path)
     backend.open(facts())
     backend.log([*points(100), Params(values={"lr": 1}, wall_ns=1)])
-    core_of(os.getpid()).kill()
+    core = core_of(os.getpid())
+    core.kill()
+    with contextlib.suppress(psutil.NoSuchProcess):
+        while core.status() != psutil.STATUS_ZOMBIE:
+            time.sleep(0.05)
     time.sleep(0.2)
     with pytest.raises(OSError, match=r"."):
         backend.log(points(100, first=100))
@@ -273,7 +277,7 @@ def test_rows_that_found_no_room_are_noticed_and_sent_again(tmp_path):
     import wandb
 
     with small_disk(tmp_path / "small", 1_500) as disk:
-        backend = WandbOfflineBackend(str(disk), timeout_s=2.0)
+        backend = WandbOfflineBackend(str(disk), timeout_s=10.0)
         reference = backend.open(facts())
         (disk / "filler").write_bytes(bytes(shutil.disk_usage(disk).free - 200_000))
         backend.log(points(1_200))
@@ -333,7 +337,7 @@ from steelyard.track import Experiment
 with Experiment("nowhere", backend={"wandb": json.loads(sys.stdin.read())}) as experiment:
     experiment.log_metric("loss", 1.0, 0)
     begun = time.monotonic()
-    while not (told := experiment.mirrors()["wandb"]).last_error and time.monotonic() - begun < 30:
+    while not (told := experiment.mirrors()["wandb"]).last_error and time.monotonic() - begun < 60:
         time.sleep(0.1)
 print(json.dumps([experiment.run_id, told.last_error, told.closed]))
 """
@@ -348,7 +352,7 @@ def test_a_server_that_is_not_there_is_told_in_time_and_the_key_nowhere(tmp_path
     home = {"STEELYARD_TRACK_DIR": str(tmp_path / "store"), "HOME": str(tmp_path / "home")}
     script = subprocess.run(
         [sys.executable, "-c", NOWHERE], input=json.dumps(options), env={**os.environ, **home},
-        capture_output=True, text=True, timeout=60, check=True,
+        capture_output=True, text=True, timeout=110, check=True,
     )  # fmt: skip
     run_id, error, closed = json.loads(script.stdout)
     assert "127.0.0.1:9" in error
@@ -359,11 +363,11 @@ def test_a_server_that_is_not_there_is_told_in_time_and_the_key_nowhere(tmp_path
         with contextlib.suppress(psutil.NoSuchProcess):  # the mirror is still at it
             mirror = psutil.Process(pid)
             mirror.kill()
-            mirror.wait(10)
+            mirror.wait(60)
     begun = time.monotonic()
     (done,) = sync(run_id, {"wandb": options}, directory=tmp_path / "store", timeout_s=3)
     assert (done.done, done.place.delivered) == (False, 0)
-    assert time.monotonic() - begun < 30
+    assert time.monotonic() - begun < 60
     assert KEY not in script.stdout + script.stderr
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert len(files) > 3

@@ -8,7 +8,7 @@ from offline import run_tests_offline
 
 TESTS = Path(__file__).parents[1]
 FILES = sorted([*TESTS.glob("trackers/test_*.py"), *TESTS.glob("frameworks/test_*.py")])
-SECONDS_MAX = 300
+SECONDS_MAX = 900
 
 
 @pytest.mark.acceptance
