@@ -13,12 +13,14 @@ from steelyard.domain.bench.plan import EndpointPlan
 from steelyard.domain.bench.records import MISSING, ErrorKind
 from steelyard.domain.bench.targets import parse_target
 from steelyard.kernel.errors import SteelyardError
+from steelyard.kernel.units import NS_PER_S
 from steelyard.runtime.exchange import Exchange, Prepared
 from steelyard.runtime.plugin_border import PluginBorder
 from steelyard.testing.contracts.kit import Contract, require
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-_LIMIT_S = 5.0
+_LIMIT_S = 15.0
+_TIMEOUT_S = 60.0
 _PAUSE_S = 0.05
 _REQUEST = b"GET /x HTTP/1.1\r\nHost: x\r\nX-Request-ID: run-p0-0-0\r\n\r\n"
 _HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
@@ -89,7 +91,7 @@ async def _one(
     if refuse:
         server.close()
     sink = _Sink()
-    plan = EndpointPlan(urls=(target.url,), request_timeout_s=1.0)
+    plan = EndpointPlan(urls=(target.url,), request_timeout_s=_TIMEOUT_S)
     transport = cls(plan, [target], sink, asyncio.get_running_loop())
     try:
         exchange = Exchange(0, Prepared(0, 0, b"", b""), _REQUEST, time.monotonic_ns())
@@ -184,7 +186,7 @@ class TransportContract(Contract):
         """The transport is told the time; it has no timers of its own per request."""
 
         def sweep(transport: Any, _: Exchange) -> None:
-            transport.sweep(time.monotonic_ns() + 2_000_000_000)
+            transport.sweep(time.monotonic_ns() + int(2 * _TIMEOUT_S * NS_PER_S))
 
         done = _exchange(subject, _say_nothing, sweep)
         require(done.error == ErrorKind.TIMEOUT_REQUEST, f"ended as {done.error!r}")
