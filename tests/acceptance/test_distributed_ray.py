@@ -112,7 +112,7 @@ def test_a_node_that_is_killed_is_named_with_its_workers(cluster, tmp_path, caps
             url, tmp_path, *on_ray(cluster), "--request-rate", "100", "--benchmark-duration", "20",
             "--exporters", "json,jsonl",
         )  # fmt: skip
-        running.wait_until_sending(timeout_s=120)
+        running.wait_until_sending()
         shown = [" ".join(each.info["cmdline"] or ()) for each in psutil.process_iter(["cmdline"])]
         os.kill(cluster.raylet("n4"), signal.SIGKILL)
         code = running.wait(150)
