@@ -24,4 +24,4 @@ class TestLocal(EngineContract):
                 "engine", "local", directory=str(directory), slots=4, heartbeat_s=0.3, detect=False
             )
 
-        return EngineSubject(HOST.load("engine", "local"), make, kill_worker)
+        return EngineSubject(HOST.load("engine", "local"), make, kill_worker, slack_s=30)
