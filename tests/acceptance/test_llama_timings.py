@@ -70,16 +70,37 @@ def table(concurrency, pairs):
         yield f"| {' | '.join(cells)} |"
 
 
+TRIES = 4
+
+
 @pytest.mark.parametrize("concurrency", [1, 2])
 def test_times_agree_with_the_servers_own(llama_server, tmp_path, concurrency):
     """TTFT is the server's prompt time and a little; tokens/s are its own within a few percent.
 
-    Two at a time share each step of the server: a prompt waits for the step under way.
+    Two at a time share each step of the server: a prompt waits for the step under way. A machine
+    that is busy with something else has more tries; what is counted wrongly is so each time.
     """
-    recording = tmp_path / "passed.jsonl"
-    with relay(llama_server.url, "record", str(recording)) as url:
+    for number in range(TRIES):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        pairs = measured(llama_server, folder, concurrency)
+        # A step of the server, in which the first token is sampled, and the way there.
+        more_ms = statistics.median(pair["ttft_ms"] - pair["prompt_ms"] for pair in pairs)
+        prompt_ms = statistics.median(pair["prompt_ms"] for pair in pairs)
+        # On a busy machine single chunks come late; half of the answers don't.
+        ratio = statistics.median(pair["ours"] / pair["its"] for pair in pairs)
+        if more_ms < max(50, prompt_ms / 2) and ratio == pytest.approx(1, abs=0.03):
+            break
+    assert more_ms < max(50, prompt_ms / 2)
+    assert ratio == pytest.approx(1, abs=0.03)
+
+
+def measured(server, folder, concurrency):
+    """Return what we and the server say of each request of a run."""
+    recording = folder / "passed.jsonl"
+    with relay(server.url, "record", str(recording)) as url:
         flags = (*LOAD, "--concurrency", str(concurrency))
-        done = run(url, tmp_path / "run", *flags, timeout_s=100)
+        done = run(url, folder / "run", *flags, timeout_s=200)
     timings = timings_by_request(recording)
     assert len(done.rows) == len(timings) == REQUESTS
     pairs = [beside(row, timings[row["x_request_id"]]) for row in done.rows]
@@ -90,10 +111,4 @@ def test_times_agree_with_the_servers_own(llama_server, tmp_path, concurrency):
     assert {timings[row["x_request_id"]]["predicted_n"] for row in done.rows} == {TOKENS}
     for pair in pairs:
         assert pair["ttft_ms"] >= pair["prompt_ms"]
-    # A step of the server, in which the first token is sampled, and the way there.
-    more_ms = statistics.median(pair["ttft_ms"] - pair["prompt_ms"] for pair in pairs)
-    prompt_ms = statistics.median(pair["prompt_ms"] for pair in pairs)
-    assert more_ms < max(50, prompt_ms / 2)
-    # On a busy machine single chunks come late; half of the answers don't.
-    ratio = statistics.median(pair["ours"] / pair["its"] for pair in pairs)
-    assert ratio == pytest.approx(1, abs=0.03)
+    return pairs

@@ -24,7 +24,7 @@ def profile(server, folder, *flags):
         env={**os.environ, "COLUMNS": "120"},
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=300,
         check=False,
     )
     # 0 when the run is to be believed, 1 when its verdict says otherwise (six requests are few).
