@@ -1,7 +1,10 @@
 """Who drives the mirrors of a run: processes of their own, or threads."""
 
+import gc
+import sys
 import time
 
+import psutil
 import pytest
 
 from steelyard.app.track.backends import backend_specs
@@ -55,6 +58,28 @@ def test_a_named_backend_lives_in_a_process_of_its_own(tmp_path, monkeypatch):
     place = mirroring.finish(90)["jsonl"]
     assert (place.delivered, place.closed) == (100, True)
     assert driven.is_done()
+
+
+@pytest.mark.slow
+def test_a_process_that_is_left_at_work_is_no_warning_and_no_zombie_stays(tmp_path, monkeypatch):
+    """As one that a slow machine is not done with when the run has ended."""
+    specs = backend_specs({"jsonl": {"directory": str(tmp_path / "out")}})
+    said = []
+    with Experiment("e") as experiment:
+        mirroring = Mirroring(experiment.store, experiment._place, specs, environ={})
+        left = psutil.Process(mirroring._driven[0]._sidecar._process.pid)
+    assert not mirroring.finish(0)["jsonl"].closed
+    monkeypatch.setattr(sys, "unraisablehook", said.append)
+    del mirroring
+    gc.collect()
+    assert said == []
+    while left.status() != psutil.STATUS_ZOMBIE:  # it ends by itself; the test's timeout bounds it
+        time.sleep(0.05)
+    assert read_mirror(experiment._place, "jsonl").place.closed
+    with Experiment("next") as experiment:
+        mirroring = Mirroring(experiment.store, experiment._place, specs, environ={})
+    mirroring.finish(90)
+    assert not left.is_running()
 
 
 def test_an_object_of_the_scripts_own_lives_in_a_thread():

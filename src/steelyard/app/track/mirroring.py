@@ -45,6 +45,8 @@ NICE = 10
 """Mirrors get a tenth of a core that a script fills; in the idle class they would get nothing while
 a training fills all cores, and nobody could watch it."""
 _POLL_S = 0.02
+_left_alone: "list[subprocess.Popen[bytes]]" = []
+"""Of runs that are over, and still at work: kept until they have ended, and no zombie is left."""
 _log = logging.getLogger("steelyard.track")
 
 
@@ -109,6 +111,7 @@ class Sidecar:
         store: Store,
         rules: Sequence[Rule] = (),
     ) -> None:
+        _left_alone[:] = [process for process in _left_alone if process.poll() is None]
         self._left = {spec.label for spec in specs}
         self._reports, write_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         settings = SidecarSettings(
@@ -154,6 +157,9 @@ class Sidecar:
     def __del__(self) -> None:
         """Let go of the reports; the process goes on."""
         os.close(self._reports)
+        process = getattr(self, "_process", None)  # none where it could not be started
+        if process is not None and process.poll() is None:
+            _left_alone.append(process)
 
 
 class InProcess:
