@@ -144,7 +144,7 @@ class Run:
         records = self.folder / "journal" / "records.journal"
         return records.stat().st_size if records.exists() else 0
 
-    def _wait_for_records(self, size: int, timeout_s: float = 60) -> None:
+    def _wait_for_records(self, size: int, timeout_s: float = 150) -> None:
         deadline = time.monotonic() + timeout_s
         while self._records_size() <= size:
             assert self.process.poll() is None, self.wait()
