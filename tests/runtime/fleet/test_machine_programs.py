@@ -45,7 +45,7 @@ def test_what_fails_hangs_or_says_nothing_is_not_there(tmp_path, monkeypatch):
 
     def patient(process, deadline_s):
         """Only what hangs is given up so soon: a slow machine takes its time for the others."""
-        hangs = process.args[0].endswith("/hangs")
+        hangs = process.args[0].endswith(("/hangs", "/leaves"))
         return answer(process, deadline_s if hangs else deadline_s + 60)
 
     monkeypatch.setattr(machine_programs, "_answer", patient)
@@ -54,9 +54,11 @@ def test_what_fails_hangs_or_says_nothing_is_not_there(tmp_path, monkeypatch):
     script(tmp_path, "fails", "echo fails 1.0; exit 3")
     script(tmp_path, "mute", "exit 0")
     script(tmp_path, "hangs", "sleep 60 & sleep 60")
+    script(tmp_path, "leaves", "echo 1.0; setsid sleep 50 &")  # our pipe, where no kill finds it
     (tmp_path / "empty").write_text("")
     (tmp_path / "empty").chmod(0o755)
-    wanted = {n: (n,) for n in ("good", "fails", "mute", "hangs", "empty", "absent")}
+    wanted = {n: (n,) for n in ("good", "fails", "mute", "hangs", "leaves", "empty")}
+    wanted["absent"] = ("absent",)
     begun_s = time.monotonic()
     found = find({**wanted, "either": ("absent", "second")}, path=str(tmp_path))
     assert time.monotonic() - begun_s < 40, "what hangs is waited for"

@@ -78,18 +78,19 @@ main()
 def test_a_signal_while_a_node_starts_ends_the_node_and_is_told_by_the_exit_code(tmp_path):
     """Whoever had it started knows then that nothing of it is left."""
     words = ["fleet", "join", "--dir", str(tmp_path / "n"), "--token-file", str(tmp_path / "token")]
-    begun = subprocess.Popen(
-        [sys.executable, "-c", STARTING, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        text=True, start_new_session=True,
-    )  # fmt: skip
     log = tmp_path / "n" / "ray-node.log"
-    deadline_s = time.monotonic() + 60
-    while len(pids := (log.read_text() if log.exists() else "").split()) < 4:
-        assert begun.poll() is None, begun.stderr.read()
-        assert time.monotonic() < deadline_s
-        time.sleep(0.01)
-    begun.send_signal(signal.SIGTERM)
-    _, errors = begun.communicate(timeout=60)
+    with subprocess.Popen(
+        [sys.executable, "-X", "faulthandler", "-c", STARTING, *words], stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True, start_new_session=True,
+    ) as begun:  # fmt: skip
+        deadline_s = time.monotonic() + 60
+        while len(pids := (log.read_text() if log.exists() else "").split()) < 4:
+            if begun.poll() is not None or time.monotonic() > deadline_s:
+                begun.send_signal(signal.SIGABRT)  # it says where it stands
+                pytest.fail(f"no node: {pids}\n{begun.communicate()}")
+            time.sleep(0.01)
+        begun.send_signal(signal.SIGTERM)
+        _, errors = begun.communicate(timeout=60)
     assert (begun.returncode, errors.splitlines()[-1]) == (EXIT_INTERRUPTED, "Interrupted.")
     assert not gone([int(pid) for pid in pids if pid != "0"])
 

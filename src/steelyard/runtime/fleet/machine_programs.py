@@ -1,5 +1,6 @@
 """Runtimes and browsers on a machine: which programs answer when asked for their version."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -16,6 +17,8 @@ from steelyard.runtime.fleet.local_processes import signal_group
 
 WITHIN_S = 5.0
 """How long all programs together may take to answer."""
+KILLED_WITHIN_S = 1.0
+"""How long the end of one that is killed is waited for."""
 
 ANSWER_MAX = 4_096
 RUNTIMES: dict[str, tuple[str, ...]] = {
@@ -104,7 +107,14 @@ def _answer(process: "subprocess.Popen[bytes]", deadline_s: float) -> str:
         data = process.communicate(timeout=max(deadline_s - time.monotonic(), 0.01))[0]
     except subprocess.TimeoutExpired:
         signal_group(process.pid, SIGKILL)
-        data = process.communicate()[0]
+        try:
+            data = process.communicate(timeout=KILLED_WITHIN_S)[0]
+        except subprocess.TimeoutExpired:  # what it began in another session has its output still
+            assert process.stdout is not None  # noqa: S101  asked for above
+            process.stdout.close()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(KILLED_WITHIN_S)
+            return ""
     return data[:ANSWER_MAX].decode("utf-8", "replace")
 
 
