@@ -83,7 +83,7 @@ def test_a_signal_while_a_node_starts_ends_the_node_and_is_told_by_the_exit_code
         [sys.executable, "-X", "faulthandler", "-c", STARTING, *words], stdout=subprocess.PIPE,
         stderr=subprocess.PIPE, text=True, start_new_session=True,
     ) as begun:  # fmt: skip
-        deadline_s = time.monotonic() + 60
+        deadline_s = time.monotonic() + 150
         while len(pids := (log.read_text() if log.exists() else "").split()) < 4:
             if begun.poll() is not None or time.monotonic() > deadline_s:
                 begun.send_signal(signal.SIGABRT)  # it says where it stands
