@@ -50,7 +50,7 @@ def submit_by_http(service):
 
 
 def test_a_full_ledger_is_told_of_and_goes_on_when_there_is_space(tmp_path, capsys):
-    """What was acknowledged is done in the end, also what ended while nothing could be written."""
+    """What was acknowledged is done in the end, also what was begun before it was full."""
     with small_disk(tmp_path / "disk", 8_000) as disk:
         filler = disk / "filler"
         filler.write_bytes(bytes(6_500_000))
@@ -75,8 +75,7 @@ def test_a_full_ledger_is_told_of_and_goes_on_when_there_is_space(tmp_path, caps
                 assert "disk is full. Free some space" in done.stderr
                 assert "Traceback" not in done.stderr
                 (tmp_path / "go").touch()
-                wait_for(lambda: said(tmp_path / "ended")["held"], what="its end")
-                time.sleep(1)  # its worker has told of it by now
+                time.sleep(1)
                 assert service.process.poll() is None
                 filler.unlink()
                 begun_s = time.monotonic()
