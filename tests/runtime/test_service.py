@@ -339,3 +339,18 @@ async def test_a_stop_command_after_a_stop_by_signal_is_no_failure(net):
     await command
     await asyncio.wait_for(life, 60)
     assert service.failure is None
+
+
+async def test_a_stop_by_signal_amid_a_stop_command_is_no_failure(net):
+    service = net.add(Slow)
+    life = asyncio.ensure_future(service.serve())
+    await reach(service, ServiceState.READY)
+    command = asyncio.ensure_future(net.port.command("c1", StopService(), timeout_s=60))
+    await reach(service, ServiceState.STOPPING)
+    service.request_stop()
+    for _ in range(100):  # until it has come to its end
+        await asyncio.sleep(0)
+    service.may_end.set()
+    await command
+    await asyncio.wait_for(life, 60)
+    assert service.failure is None

@@ -5,6 +5,7 @@ on (another worker), the run ends early (records or timing), or this process wri
 """
 
 import asyncio
+import contextlib
 import logging
 import signal
 import threading
@@ -49,6 +50,8 @@ HAND_OVER_TIMEOUT_S = 10.0
 REPORT_TIMEOUT_S = 600.0
 GIVE_UP_S = 5.0
 """How long a report that was given up may take to tidy up."""
+SIGNAL_WITHIN_S = 0.2
+"""How long after a role has heard of a signal to all of us this process does."""
 _PHASE_EVENTS = {
     PhaseStarted: ("bench.phase.started", "on_phase_start"),
     PhaseSendingComplete: ("bench.phase.sending_complete", "on_phase_sending_complete"),
@@ -305,6 +308,14 @@ class RunController:
             raise ReportGivenUpError(directory)
         answer = asked.result()
         self.report = answer if isinstance(answer, ReportBuilt) else None
+        if self.report is None and await self._is_told_too():
+            raise ReportGivenUpError(directory)
+
+    async def _is_told_too(self) -> bool:
+        """Tell whether a signal came: one to the whole group may end a role before it is here."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._given_up.wait(), SIGNAL_WITHIN_S)
+        return self._given_up.is_set()
 
     async def _ask(
         self, target: str, message: msgspec.Struct, timeout_s: float

@@ -143,6 +143,7 @@ class Service:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._step: asyncio.Task[None] | None = None
         self._ending = asyncio.Event()
+        self._stop_is_over = asyncio.Event()
         self._beat = 0
         self._beat_timer: asyncio.TimerHandle | None = None
 
@@ -192,12 +193,15 @@ class Service:
     async def stop(self) -> None:
         """End the work: `on_stop` hooks, then cancel what `spawn` started."""
         self._advance(Step.STOP)
-        if self._step is not None:
-            # Asked to stop while configuring or starting: that step is cut short.
-            self._step.cancel()
-            await asyncio.wait((self._step,))
-        await self._take(Step.STOP)
-        await self._cancel_tasks()
+        try:
+            if self._step is not None:
+                # Asked to stop while configuring or starting: that step is cut short.
+                self._step.cancel()
+                await asyncio.wait((self._step,))
+            await self._take(Step.STOP)
+            await self._cancel_tasks()
+        finally:
+            self._stop_is_over.set()
 
     async def cleanup(self) -> None:
         """Release everything; legal after a stop, after a failure, and before a start."""
@@ -267,11 +271,14 @@ class Service:
         """Stop if that is still to be done, then clean up; each with a bound."""
         if Step.STOP in legal_steps(self.state):
             await self._bounded(self.stop())
+        elif self.state is ServiceState.STOPPING:
+            # By a command, and a signal came meanwhile.
+            await self._bounded(self._stop_is_over.wait())
         if self.state is ServiceState.STOPPING:
             self.fail(TimeoutError(f"the step stop of {self.service_id} was cut short"))
         await self._bounded(self.cleanup())
 
-    async def _bounded(self, step: Coroutine[Any, Any, None]) -> None:
+    async def _bounded(self, step: Coroutine[Any, Any, object]) -> None:
         task = asyncio.ensure_future(step)
         done, _ = await asyncio.wait((task,), timeout=CLEANUP_TIMEOUT_S)
         if not done:
