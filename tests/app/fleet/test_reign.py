@@ -1,16 +1,22 @@
 """A reign ends in an order that plugins can rely on, and leaves nothing at work."""
 
 import asyncio
+import threading
 
 import pytest
 from fleet_host import coordinator, spec, until
-from fleet_rig import InstantEngine
+from fleet_rig import FirstCome, InstantEngine, MemoryLedger
 
+from steelyard.app.fleet.reign import Reign
+from steelyard.domain.fleet.events import Submitted
+from steelyard.domain.fleet.machine import Fleet
 from steelyard.domain.fleet.model import Ending, Outcome
 from steelyard.domain.fleet.ports import EngineEvent
 from steelyard.domain.fleet.requirements import Capabilities
 from steelyard.domain.fleet.states import TaskState
-from steelyard.kernel.errors import SteelyardError
+from steelyard.kernel.errors import FileError, SteelyardError
+from steelyard.runtime.clock import SystemClock
+from steelyard.runtime.fleet.driver import FleetDriver
 
 
 class Parting(InstantEngine):  # type: ignore[misc]  # support modules are Any to mypy
@@ -98,3 +104,31 @@ async def test_a_start_that_is_cancelled_stops_its_engines(tmp_path):
     starting.cancel()
     await asyncio.gather(starting, return_exceptions=True)
     assert engine.is_stopped
+
+
+async def test_who_asks_as_the_lead_fails_hears_why():
+    """What renews it may find the disk full before the loop does."""
+    begun, go = threading.Event(), threading.Event()
+
+    class Slow(MemoryLedger):  # type: ignore[misc]  # support modules are Any to mypy
+        def commit(self, change):
+            begun.set()
+            go.wait(60)
+
+    async def listen(item):
+        """Nobody listens."""
+
+    async def renew():
+        await asyncio.to_thread(begun.wait, 60)
+        raise FileError("The disk is full")
+
+    driver = FleetDriver(Fleet(), Slow(), FirstCome(), {}, listen, SystemClock())
+    reign = Reign(driver, {}, None, [renew()])
+    asked = asyncio.create_task(driver.tell(Submitted((spec("t"),))))
+    try:
+        with pytest.raises(FileError, match="disk is full"):
+            await reign.lasts()
+        with pytest.raises(FileError, match="disk is full"):
+            await asked
+    finally:
+        go.set()

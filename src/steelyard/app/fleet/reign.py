@@ -15,7 +15,7 @@ from steelyard.domain.fleet.hooks import FleetHook
 from steelyard.domain.fleet.machine import Fleet
 from steelyard.domain.fleet.ports import Engine, Scheduler
 from steelyard.kernel.clock import Clock
-from steelyard.kernel.errors import JournalError
+from steelyard.kernel.errors import JournalError, SteelyardError
 from steelyard.runtime.fleet.driver import FleetDriver, Listener
 from steelyard.runtime.fleet.ledger import SqlLedger
 from steelyard.runtime.fleet.ledger_inbox import Inbox, drain
@@ -84,6 +84,9 @@ class Reign:
             done, _ = await asyncio.wait(self._jobs, return_when=asyncio.FIRST_COMPLETED)
             for job in done:
                 job.result()
+        except SteelyardError as error:  # perhaps of another job than the driver's
+            self.driver.ends_by(error)
+            raise
         finally:
             await self.end()
 

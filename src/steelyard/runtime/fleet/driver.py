@@ -152,6 +152,10 @@ class FleetDriver:
         self._inbox.put_nowait(_Ask(event, answer))
         return await answer
 
+    def ends_by(self, error: SteelyardError) -> None:
+        """Let those who still wait know why the loop is about to be cancelled."""
+        self._error = self._error or error
+
     def _why_ended(self) -> SteelyardError:
         return self._error or SteelyardError(_STOPPED)
 
