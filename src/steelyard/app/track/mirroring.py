@@ -45,8 +45,8 @@ NICE = 10
 """Mirrors get a tenth of a core that a script fills; in the idle class they would get nothing while
 a training fills all cores, and nobody could watch it."""
 _POLL_S = 0.02
-_left_alone: "list[subprocess.Popen[bytes]]" = []
-"""Of runs that are over, and still at work: kept until they have ended, and no zombie is left."""
+_left_alone: list[int] = []
+"""Processes of runs that are over, and still at work: no zombie stays once another run begins."""
 _log = logging.getLogger("steelyard.track")
 
 
@@ -111,7 +111,7 @@ class Sidecar:
         store: Store,
         rules: Sequence[Rule] = (),
     ) -> None:
-        _left_alone[:] = [process for process in _left_alone if process.poll() is None]
+        _left_alone[:] = filter(_is_at_work, _left_alone)
         self._left = {spec.label for spec in specs}
         self._reports, write_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         settings = SidecarSettings(
@@ -159,7 +159,15 @@ class Sidecar:
         os.close(self._reports)
         process = getattr(self, "_process", None)  # none where it could not be started
         if process is not None and process.poll() is None:
-            _left_alone.append(process)
+            _left_alone.append(process.pid)
+            process.returncode = 0  # or it would warn that nobody has waited for it
+
+
+def _is_at_work(pid: int) -> bool:
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] == 0
+    except ChildProcessError:  # of a process that we were forked from
+        return False
 
 
 class InProcess:

@@ -3,7 +3,6 @@
 import asyncio
 import inspect
 import threading
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -135,10 +134,8 @@ class PhaseHookContract(Contract):
     def test_the_loop_is_never_blocked(self, subject: PhaseHookSubject) -> None:
         """File and network I/O go to a thread: the timing machine shares this loop."""
         # The best of some: the machine that tests it may be busy with something else.
-        began = time.perf_counter()
         blocked_s = min(_run(subject.new()) for _ in range(3))
-        took_s = time.perf_counter() - began
         require(
             blocked_s < _BLOCKED_S_MAX,
-            f"the event loop stood still for {blocked_s:.2f} s of {took_s:.2f} s",
+            f"the event loop stood still for {blocked_s:.2f} s each time",
         )
